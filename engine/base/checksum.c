@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base/checksum.c - the only place that calls xxHash. Any thread; no allocation.
+ */
+#include "base/checksum.h"
+
+#define XXH_INLINE_ALL
+#include <string.h>
+#include <xxhash.h>
+
+uint64_t cof_checksum64(const void *bytes, size_t length_bytes)
+{
+    return XXH3_64bits(bytes, length_bytes);
+}
+
+void cof_checksum128(uint64_t seed, const void *a, size_t a_bytes, const void *b, size_t b_bytes,
+                     uint8_t ret_sum[16])
+{
+    XXH3_state_t state;
+    XXH128_canonical_t canonical;
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset_withSeed(&state, seed);
+    XXH3_128bits_update(&state, a, a_bytes);
+    XXH3_128bits_update(&state, b, b_bytes);
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+    memcpy(ret_sum, canonical.digest, 16);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base/testhook.h - hooks of the test build: a recorder of seals, and ways to break the engine.
+ *
+ * Compiled only with COF_TEST_HOOKS, which the installed library never has: there the macros are
+ * constants and no key byte has a way out. Each harness must catch each break it is meant for.
+ */
+#ifndef COF_BASE_TESTHOOK_H
+#define COF_BASE_TESTHOOK_H
+
+#include <stdint.h>
+
+enum cof_break {
+    COF_BREAK_NONE = 0,
+    COF_BREAK_DROP_FLUSH,      /* a flush succeeds without a sync of the device      */
+    COF_BREAK_SKIP_TAG,        /* a page whose tag is wrong is returned all the same */
+    COF_BREAK_REUSE_NONCE,     /* each extent has the same uuid and number in its subkey */
+    COF_BREAK_IGNORE_IO_ERROR, /* a failed log write counts as done                  */
+    COF_BREAK_SKIP_CHAIN,      /* replay does not check the volume's chain           */
+    COF_BREAK_EARLY_FREE       /* segments are reused before the next root is durable */
+};
+
+#ifdef COF_TEST_HOOKS
+extern enum cof_break cof_test_break;
+/* Called for every AES-GCM seal of any kind, with the key and the whole nonce. NULL: none. */
+extern void (*cof_test_on_seal)(const uint8_t key[32], const uint8_t nonce[12]);
+#define COF_BROKEN(what) (cof_test_break == COF_BREAK_##what)
+#else
+#define COF_BROKEN(what) (0)
+#endif
+
+#endif

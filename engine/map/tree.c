@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * map/tree.c - walks of the sealed radix tree.
+ */
+#include "map/tree.h"
+
+#include <string.h>
+
+unsigned cof_tree_height_for(uint64_t pages)
+{
+    unsigned height = 1;
+    while (height < COF_MAP_LEVELS_MAX && (pages - 1u) >> (COF_NODE_SHIFT * height) != 0) {
+        height++;
+    }
+    return height;
+}
+
+/* A node's entries, from the cache or read into it. */
+static int get_node(const struct cof_node_io *io, struct cof_vaddr addr, unsigned level,
+                    uint64_t index, const struct cof_node **ret_node)
+{
+    const struct cof_node *cached = cof_nodes_find(io->cache, io->volume, addr);
+    struct cof_node *node;
+    int err;
+    if (cached != NULL) {
+        *ret_node = cached;
+        return 0;
+    }
+    node = cof_nodes_add(io->cache, io->volume, addr);
+    if (node == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = io->read(io->ctx, addr, level, index, node->entries);
+    if (err != 0) {
+        cof_nodes_remove(io->cache, node);
+        return err;
+    }
+    *ret_node = node;
+    return 0;
+}
+
+static unsigned child_of(uint64_t page, unsigned level)
+{
+    return (unsigned)(page >> (COF_NODE_SHIFT * (level - 1u))) & (COF_NODE_FANOUT - 1u);
+}
+
+int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io, uint64_t page,
+                    struct cof_vaddr *ret_addr)
+{
+    struct cof_vaddr addr = tree->root;
+    if (tree->height == 0 || page >> (COF_NODE_SHIFT * tree->height) != 0) {
+        ret_addr->bits = 0;
+        return 0;
+    }
+    for (unsigned level = tree->height; level > 0 && addr.bits != 0; level--) {
+        const struct cof_node *node;
+        int err = get_node(io, addr, level, page >> (COF_NODE_SHIFT * level), &node);
+        if (err != 0) {
+            return err;
+        }
+        addr = node->entries[child_of(page, level)];
+    }
+    *ret_addr = addr;
+    return 0;
+}
+
+/* Smallest mapped page >= *page below (level, index); UINT64_MAX when there is none. */
+static int next_below(const struct cof_node_io *io, struct cof_vaddr addr, unsigned level,
+                      uint64_t index, uint64_t from, uint64_t *ret_page)
+{
+    const struct cof_node *node;
+    struct cof_vaddr entries[COF_NODE_FANOUT];
+    uint64_t first = index << COF_NODE_SHIFT;
+    unsigned shift = COF_NODE_SHIFT * (level - 1u);
+    int err = get_node(io, addr, level, index, &node);
+    if (err != 0) {
+        return err;
+    }
+    memcpy(entries, node->entries, sizeof entries);
+    *ret_page = UINT64_MAX;
+    for (unsigned i = 0; i < COF_NODE_FANOUT && *ret_page == UINT64_MAX; i++) {
+        uint64_t child = first + i;
+        uint64_t last = (child + 1u) << shift;
+        if (entries[i].bits == 0 || last <= from) {
+            continue;
+        }
+        if (level == 1) {
+            *ret_page = child;
+            return 0;
+        }
+        err = next_below(io, entries[i], level - 1u, child, from, ret_page);
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+int cof_tree_next(const struct cof_tree *tree, const struct cof_node_io *io, uint64_t *page)
+{
+    if (tree->height == 0 || *page >> (COF_NODE_SHIFT * tree->height) != 0) {
+        *page = UINT64_MAX;
+        return 0;
+    }
+    return next_below(io, tree->root, tree->height, 0, *page, page);
+}
+
+static int visit_below(const struct cof_node_io *io, const struct cof_tree_visitor *visitor,
+                       struct cof_vaddr addr, unsigned level, uint64_t index)
+{
+    struct cof_vaddr entries[COF_NODE_FANOUT];
+    int err = visitor->visit(visitor->ctx, addr, level, index);
+    if (err != 0 || level == 0) {
+        return err;
+    }
+    err = io->read(io->ctx, addr, level, index, entries);
+    if (err != 0) {
+        return visitor->damage(visitor->ctx, addr, level, index, err);
+    }
+    for (unsigned i = 0; i < COF_NODE_FANOUT; i++) {
+        if (entries[i].bits != 0) {
+            err = visit_below(io, visitor, entries[i], level - 1u, (index << COF_NODE_SHIFT) + i);
+            if (err != 0) {
+                return err;
+            }
+        }
+    }
+    return 0;
+}
+
+int cof_tree_visit(const struct cof_tree *tree, const struct cof_node_io *io,
+                   const struct cof_tree_visitor *visitor)
+{
+    return tree->height == 0 ? 0 : visit_below(io, visitor, tree->root, tree->height, 0);
+}
+
+void cof_kills_init(struct cof_kills *kills, struct cof_env *env)
+{
+    memset(kills, 0, sizeof *kills);
+    kills->env = env;
+}
+
+void cof_kills_done(struct cof_kills *kills)
+{
+    cof_free(kills->env, kills->addrs);
+    cof_kills_init(kills, kills->env);
+}
+
+int cof_kills_add(struct cof_kills *kills, struct cof_vaddr addr)
+{
+    if (cof_vaddr_zero(addr)) {
+        return 0;
+    }
+    if (kills->count == kills->capacity) {
+        uint64_t capacity = kills->capacity == 0 ? 64u : kills->capacity * 2u;
+        struct cof_vaddr *addrs = cof_calloc(kills->env, capacity, sizeof *addrs);
+        if (addrs == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
+        if (kills->count > 0) {
+            memcpy(addrs, kills->addrs, kills->count * sizeof *addrs);
+        }
+        cof_free(kills->env, kills->addrs);
+        kills->addrs = addrs;
+        kills->capacity = capacity;
+    }
+    kills->addrs[kills->count++] = addr;
+    return 0;
+}

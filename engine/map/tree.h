@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * map/tree.h - the sealed radix tree: lookup, and the merge of a frozen delta into it.
+ *
+ * A node of level 1 (a leaf) holds the addresses of 512 pages; one of level n those of 512 nodes
+ * of level n - 1. A node is a page, sealed with (level, index) in its associated data, and written
+ * anew when it changes. Nodes are read and written through struct cof_node_io, so this room knows
+ * neither keys nor places.
+ *
+ * Merge, rule for each page: a new address n replaces the old o if and only if n > o; the loser
+ * dies. Deaths are only collected (cof_kills): they take effect with the root that records them.
+ */
+#ifndef COF_MAP_TREE_H
+#define COF_MAP_TREE_H
+
+#include "map/delta.h"
+#include "map/nodes.h"
+
+struct cof_node_io {
+    void *ctx;
+    uint64_t volume; /* for the cache */
+    struct cof_nodes *cache;
+    int (*read)(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t index,
+                struct cof_vaddr entries[COF_NODE_FANOUT]);
+    int (*write)(void *ctx, unsigned level, uint64_t index,
+                 const struct cof_vaddr entries[COF_NODE_FANOUT], struct cof_vaddr *ret_addr);
+};
+
+struct cof_tree {
+    struct cof_vaddr root; /* bits 0: empty */
+    unsigned height;       /* level of the root; 0 when empty */
+};
+
+/* Levels that a volume of so many pages needs, at least 1. */
+unsigned cof_tree_height_for(uint64_t pages);
+
+/* Address of a page, bits 0 when it is not mapped. */
+COFFER_MUST_CHECK int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io,
+                                      uint64_t page, struct cof_vaddr *ret_addr);
+/* First mapped page at or after *page that the tree knows; *page = UINT64_MAX when there is none. */
+COFFER_MUST_CHECK int cof_tree_next(const struct cof_tree *tree, const struct cof_node_io *io,
+                                    uint64_t *page);
+
+/* Visit all addresses of the tree: nodes (level >= 1, index) and pages (level 0, page number). A
+ * node that can't be read is given to damage, and skipped. Non-zero stops. */
+struct cof_tree_visitor {
+    void *ctx;
+    int (*visit)(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t index);
+    int (*damage)(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t index, int error);
+};
+COFFER_MUST_CHECK int cof_tree_visit(const struct cof_tree *tree, const struct cof_node_io *io,
+                                     const struct cof_tree_visitor *visitor);
+
+/* ---- deaths ---- */
+
+struct cof_kills {
+    struct cof_env *env;
+    struct cof_vaddr *addrs;
+    uint64_t count, capacity;
+};
+
+void cof_kills_init(struct cof_kills *kills, struct cof_env *env);
+void cof_kills_done(struct cof_kills *kills);
+/* Addresses without a page behind them are passed over. */
+COFFER_MUST_CHECK int cof_kills_add(struct cof_kills *kills, struct cof_vaddr addr);
+
+/* ---- merge ---- */
+
+struct cof_merge_frame {
+    unsigned level;
+    uint64_t index;
+    struct cof_vaddr old_addr, hole;
+    unsigned child;   /* next child to look at */
+    bool changed;
+    struct cof_vaddr entries[COF_NODE_FANOUT];
+};
+
+struct cof_merge {
+    struct cof_env *env;
+    const struct cof_node_io *io;
+    struct cof_tree tree; /* the result, once done */
+    struct cof_kills *kills;
+    int64_t mapped_change; /* pages */
+    struct cof_delta_entry *pages, *holes;
+    uint64_t page_count, hole_count, page_at, hole_at;
+    struct cof_merge_frame *frames; /* COF_MAP_LEVELS_MAX of them */
+    unsigned depth;
+    unsigned grow_from; /* height of the old tree when the new one is higher; else 0 */
+    bool done;
+};
+
+/* Begin to merge delta into tree, for a volume of size_pages. */
+COFFER_MUST_CHECK int cof_merge_begin(struct cof_merge *merge, struct cof_env *env,
+                                      const struct cof_node_io *io, const struct cof_tree *tree,
+                                      const struct cof_delta *delta, uint64_t size_pages,
+                                      struct cof_kills *kills);
+/* Do about one leaf; merge->done tells when it is over. */
+COFFER_MUST_CHECK int cof_merge_step(struct cof_merge *merge);
+void cof_merge_end(struct cof_merge *merge);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * place/place.h - the placement table in memory: extent -> descriptor.
+ *
+ * Descriptors come in buckets of 16 extents, the unit that is read, cached and written. Clean
+ * buckets are dropped, least recently used first, beyond the budget; a bucket with a young or
+ * pinned descriptor, or with changes, stays.
+ *
+ * Invariants
+ *  1. A bit of `live` is cleared only by cof_place_kill, while a checkpoint is being written that
+ *     records why, and its segment's count goes with it.
+ *  2. What cof_place_flush writes leaves out young descriptors: they are the log's.
+ *  3. A descriptor that is not young, not pinned and has no live page is dropped at the flush.
+ * Under the store's lock. Pointers to descriptors are good until the lock is let go, or as long as
+ * the descriptor is young or pinned.
+ */
+#ifndef COF_PLACE_PLACE_H
+#define COF_PLACE_PLACE_H
+
+#include "place/ptree.h"
+
+struct cof_bucket {
+    uint64_t key;
+    bool dirty;
+    struct cof_desc *descs[COF_BUCKET_EXTENTS];
+    struct cof_bucket *hash_next, *newer, *older;
+};
+
+struct cof_place {
+    struct cof_env *env;
+    struct cof_segments *segments;
+    struct cof_ptree *tree;
+    uint32_t segment_blocks;
+    struct cof_bucket **hash;
+    uint64_t hash_count; /* a power of two */
+    struct cof_bucket *newest, *oldest;
+    uint64_t bytes, budget_bytes;
+    uint64_t bucket_count;
+    void *ctx;
+    void (*dropped)(void *ctx, const struct cof_desc *desc);
+};
+
+static inline uint64_t cof_bucket_key(uint32_t lineage, uint64_t extent)
+{
+    return (uint64_t)lineage << 36 | extent / COF_BUCKET_EXTENTS;
+}
+
+COFFER_MUST_CHECK int cof_place_init(struct cof_place *place, struct cof_env *env,
+                                     struct cof_segments *segments, struct cof_ptree *tree,
+                                     uint32_t segment_blocks, uint64_t budget_bytes);
+void cof_place_done(struct cof_place *place);
+
+/* NOT_FOUND; CORRUPT when its bucket is damaged; IO. */
+COFFER_MUST_CHECK int cof_place_find(struct cof_place *place, uint32_t lineage, uint64_t extent,
+                                     struct cof_desc **ret_desc);
+/* Take over desc (made by cof_desc_new), in place of one of the same extent if there is one. On
+ * failure desc still belongs to the caller. */
+COFFER_MUST_CHECK int cof_place_add(struct cof_place *place, struct cof_desc *desc);
+/* desc was changed: its bucket must be written. */
+COFFER_MUST_CHECK int cof_place_touch(struct cof_place *place, const struct cof_desc *desc);
+/* The page dies. Dying twice, or without ever having been, changes nothing. */
+COFFER_MUST_CHECK int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent,
+                                     unsigned slot);
+/* Write dirty buckets through the tree (its nodes are flushed by the caller). */
+COFFER_MUST_CHECK int cof_place_flush(struct cof_place *place,
+                                      const struct cof_raw_writer *writer);
+/* Drop clean buckets beyond the budget. */
+void cof_place_trim(struct cof_place *place);
+
+/* Decode a bucket's bytes into descs (NULL where there is none); all or nothing. */
+COFFER_MUST_CHECK int cof_bucket_decode(struct cof_env *env, const uint8_t *bytes, size_t length,
+                                        uint64_t key, uint32_t segment_count,
+                                        uint32_t segment_blocks,
+                                        struct cof_desc *descs[COF_BUCKET_EXTENTS]);
+
+#endif

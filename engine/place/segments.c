@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * place/segments.c - the segment table.
+ */
+#include "place/segments.h"
+
+#include "base/testhook.h"
+
+#include <string.h>
+
+static bool reserved(uint32_t segment)
+{
+    return segment == 0 || segment == 32 || segment == 63; /* root slots */
+}
+
+static void set_new(struct cof_segments *segments, uint32_t from)
+{
+    for (uint32_t i = from; i < segments->count; i++) {
+        segments->table[i].state = reserved(i) ? COF_SEGMENT_RESERVED : COF_SEGMENT_FREE;
+        segments->free_count += reserved(i) ? 0u : 1u;
+        segments->dirty[i / COF_SEGMENTS_PER_RECORD] = true;
+    }
+}
+
+int cof_segments_init(struct cof_segments *segments, struct cof_env *env, uint32_t count)
+{
+    memset(segments, 0, sizeof *segments);
+    segments->env = env;
+    segments->count = count;
+    segments->next_sequence = 1;
+    segments->table = cof_calloc(env, count, sizeof *segments->table);
+    segments->dirty = cof_calloc(env, count / COF_SEGMENTS_PER_RECORD + 1u, sizeof(bool));
+    if (segments->table == NULL || segments->dirty == NULL) {
+        cof_segments_done(segments);
+        return COFFER_E_NO_MEMORY;
+    }
+    set_new(segments, 0);
+    return 0;
+}
+
+void cof_segments_done(struct cof_segments *segments)
+{
+    cof_free(segments->env, segments->table);
+    cof_free(segments->env, segments->dirty);
+    segments->table = NULL;
+    segments->dirty = NULL;
+}
+
+int cof_segments_resize(struct cof_segments *segments, uint32_t count)
+{
+    struct cof_segment *table;
+    bool *dirty;
+    uint32_t kept = count < segments->count ? count : segments->count;
+    uint32_t old = segments->count;
+    for (uint32_t i = count; i < old; i++) {
+        if (segments->table[i].state != COF_SEGMENT_FREE) {
+            return COFFER_E_NO_SPACE;
+        }
+    }
+    table = cof_calloc(segments->env, count, sizeof *table);
+    dirty = cof_calloc(segments->env, count / COF_SEGMENTS_PER_RECORD + 1u, sizeof(bool));
+    if (table == NULL || dirty == NULL) {
+        cof_free(segments->env, table);
+        cof_free(segments->env, dirty);
+        return COFFER_E_NO_MEMORY;
+    }
+    memcpy(table, segments->table, kept * sizeof *table);
+    memcpy(dirty, segments->dirty, kept / COF_SEGMENTS_PER_RECORD + 1u);
+    cof_free(segments->env, segments->table);
+    cof_free(segments->env, segments->dirty);
+    segments->table = table;
+    segments->dirty = dirty;
+    segments->count = count;
+    if (count > old) {
+        set_new(segments, old);
+    } else {
+        segments->free_count -= old - count;
+    }
+    if (segments->conditioned > count) {
+        segments->conditioned = count;
+    }
+    segments->scan = 0;
+    return 0;
+}
+
+int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t keep,
+                      uint32_t *ret_segment, uint64_t *ret_sequence)
+{
+    if (segments->free_count <= keep) {
+        return COFFER_E_NO_SPACE;
+    }
+    for (uint32_t i = 0; i < segments->count; i++) {
+        uint32_t at = (segments->scan + i) % segments->count;
+        struct cof_segment *segment = &segments->table[at];
+        if (segment->state != COF_SEGMENT_FREE) {
+            continue;
+        }
+        segment->state = COF_SEGMENT_USED;
+        segment->lane = (uint8_t)lane;
+        segment->sequence = segments->next_sequence++;
+        segment->live = 0;
+        segment->fresh = 0;
+        segment->own = 0;
+        segments->dirty[at / COF_SEGMENTS_PER_RECORD] = true;
+        segments->free_count--;
+        segments->scan = at + 1u;
+        if (segments->conditioned <= at) {
+            segments->conditioned = at + 1u;
+        }
+        *ret_segment = at;
+        *ret_sequence = segment->sequence;
+        return 0;
+    }
+    return COFFER_E_NO_SPACE;
+}
+
+static void touch(struct cof_segments *segments, uint32_t segment)
+{
+    segments->dirty[segment / COF_SEGMENTS_PER_RECORD] = true;
+}
+
+void cof_segments_live_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks)
+{
+    segments->table[segment].live += blocks;
+    segments->live_total += blocks;
+    touch(segments, segment);
+}
+
+void cof_segments_live_sub(struct cof_segments *segments, uint32_t segment, uint32_t blocks)
+{
+    struct cof_segment *at = &segments->table[segment];
+    if (blocks > at->live) {
+        blocks = at->live; /* the table was damaged: check will say so; never wrap */
+    }
+    at->live -= blocks;
+    segments->live_total -= blocks;
+    touch(segments, segment);
+}
+
+void cof_segments_fresh_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks)
+{
+    cof_segments_live_add(segments, segment, blocks);
+    segments->table[segment].fresh += blocks;
+}
+
+void cof_segments_pin(struct cof_segments *segments, uint32_t segment, int change)
+{
+    segments->table[segment].pins = (uint32_t)((int)segments->table[segment].pins + change);
+}
+
+void cof_segments_freeze(struct cof_segments *segments)
+{
+    for (uint32_t i = 0; i < segments->count; i++) {
+        if (segments->table[i].fresh != 0) {
+            segments->table[i].fresh = 0;
+            touch(segments, i);
+        }
+    }
+}
+
+static bool contains(const uint32_t *list, unsigned count, uint32_t value)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i] == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t cof_segments_collect(struct cof_segments *segments, const uint32_t *keep,
+                              unsigned keep_count, uint64_t replay_sequence)
+{
+    uint32_t freed = 0;
+    for (uint32_t i = 0; i < segments->count; i++) {
+        struct cof_segment *segment = &segments->table[i];
+        if (segment->state != COF_SEGMENT_USED || segment->live != 0 || segment->own != 0 ||
+            segment->pins != 0 || contains(keep, keep_count, i) ||
+            (segment->lane != COF_LANE_CHECKPOINT && segment->sequence >= replay_sequence)) {
+            continue;
+        }
+        segment->state = COF_SEGMENT_FREE;
+        segments->free_count++;
+        touch(segments, i);
+        freed++;
+        if (i < segments->scan) {
+            segments->scan = i; /* segments that were written before are cheaper to append to */
+        }
+    }
+    return freed;
+}
+
+unsigned cof_segments_records(const struct cof_segments *segments)
+{
+    return (segments->count + COF_SEGMENTS_PER_RECORD - 1u) / COF_SEGMENTS_PER_RECORD;
+}
+
+void cof_segments_record_encode(const struct cof_segments *segments, unsigned record,
+                                uint8_t block[4096])
+{
+    uint32_t first = record * COF_SEGMENTS_PER_RECORD;
+    memset(block, 0, 4096);
+    for (uint32_t i = 0; i < COF_SEGMENTS_PER_RECORD && first + i < segments->count; i++) {
+        const struct cof_segment *segment = &segments->table[first + i];
+        struct cof_segment_record disk = {segment->sequence, segment->live - segment->fresh,
+                                          segment->state, segment->lane};
+        cof_segment_record_encode(&disk, block + 16u * i);
+    }
+}
+
+void cof_segments_record_decode(struct cof_segments *segments, unsigned record,
+                                const uint8_t block[4096])
+{
+    uint32_t first = record * COF_SEGMENTS_PER_RECORD;
+    for (uint32_t i = 0; i < COF_SEGMENTS_PER_RECORD && first + i < segments->count; i++) {
+        struct cof_segment_record disk;
+        struct cof_segment *segment = &segments->table[first + i];
+        cof_segment_record_decode(block + 16u * i, &disk);
+        segment->sequence = disk.sequence;
+        segment->live = disk.live;
+        segment->lane = disk.lane;
+        segment->state = reserved(first + i) ? COF_SEGMENT_RESERVED : disk.state;
+        segments->live_total += disk.live;
+    }
+}
+
+void cof_segments_settle(struct cof_segments *segments)
+{
+    segments->free_count = 0;
+    segments->scan = 0;
+    for (uint32_t i = 0; i < segments->count; i++) {
+        struct cof_segment *segment = &segments->table[i];
+        bool dead = segment->live == 0 && segment->own == 0 && segment->pins == 0;
+        if (segment->state == COF_SEGMENT_RESERVED) {
+            continue;
+        }
+        segment->state = dead ? COF_SEGMENT_FREE : COF_SEGMENT_USED;
+        segments->free_count += dead ? 1u : 0u;
+    }
+    memset(segments->dirty, 0, segments->count / COF_SEGMENTS_PER_RECORD + 1u);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * place/segments.h - the segment table: which segments are used, and how many of their blocks live.
+ *
+ * Invariants
+ *  1. A segment is handed out only when it is free, and becomes free only in
+ *     cof_segments_collect, which is called when the root that no longer needs it is durable.
+ *  2. live counts every block that some tree or the log since the last freeze refers to; fresh is
+ *     the part of it that was appended after the freeze, and is left out of what is persisted;
+ *     own are the blocks of the segment table's own tree, counted anew at open.
+ * Under the store's lock.
+ */
+#ifndef COF_PLACE_SEGMENTS_H
+#define COF_PLACE_SEGMENTS_H
+
+#include "base/env.h"
+#include "format/place_format.h"
+
+struct cof_segment {
+    uint64_t sequence;
+    uint32_t live, fresh, own, pins;
+    uint8_t state, lane;
+};
+
+struct cof_segments {
+    struct cof_env *env;
+    struct cof_segment *table;
+    bool *dirty; /* one a record of COF_SEGMENTS_PER_RECORD */
+    uint32_t count, free_count, conditioned, scan;
+    uint64_t next_sequence, live_total;
+};
+
+COFFER_MUST_CHECK int cof_segments_init(struct cof_segments *segments, struct cof_env *env,
+                                        uint32_t count);
+void cof_segments_done(struct cof_segments *segments);
+/* Change the number of segments; shrinking requires that those that go are free. */
+COFFER_MUST_CHECK int cof_segments_resize(struct cof_segments *segments, uint32_t count);
+
+/* A free segment, the lowest that was written before if there is one. Leaves at least `keep` free:
+ * NO_SPACE. */
+COFFER_MUST_CHECK int cof_segments_take(struct cof_segments *segments, unsigned lane,
+                                        uint32_t keep, uint32_t *ret_segment,
+                                        uint64_t *ret_sequence);
+
+void cof_segments_live_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
+void cof_segments_live_sub(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
+/* As live_add, for blocks appended by the user lane. */
+void cof_segments_fresh_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
+void cof_segments_pin(struct cof_segments *segments, uint32_t segment, int change);
+/* At a freeze: what is fresh now belongs to the checkpoint. */
+void cof_segments_freeze(struct cof_segments *segments);
+/* Free what is dead. keep[] are segments that lanes hold; user-lane segments with a sequence of
+ * replay_sequence or more are needed for replay. Returns how many became free. */
+uint32_t cof_segments_collect(struct cof_segments *segments, const uint32_t *keep,
+                              unsigned keep_count, uint64_t replay_sequence);
+
+/* Records of the persisted table. */
+unsigned cof_segments_records(const struct cof_segments *segments);
+void cof_segments_record_encode(const struct cof_segments *segments, unsigned record,
+                                uint8_t block[4096]);
+void cof_segments_record_decode(struct cof_segments *segments, unsigned record,
+                                const uint8_t block[4096]);
+/* After all records were decoded and own and replayed blocks counted. */
+void cof_segments_settle(struct cof_segments *segments);
+
+#endif

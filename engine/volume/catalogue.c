@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/catalogue.c - the store's list of volumes.
+ *
+ * Entries are keyless and loaded at store open; the record inside, with the volume's name, is
+ * sealed. A name is found by opening records whose one-byte hint fits. Under the store's lock,
+ * which cof_catalogue_find lets go while it waits for the key service.
+ */
+#include "volume/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD_BLOCKS_MAX 30u
+
+void cof_uuid_text(const uint8_t uuid[16], char ret_text[37])
+{
+    snprintf(ret_text, 37,
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", uuid[0],
+             uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8], uuid[9],
+             uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
+}
+
+void cof_resource_id(const uint8_t uuid[16], char ret_id[COFFER_RESOURCE_ID_BYTES])
+{
+    size_t at = (size_t)snprintf(ret_id, COFFER_RESOURCE_ID_BYTES, "vol-");
+    for (unsigned i = 0; i < 12; i++) {
+        at += (size_t)snprintf(ret_id + at, COFFER_RESOURCE_ID_BYTES - at, "%02x", uuid[i]);
+    }
+}
+
+int cof_name_hint(struct coffer_store *store, const char *name, uint8_t *ret_hint)
+{
+    static const char label[] = "coffer/name";
+    uint8_t bytes[sizeof label - 1u + 16u + COFFER_NAME_BYTES_MAX], digest[32];
+    size_t name_bytes = strlen(name);
+    int err;
+    memcpy(bytes, label, sizeof label - 1u);
+    memcpy(bytes + sizeof label - 1u, store->root.store_uuid, 16);
+    memcpy(bytes + sizeof label - 1u + 16u, name, name_bytes);
+    err = cof_sha256(bytes, sizeof label - 1u + 16u + name_bytes, digest);
+    if (err == 0) {
+        *ret_hint = digest[0];
+    }
+    return err;
+}
+
+void cof_catalogue_item_free(struct coffer_store *store, struct cof_catalogue_item *item)
+{
+    if (item != NULL) {
+        cof_free(&store->env, item->ring);
+        cof_free(&store->env, item);
+    }
+}
+
+void cof_catalogue_done(struct coffer_store *store)
+{
+    while (store->items != NULL) {
+        struct cof_catalogue_item *item = store->items;
+        store->items = item->next;
+        cof_catalogue_item_free(store, item);
+    }
+}
+
+static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *bytes,
+                       size_t length, struct cof_catalogue_item **ret_item)
+{
+    struct cof_catalogue_item *item = cof_calloc(&store->env, 1, sizeof *item);
+    int err;
+    if (item == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = cof_volume_entry_decode(bytes, &item->entry);
+    if (err == 0 && (cof_catalogue_key(item->entry.number, 0) != key ||
+                     COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES >
+                         length ||
+                     item->entry.encrypted != (item->entry.ring_bytes != 0))) {
+        err = COFFER_E_CORRUPT;
+    }
+    if (err == 0 && item->entry.ring_bytes > 0) {
+        item->ring = cof_alloc(&store->env, item->entry.ring_bytes);
+        err = item->ring == NULL ? COFFER_E_NO_MEMORY : 0;
+    }
+    if (err != 0) {
+        cof_catalogue_item_free(store, item);
+        return err;
+    }
+    if (item->ring != NULL) {
+        memcpy(item->ring, bytes + COF_VOLUME_ENTRY_BYTES, item->entry.ring_bytes);
+    }
+    memcpy(item->record, bytes + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes,
+           COF_RECORD_BYTES);
+    *ret_item = item;
+    return 0;
+}
+
+static int load_record(void *ctx, uint64_t key, const struct cof_tree_pointer *pointer)
+{
+    struct coffer_store *store = ctx;
+    struct cof_catalogue_item *item;
+    uint8_t *bytes;
+    int err;
+    if ((key & 0x3ffu) != COF_CATALOGUE_ENTRY_PART) {
+        return 0;
+    }
+    if (pointer->blocks > RECORD_BLOCKS_MAX || store->item_count >= COFFER_VOLUMES_MAX) {
+        return COFFER_E_CORRUPT;
+    }
+    bytes = cof_alloc(&store->env, (size_t)pointer->blocks * 4096u);
+    if (bytes == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = cof_ptree_fetch(&store->catalogue_tree, pointer, bytes);
+    if (err == 0) {
+        err = decode_item(store, key, bytes, (size_t)pointer->blocks * 4096u, &item);
+    }
+    cof_free(&store->env, bytes);
+    if (err == 0) {
+        item->next = store->items;
+        store->items = item;
+        store->item_count++;
+    }
+    return err;
+}
+
+int cof_catalogue_load(struct coffer_store *store, struct coffer_fault *fault)
+{
+    struct cof_ptree_visitor visitor = {store, load_record, NULL, NULL};
+    int err = cof_ptree_visit(&store->catalogue_tree, &visitor);
+    if (err != 0) {
+        cof_fault(fault, err, COFFER_STAGE_ROOT, "the catalogue of volumes does not read: %s",
+                  coffer_error_sentence(err));
+    }
+    return err;
+}
+
+static int write_item(struct coffer_store *store, const struct cof_raw_writer *writer,
+                      struct cof_catalogue_item *item)
+{
+    size_t bytes = COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES;
+    unsigned blocks = (unsigned)((bytes + 4095u) / 4096u);
+    uint8_t *buffer = cof_calloc(&store->env, blocks, 4096u);
+    int err;
+    if (buffer == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    cof_volume_entry_encode(&item->entry, buffer);
+    if (item->ring != NULL) {
+        memcpy(buffer + COF_VOLUME_ENTRY_BYTES, item->ring, item->entry.ring_bytes);
+    }
+    memcpy(buffer + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes, item->record,
+           COF_RECORD_BYTES);
+    err = cof_ptree_write(&store->catalogue_tree, writer, cof_catalogue_key(item->entry.number, 0),
+                          buffer, blocks);
+    cof_free(&store->env, buffer);
+    if (err == 0) {
+        item->dirty = false;
+    }
+    return err;
+}
+
+static int forget(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < store->forgotten_count; i++) {
+        for (unsigned part = 0; err == 0 && part <= store->forgotten_parts[i]; part++) {
+            err = cof_ptree_write(&store->catalogue_tree, writer,
+                                  cof_catalogue_key(store->forgotten[i], part), NULL, 0);
+        }
+    }
+    if (err == 0) {
+        store->forgotten_count = 0;
+    }
+    return err;
+}
+
+int cof_catalogue_flush(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    int err = forget(store, writer);
+    for (struct cof_catalogue_item *item = store->items; err == 0 && item != NULL;
+         item = item->next) {
+        if (item->dirty) {
+            err = write_item(store, writer, item);
+        }
+    }
+    return err;
+}
+
+/* Whether the item's record opens and has the name: 0, NOT_FOUND, or why it can't be told. */
+static int has_name(struct coffer_store *store, const struct cof_catalogue_item *item,
+                    const char *name, const struct coffer_key_provider *provider,
+                    struct coffer_fault *fault)
+{
+    struct cof_record record;
+    struct cof_vk *vk = NULL;
+    uint8_t vk_uuid[16] = {0};
+    int err = 0;
+    if (item->entry.encrypted) {
+        err = cof_keyring_unwrap(store, item, provider, &vk, vk_uuid, fault);
+    }
+    if (err == 0) {
+        err = cof_record_open(vk, vk_uuid, item, &record);
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
+                      item->entry.number, coffer_error_sentence(err));
+        }
+    }
+    cof_vk_free(vk);
+    if (err == 0 && strcmp(record.name, name) != 0) {
+        err = COFFER_E_NOT_FOUND;
+    }
+    return err;
+}
+
+int cof_catalogue_find(struct coffer_store *store, const char *name,
+                       const struct coffer_key_provider *provider,
+                       struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
+{
+    struct coffer_fault why;
+    uint8_t hint;
+    int err = cof_name_hint(store, name, &hint);
+    int doubt = 0;
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "no digest of the name");
+    }
+    for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        if (item->entry.name_hint != hint) {
+            continue;
+        }
+        err = has_name(store, item, name, provider, &why);
+        if (err == 0) {
+            *ret_item = item;
+            return 0;
+        }
+        if (err != COFFER_E_NOT_FOUND) {
+            doubt = err;
+            if (fault != NULL) {
+                *fault = why;
+            }
+        }
+    }
+    if (doubt != 0) {
+        return doubt; /* it may be the one: say what hinders, not that there is none */
+    }
+    return cof_fault(fault, COFFER_E_NOT_FOUND, COFFER_STAGE_ROOT,
+                     "there is no volume \"%.63s\" in this store", name);
+}

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/checkpoint.c - freeze, drain, merge, finish.
+ *
+ *   IDLE --freeze--> DRAIN --batches below the freeze complete--> MERGE --all volumes--> FINISH
+ *     ^                                                                                    |
+ *     +------------------------------ new roots durable -----------------------------------+
+ *
+ * A freeze is a point in the log: data extents are closed, deltas switched, the lane's position
+ * noted. The merge writes new map nodes into the checkpoint lane, a leaf a step, while writes go
+ * on. The finish applies the deaths that the merge collected, writes placement, catalogue and
+ * segment table, syncs, and flips the roots; then what died is free.
+ *
+ * Invariants
+ *  1. All that a root names was synced before it.
+ *  2. A segment is reused only after the roots that do not need it are durable.
+ *  3. The persisted counts, bitmaps and trees are those of the freeze: what was appended after it
+ *     is young, and left to the log.
+ *  4. A failure fails the store: nothing is half-applied in a store that goes on.
+ * Under the store's lock throughout.
+ */
+#include "volume/store.h"
+
+#include "base/checksum.h"
+#include "base/testhook.h"
+#include "format/endian.h"
+
+#include <sched.h>
+#include <string.h>
+
+#define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
+#define UNSYNCED_BYTES_MAX (UINT64_C(64) << 20)
+#define SLICE_STEPS 8u
+
+void cof_store_fail(struct coffer_store *store, int error)
+{
+    if (store->error == 0) {
+        store->error = error;
+        cof_log(&store->env, COFFER_LOG_ERROR, "the store failed: %s",
+                coffer_error_sentence(error));
+    }
+    if (store->lanes_ready) {
+        cof_lane_fail(&store->lane, error);
+        cof_lane_fail(&store->meta, error);
+    }
+    cof_queues_wake(store);
+}
+
+/* ---- blocks of trees ---- */
+
+static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_t *bytes,
+                   unsigned blocks, struct cof_tree_pointer *ret_place)
+{
+    struct coffer_store *store = ctx;
+    struct cof_lane *lane = &store->meta;
+    struct cof_batch *batch;
+    struct cof_run run;
+    unsigned first;
+    bool new_run;
+    for (;;) {
+        int err = cof_lane_prepare(lane, true);
+        if (err == COFFER_E_AGAIN) {
+            err = cof_lane_poll(lane, true) < 0 ? COFFER_E_IO : 0;
+            if (err == 0) {
+                continue;
+            }
+        }
+        if (err != 0) {
+            return err;
+        }
+        if (cof_lane_room(lane, NULL, 0, false) >= blocks) {
+            break;
+        }
+        cof_lane_close_batch(lane);
+    }
+    batch = lane->open_batch;
+    memset(&run, 0, sizeof run);
+    run.extent = (uint64_t)kind << 56 | key;
+    first = cof_lane_place(lane, NULL, &run, 0, NULL, blocks, &new_run);
+    for (unsigned i = 0; i < blocks; i++) {
+        const uint8_t *from = bytes + (size_t)i * COF_BLOCK_BYTES;
+        memcpy(cof_batch_page(batch, first + i), from, COF_BLOCK_BYTES);
+        memset(batch->entries[first + i], 0, COF_ENTRY_BYTES);
+        cof_le64_put(batch->entries[first + i] + 16, cof_checksum64(from, COF_BLOCK_BYTES));
+    }
+    ret_place->segment = batch->segment;
+    ret_place->block = (uint16_t)(batch->block + 1u + first);
+    ret_place->blocks = (uint16_t)blocks;
+    cof_lane_sealed(lane, batch, first, blocks);
+    return 0;
+}
+
+static int write_segment_table(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    uint8_t block[4096];
+    bool again = true;
+    while (again) {
+        int err;
+        again = false;
+        for (unsigned record = 0; record < cof_segments_records(&store->segments); record++) {
+            if (!store->segments.dirty[record]) {
+                continue;
+            }
+            store->segments.dirty[record] = false;
+            again = true;
+            cof_segments_record_encode(&store->segments, record, block);
+            err = cof_ptree_write(&store->segment_tree, writer, record, block, 1);
+            if (err != 0) {
+                return err;
+            }
+        }
+        err = cof_ptree_flush(&store->segment_tree, writer);
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+/* ---- freeze ---- */
+
+static void freeze_volume(struct coffer_volume *volume)
+{
+    struct cof_env *env = &volume->store->env;
+    cof_extent_close(volume, false, false);
+    volume->frozen_chain_extent = volume->chain_extent;
+    volume->frozen_chain_slots = volume->chain_slots;
+    volume->frozen_tail_first = volume->tail_first;
+    volume->frozen_tail_last = volume->tail_last;
+    volume->tail_first = UINT64_MAX;
+    volume->tail_last = 0;
+    cof_delta_done(&volume->frozen);
+    cof_kills_done(&volume->frozen_kills);
+    volume->frozen = volume->active;
+    volume->frozen_kills = volume->active_kills;
+    cof_delta_init(&volume->active, env);
+    cof_kills_init(&volume->active_kills, env);
+    volume->has_frozen = true;
+    volume->frozen_valid = true;
+    for (unsigned i = 0; i < volume->ek_count; i++) {
+        volume->eks_dirty = volume->eks_dirty || volume->eks[i].young != 0;
+        volume->eks[i].young = 0;
+    }
+}
+
+static void freeze_young(struct coffer_store *store)
+{
+    uint64_t *list = store->frozen_extents;
+    for (unsigned i = 0; i < store->young_count; i++) {
+        struct cof_desc *desc;
+        if (cof_place_find(&store->place, COF_LINEAGE_LOCAL, store->young_extents[i], &desc) == 0) {
+            desc->young = false;
+        }
+    }
+    store->frozen_extents = store->young_extents;
+    store->frozen_count = store->young_count;
+    store->young_extents = list;
+    store->young_count = 0;
+    store->young_capacity = 0;
+    cof_free(&store->env, list);
+    store->young_extents = NULL;
+}
+
+static void freeze(struct coffer_store *store)
+{
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    for (struct coffer_volume *volume = store->volumes; volume != NULL; volume = volume->next) {
+        if (!volume->read_only) {
+            freeze_volume(volume);
+        }
+    }
+    cof_lane_close_batch(&store->lane);
+    freeze_young(store);
+    cof_segments_freeze(&store->segments);
+    cof_lane_head(&store->lane, &checkpoint->head);
+    checkpoint->head_sequence = store->lane.segment != COF_NO_SEGMENT ? store->lane.sequence
+                                                                       : store->lane.next_sequence;
+    checkpoint->freeze_batch = cof_lane_last(&store->lane);
+    checkpoint->volume = store->volumes;
+    checkpoint->merging = false;
+    checkpoint->state = COF_CHECKPOINT_DRAIN;
+    checkpoint->started_ns = cof_monotonic_ns(&store->env);
+    store->log_pages_since_checkpoint = 0;
+}
+
+/* ---- merge ---- */
+
+/* One step of the current volume's merge; moves on to the next volume when it is done. */
+static int merge_step(struct coffer_store *store)
+{
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    struct coffer_volume *volume = checkpoint->volume;
+    int err = 0;
+    if (volume == NULL) {
+        checkpoint->state = COF_CHECKPOINT_FINISH;
+        return 0;
+    }
+    if (!volume->frozen_valid) {
+        checkpoint->volume = volume->next;
+        return 0;
+    }
+    if (!checkpoint->merging) {
+        err = cof_merge_begin(&checkpoint->merge, &store->env, &volume->node_io, &volume->tree,
+                              &volume->frozen, volume->size_pages, &volume->frozen_kills);
+        if (err != 0) {
+            return err;
+        }
+        checkpoint->merging = true;
+    }
+    if (!checkpoint->merge.done) {
+        err = cof_merge_step(&checkpoint->merge);
+    }
+    if (err != 0 || checkpoint->merge.done) {
+        if (err == 0) {
+            volume->tree = checkpoint->merge.tree;
+            volume->mapped_pages =
+                (uint64_t)((int64_t)volume->mapped_pages + checkpoint->merge.mapped_change);
+            cof_extent_close(volume, true, false);
+            volume->has_frozen = false;
+            cof_delta_done(&volume->frozen);
+            checkpoint->volume = volume->next;
+        }
+        cof_merge_end(&checkpoint->merge);
+        checkpoint->merging = false;
+    }
+    return err;
+}
+
+/* ---- finish ---- */
+
+/* The run lists of a merged volume's tail are not needed any more, nor are its summaries. */
+static int settle_tail(struct coffer_store *store, const struct coffer_volume *volume)
+{
+    for (uint64_t extent = volume->frozen_tail_first;
+         extent <= volume->frozen_tail_last && volume->frozen_tail_last != 0; extent++) {
+        struct cof_desc *desc;
+        int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
+        if (err == COFFER_E_NOT_FOUND) {
+            continue;
+        }
+        if (err != 0) {
+            return err;
+        }
+        if (desc->volume != volume->number || !desc->pinned || desc->young) {
+            continue;
+        }
+        desc->pinned = false;
+        cof_segments_pin(&store->segments, desc->pieces[0].segment, -1);
+        err = cof_place_touch(&store->place, desc);
+        if (err == 0 && desc->summary) {
+            err = cof_place_kill(&store->place, COF_LINEAGE_LOCAL, extent, COF_SUMMARY_SLOT);
+        }
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+static int apply_deaths(struct coffer_store *store, struct coffer_volume *volume)
+{
+    int err = settle_tail(store, volume);
+    for (uint64_t i = 0; err == 0 && i < volume->frozen_kills.count; i++) {
+        struct cof_vaddr addr = volume->frozen_kills.addrs[i];
+        err = cof_place_kill(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr),
+                             cof_vaddr_slot(addr));
+    }
+    return err;
+}
+
+/* The sealed record of an open volume, as of the freeze (full) or with only its keys renewed. */
+static int write_record(struct coffer_volume *volume, const struct cof_raw_writer *writer,
+                        bool full)
+{
+    struct cof_record *record = &volume->record;
+    int err = cof_keys_flush(volume, writer);
+    if (err != 0) {
+        return err;
+    }
+    record->size_pages = volume->size_pages;
+    if (full && volume->frozen_valid) {
+        record->height = volume->tree.height;
+        record->root_address = volume->tree.root.bits;
+        record->mapped_pages = volume->mapped_pages;
+        record->chain_extent = volume->frozen_chain_extent;
+        record->chain_slots = (uint16_t)volume->frozen_chain_slots;
+        volume->item->entry.tail_first = 1;
+        volume->item->entry.tail_last = 0;
+    }
+    record->modified_ns = cof_wall_ns(&volume->store->env);
+    volume->item->entry.data_keys = volume->ek_count;
+    return cof_record_seal(volume->vk, volume->vk_uuid, volume->item, record);
+}
+
+static void build_root(struct coffer_store *store, bool clean, struct cof_root *root)
+{
+    *root = store->root;
+    root->clean = clean;
+    root->catalogue = store->catalogue_tree.root;
+    root->placement = store->placement_tree.root;
+    root->segments = store->segment_tree.root;
+    root->next_extent = store->next_extent;
+    root->next_sequence = store->segments.next_sequence;
+    root->conditioned = store->segments.conditioned;
+    root->segment_count = store->segments.count;
+    root->lanes[COF_LANE_USER] = store->checkpoint.head;
+    root->lanes[COF_LANE_USER].durable_upto = store->lane.durable_upto;
+    cof_lane_head(&store->meta, &root->lanes[COF_LANE_CHECKPOINT]);
+    if (store->lane.segment == store->checkpoint.head.segment &&
+        root->lanes[COF_LANE_USER].next_segment == COF_NO_SEGMENT) {
+        root->lanes[COF_LANE_USER].next_segment = store->lane.next_segment;
+    }
+}
+
+static uint32_t collect(struct coffer_store *store)
+{
+    uint32_t keep[5] = {store->lane.segment, store->lane.next_segment, store->meta.segment,
+                        store->meta.next_segment, store->checkpoint.head.segment};
+    return cof_segments_collect(&store->segments, keep, 5, store->checkpoint.head_sequence);
+}
+
+int cof_checkpoint_roots(struct coffer_store *store, bool clean)
+{
+    struct cof_root root;
+    int err;
+    build_root(store, clean, &root);
+    err = cof_store_write_roots(store, &root, NULL);
+    if (err == 0 && root.lanes[COF_LANE_USER].next_segment == store->lane.next_segment) {
+        cof_lane_announced(&store->lane);
+    }
+    return err;
+}
+
+static int write_all(struct coffer_store *store, bool full)
+{
+    struct cof_raw_writer writer = {store, put_raw};
+    int err = 0;
+    for (struct coffer_volume *volume = store->volumes; err == 0 && full && volume != NULL;
+         volume = volume->next) {
+        err = volume->frozen_valid ? apply_deaths(store, volume) : 0;
+    }
+    if (err == 0) {
+        err = cof_place_flush(&store->place, &writer);
+    }
+    for (struct coffer_volume *volume = store->volumes; err == 0 && volume != NULL;
+         volume = volume->next) {
+        err = volume->read_only || volume->deleting ? 0 : write_record(volume, &writer, full);
+    }
+    store->keys_wanted = false;
+    if (err == 0) {
+        err = cof_catalogue_flush(store, &writer);
+    }
+    if (err == 0) {
+        err = cof_ptree_flush(&store->catalogue_tree, &writer);
+    }
+    if (err == 0) {
+        err = cof_ptree_flush(&store->placement_tree, &writer);
+    }
+    if (err == 0) {
+        err = write_segment_table(store, &writer);
+    }
+    return err == 0 ? cof_lane_drain(&store->meta) : err;
+}
+
+static int finish(struct coffer_store *store, bool full, bool clean)
+{
+    int err;
+    if (COF_BROKEN(EARLY_FREE)) {
+        (void)collect(store);
+    }
+    err = write_all(store, full);
+    if (err == 0) {
+        err = cof_checkpoint_roots(store, clean);
+    }
+    if (err != 0) {
+        return err;
+    }
+    for (struct coffer_volume *volume = store->volumes; full && volume != NULL;
+         volume = volume->next) {
+        cof_kills_done(&volume->frozen_kills);
+        volume->frozen_valid = false;
+    }
+    if (full) {
+        cof_free(&store->env, store->frozen_extents);
+        store->frozen_extents = NULL;
+        store->frozen_count = 0;
+        store->checkpoint.count++;
+        store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
+    }
+    if (!clean) {
+        (void)collect(store);
+    }
+    store->checkpoint.state = COF_CHECKPOINT_IDLE;
+    return 0;
+}
+
+/* ---- steps ---- */
+
+static int step(struct coffer_store *store, bool clean, bool *ret_progress)
+{
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    int err = 0;
+    *ret_progress = true;
+    switch (checkpoint->state) {
+    case COF_CHECKPOINT_IDLE:
+        freeze(store);
+        break;
+    case COF_CHECKPOINT_DRAIN:
+        if (store->lane.completed_upto >= checkpoint->freeze_batch) {
+            checkpoint->state = COF_CHECKPOINT_MERGE;
+            break;
+        }
+        *ret_progress = cof_lane_busy(&store->lane) && cof_lane_poll(&store->lane, clean) > 0;
+        err = store->lane.error;
+        break;
+    case COF_CHECKPOINT_MERGE:
+        err = merge_step(store);
+        break;
+    case COF_CHECKPOINT_FINISH:
+        err = finish(store, true, clean);
+        break;
+    }
+    if (err != 0) {
+        cof_store_fail(store, err);
+    }
+    return err;
+}
+
+bool cof_checkpoint_due(struct coffer_store *store)
+{
+    uint64_t dirty = 0, kills = 0;
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        dirty += volume->active.count;
+        kills += volume->active_kills.count;
+    }
+    if (dirty == 0 && kills == 0) {
+        return false;
+    }
+    return store->keys_wanted || dirty + kills >= store->delta_entries_max ||
+           store->log_pages_since_checkpoint >= LOG_PAGES_MAX ||
+           store->log_pages_since_checkpoint >=
+               (uint64_t)store->segments.count * store->segment_blocks / 32u ||
+           cof_monotonic_ns(&store->env) - store->checkpoint.last_ns >= store->checkpoint_ns;
+}
+
+int cof_checkpoint_step(struct coffer_store *store, bool *ret_more)
+{
+    bool progress = false;
+    int err = 0;
+    *ret_more = false;
+    if (store->read_only || store->error != 0) {
+        return store->error;
+    }
+    if (store->checkpoint.state != COF_CHECKPOINT_IDLE || cof_checkpoint_due(store)) {
+        err = step(store, false, &progress);
+        *ret_more = progress && store->checkpoint.state != COF_CHECKPOINT_IDLE;
+    }
+    return err;
+}
+
+/* Let other threads in: one of them may have to finish sealing. */
+static void breathe(struct coffer_store *store, bool progress)
+{
+    pthread_mutex_unlock(&store->lock);
+    if (!progress) {
+        sched_yield();
+    }
+    pthread_mutex_lock(&store->lock);
+}
+
+static int run_to_idle(struct coffer_store *store, bool clean)
+{
+    while (store->checkpoint.state != COF_CHECKPOINT_IDLE && store->error == 0) {
+        bool progress;
+        int err = step(store, clean, &progress);
+        if (err != 0) {
+            return err;
+        }
+        breathe(store, progress);
+    }
+    return store->error;
+}
+
+int cof_checkpoint_run(struct coffer_store *store, bool clean)
+{
+    bool progress;
+    int err = store->error != 0 ? COFFER_E_FAILED : run_to_idle(store, false);
+    if (err == 0) {
+        err = step(store, clean, &progress);
+    }
+    return err == 0 ? run_to_idle(store, clean) : err;
+}
+
+int cof_checkpoint_light(struct coffer_store *store)
+{
+    int err = store->error != 0 ? COFFER_E_FAILED : run_to_idle(store, false);
+    if (err == 0) {
+        err = finish(store, false, false);
+        if (err != 0) {
+            cof_store_fail(store, err);
+        }
+    }
+    return err;
+}
+
+/* ---- admission and slices ---- */
+
+/* Blocks that a checkpoint of what is dirty, and pages more, may need: a leaf and its parents, a
+ * bucket for each death, and the tables. */
+static uint64_t checkpoint_need(const struct coffer_store *store, uint64_t pages)
+{
+    uint64_t buckets = store->next_extent / COF_BUCKET_EXTENTS + 2u;
+    uint64_t leaves = pages / COF_NODE_FANOUT + 2u, dirty = pages;
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        leaves += volume->active.leaf_estimate + volume->frozen.leaf_estimate + 2u;
+        dirty += volume->active.count + volume->frozen.count + volume->active_kills.count;
+    }
+    if (dirty > buckets) {
+        dirty = buckets;
+    }
+    return leaves * 2u + dirty * 3u + 16u * (store->item_count + 4u);
+}
+
+int cof_store_admit(struct coffer_store *store, uint64_t pages)
+{
+    uint64_t usable = (uint64_t)(store->segment_blocks - 4u) * 9u / 10u;
+    uint64_t kept = store->segments.count / 32u < 4u ? 4u : store->segments.count / 32u;
+    uint64_t free_segments = store->segments.free_count;
+    uint64_t spare = free_segments > kept ? (free_segments - kept) * usable : 0;
+    uint64_t here = 0, need = checkpoint_need(store, pages);
+    bool dirty = false;
+    if (store->lane.segment != COF_NO_SEGMENT &&
+        store->lane.block + COF_FOOTER_BLOCKS + 4u < store->segment_blocks) {
+        here = (store->segment_blocks - store->lane.block - COF_FOOTER_BLOCKS - 4u) / 2u;
+    }
+    here += store->lane.next_segment != COF_NO_SEGMENT && store->lane.next_announced ? usable : 0u;
+    if (pages * 2u <= here + spare && need <= free_segments * usable) {
+        return 0;
+    }
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        dirty = dirty || volume->active.count != 0 || volume->active_kills.count != 0 ||
+                volume->frozen_valid;
+    }
+    return dirty ? COFFER_E_AGAIN : COFFER_E_NO_SPACE;
+}
+
+int cof_store_slice(struct coffer_store *store)
+{
+    struct cof_lane *lane = &store->lane;
+    bool more = true;
+    int err;
+    if (store->read_only) {
+        return 0;
+    }
+    (void)cof_lane_poll(lane, false);
+    if (lane->oldest_unsynced_ns != 0 && lane->error == 0 &&
+        (lane->bytes_since_sync >= UNSYNCED_BYTES_MAX ||
+         cof_monotonic_ns(&store->env) - lane->oldest_unsynced_ns >= store->sync_ns)) {
+        cof_lane_want_durable(lane, cof_lane_last(lane));
+    }
+    for (unsigned i = 0; more && i < SLICE_STEPS; i++) {
+        err = cof_checkpoint_step(store, &more);
+        if (err != 0) {
+            return err;
+        }
+    }
+    return more ? 1 : 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/info.c - version, and the figures of a store.
+ */
+#include "volume/queue.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+const char *coffer_version(void)
+{
+    return TEXT(COFFER_VERSION_MAJOR) "." TEXT(COFFER_VERSION_MINOR) "." TEXT(COFFER_VERSION_PATCH);
+}
+
+static void fill_traffic(const struct coffer_store *store, struct coffer_store_info *info)
+{
+    info->device_writes = store->lane.stats.writes + store->meta.stats.writes;
+    info->device_write_bytes = store->lane.stats.write_bytes + store->meta.stats.write_bytes;
+    info->device_syncs = store->lane.stats.syncs + store->meta.stats.syncs;
+    info->device_reads = store->io.reads;
+    info->device_read_bytes = store->io.read_bytes;
+    for (const struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
+        info->device_reads += queue->device_reads;
+        info->device_read_bytes += queue->device_read_bytes;
+    }
+}
+
+int coffer_store_info_get(struct coffer_store *store, struct coffer_store_info *ret_info)
+{
+    struct coffer_store_info info;
+    size_t size = ret_info->size;
+    if (size == 0 || size > sizeof info) {
+        return COFFER_E_INVALID;
+    }
+    memset(&info, 0, sizeof info);
+    pthread_mutex_lock(&store->lock);
+    memcpy(info.uuid.bytes, store->root.store_uuid, 16);
+    info.format_major = store->root.major;
+    info.format_minor = store->root.minor;
+    info.epoch = store->root.epoch;
+    info.segment_bytes = store->root.segment_bytes;
+    info.segment_count = store->segments.count;
+    info.size_bytes = (uint64_t)info.segment_bytes * info.segment_count;
+    info.segments_free = store->segments.free_count;
+    info.segments_conditioned = store->segments.conditioned;
+    info.live_bytes = store->segments.live_total * COF_BLOCK_BYTES;
+    info.volume_count = store->item_count;
+    info.log_bytes_since_checkpoint = store->log_pages_since_checkpoint * COF_PAGE_BYTES;
+    info.recovered_log_bytes = store->recovered_blocks * COF_BLOCK_BYTES;
+    info.recovery_ns = store->recovery_ns;
+    info.memory_bytes = atomic_load(&store->env.heap_bytes);
+    info.checkpoints = store->checkpoint.count;
+    fill_traffic(store, &info);
+    pthread_mutex_unlock(&store->lock);
+    memcpy(ret_info, &info, size);
+    ret_info->size = size;
+    return 0;
+}

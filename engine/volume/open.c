@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/open.c - opening and closing a store, as a table of steps.
+ *
+ * Each step has an undo that can be run on a half-built store, so that a failure anywhere, an
+ * allocation included, leaves nothing behind. Nothing is written to the device before the last
+ * step, so recovery can be repeated as often as it is interrupted.
+ */
+#include "volume/store.h"
+
+#include "volume/queue.h"
+
+#include <string.h>
+
+#define STAGING_DEFAULT (UINT64_C(16) << 20)
+#define META_STAGING (UINT64_C(4) << 20)
+#define DELTA_DEFAULT (UINT64_C(4) << 20)
+#define NODE_CACHE_DEFAULT (UINT64_C(64) << 20)
+#define TAG_CACHE_DEFAULT (UINT64_C(64) << 20)
+#define PLACEMENT_DEFAULT (UINT64_C(64) << 20)
+#define ARENA_DEFAULT (UINT64_C(1) << 20)
+#define CHECKPOINT_NS_DEFAULT UINT64_C(60000000000)
+#define SYNC_NS_DEFAULT UINT64_C(1000000000)
+#define OPENERS_MAX 4096u
+
+struct opening {
+    struct coffer_store *store;
+    const struct coffer_store_opts *opts;
+    struct coffer_fault *fault;
+    bool found; /* the log went beyond the root */
+};
+
+static uint64_t or_default(uint64_t value, uint64_t fallback)
+{
+    return value != 0 ? value : fallback;
+}
+
+static int open_device(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    const struct coffer_store_opts *opts = opening->opts;
+    unsigned flags = (opts->flags & COFFER_OPEN_READ_ONLY) != 0 ? COFFER_SEGDEV_READ_ONLY : 0u;
+    if (opts->device != NULL) {
+        store->dev = opts->device;
+        return 0;
+    }
+    if (opts->path == NULL) {
+        return cof_fault(opening->fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "neither a path nor a device was given");
+    }
+    flags |= (opts->flags & COFFER_OPEN_BUFFERED) != 0 ? COFFER_SEGDEV_BUFFERED : 0u;
+    return coffer_segdev_file_open(&store->env.api, opts->path, flags, 0, 0, &store->dev,
+                                   opening->fault);
+}
+
+static int open_io(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    return cof_sync_io_init(&store->io, &store->env, store->dev);
+}
+
+static int open_root(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    int err = cof_store_find_root(store, opening->fault);
+    if (err == 0) {
+        store->next_extent = store->root.next_extent;
+        err = cof_store_anchor_check(
+            store, (opening->opts->flags & COFFER_OPEN_ACCEPT_ROLLBACK) != 0, opening->fault);
+    }
+    return err;
+}
+
+static int open_keys(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    size_t bytes = (size_t)or_default(opening->opts->key_arena_bytes, ARENA_DEFAULT);
+    int err = cof_arena_new(&store->env, bytes, &store->arena);
+    if (err != 0) {
+        return cof_fault(opening->fault, err, COFFER_STAGE_KEY,
+                         "%zu bytes for keys can't be locked in memory: raise RLIMIT_MEMLOCK "
+                         "(ulimit -l) or give a smaller arena",
+                         bytes);
+    }
+    store->opener_max = cof_arena_slots_free(store->arena) / 2u;
+    if (store->opener_max > OPENERS_MAX) {
+        store->opener_max = OPENERS_MAX;
+    }
+    return cof_aead_new(&store->env, &store->aead);
+}
+
+/* ---- tables ---- */
+
+static int own_record(void *ctx, uint64_t key, const struct cof_tree_pointer *pointer)
+{
+    struct coffer_store *store = ctx;
+    uint8_t block[4096];
+    int err;
+    if (key >= cof_segments_records(&store->segments) || pointer->blocks != 1) {
+        return COFFER_E_CORRUPT;
+    }
+    err = cof_ptree_fetch(&store->segment_tree, pointer, block);
+    if (err == 0) {
+        cof_segments_record_decode(&store->segments, (unsigned)key, block);
+    }
+    return err;
+}
+
+static int own_block(struct coffer_store *store, const struct cof_tree_pointer *pointer)
+{
+    if (pointer->segment >= store->segments.count) {
+        return COFFER_E_CORRUPT;
+    }
+    store->segments.table[pointer->segment].own += pointer->blocks;
+    store->segments.table[pointer->segment].lane = COF_LANE_CHECKPOINT;
+    return 0;
+}
+
+static int own_node(void *ctx, const struct cof_tree_pointer *pointer)
+{
+    return own_block(ctx, pointer);
+}
+
+static int own_leaf(void *ctx, uint64_t key, const struct cof_tree_pointer *pointer)
+{
+    (void)key;
+    return own_block(ctx, pointer);
+}
+
+static int open_segments(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    struct cof_ptree_visitor records = {store, own_record, NULL, NULL};
+    struct cof_ptree_visitor own = {store, own_leaf, own_node, NULL};
+    int err = cof_segments_init(&store->segments, &store->env, store->root.segment_count);
+    if (err != 0) {
+        return err;
+    }
+    store->segments.next_sequence = store->root.next_sequence;
+    store->segments.conditioned = store->root.conditioned;
+    cof_ptree_init(&store->segment_tree, &store->env, &store->io, &store->segments,
+                   COF_RAW_SEGMENTS, store->segment_blocks, &store->root.segments);
+    cof_ptree_init(&store->catalogue_tree, &store->env, &store->io, &store->segments,
+                   COF_RAW_CATALOGUE, store->segment_blocks, &store->root.catalogue);
+    cof_ptree_init(&store->placement_tree, &store->env, &store->io, &store->segments,
+                   COF_RAW_PLACEMENT, store->segment_blocks, &store->root.placement);
+    err = cof_ptree_visit(&store->segment_tree, &records);
+    if (err == 0) {
+        err = cof_ptree_visit(&store->segment_tree, &own);
+    }
+    if (err != 0) {
+        cof_fault(opening->fault, err, COFFER_STAGE_ROOT, "the segment table does not read: %s",
+                  coffer_error_sentence(err));
+    }
+    return err;
+}
+
+static int open_caches(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    const struct coffer_store_opts *opts = opening->opts;
+    int err = cof_place_init(&store->place, &store->env, &store->segments, &store->placement_tree,
+                             store->segment_blocks,
+                             or_default(opts->placement_bytes, PLACEMENT_DEFAULT));
+    if (err == 0) {
+        err = cof_nodes_init(&store->nodes, &store->env,
+                             or_default(opts->node_cache_bytes, NODE_CACHE_DEFAULT));
+    }
+    if (err == 0) {
+        err = cof_tags_init(&store->tags, &store->env,
+                            or_default(opts->tag_cache_bytes, TAG_CACHE_DEFAULT));
+    }
+    return err;
+}
+
+/* ---- the log ---- */
+
+static void extent_dropped(void *ctx, const struct cof_desc *desc)
+{
+    struct coffer_store *store = ctx;
+    for (struct coffer_volume *volume = store->volumes; volume != NULL; volume = volume->next) {
+        if (volume->number == desc->volume) {
+            cof_keys_count(volume, desc->key_id, -1, false);
+        }
+    }
+}
+
+/* Tails of earlier sessions, of volumes that were not opened since: they stay where they are. */
+static int pin_tails(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        for (uint64_t extent = item->entry.tail_first;
+             extent <= item->entry.tail_last && extent < store->next_extent; extent++) {
+            struct cof_desc *desc;
+            int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
+            if (err == COFFER_E_NOT_FOUND) {
+                continue;
+            }
+            if (err != 0) {
+                return cof_fault(opening->fault, err, COFFER_STAGE_PLACEMENT,
+                                 "the placement table is damaged");
+            }
+            if (desc->volume == item->entry.number && !desc->metadata && !desc->pinned) {
+                desc->pinned = true;
+                cof_segments_pin(&store->segments, desc->pieces[0].segment, 1);
+            }
+        }
+    }
+    return 0;
+}
+
+static int open_log(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    uint64_t began = cof_monotonic_ns(&store->env);
+    int err = cof_catalogue_load(store, opening->fault);
+    if (err == 0) {
+        err = pin_tails(opening);
+    }
+    if (err == 0) {
+        err = cof_store_replay_lane(store, &opening->found, opening->fault);
+    }
+    store->recovery_ns = cof_monotonic_ns(&store->env) - began;
+    store->place.ctx = store;
+    store->place.dropped = extent_dropped;
+    return err;
+}
+
+/* ---- becoming the writer ---- */
+
+static int start_lane(struct coffer_store *store, struct cof_lane *lane,
+                      const struct cof_lane_head *head)
+{
+    struct cof_lane_head begin = *head;
+    int err;
+    cof_lane_start(lane, &begin, store->root.store_uuid, store->root.session,
+                   store->segment_blocks);
+    lane->epoch = store->root.epoch;
+    if (begin.segment != COF_NO_SEGMENT) {
+        lane->sequence = store->segments.table[begin.segment].sequence;
+    }
+    if (begin.next_segment != COF_NO_SEGMENT) {
+        lane->next_sequence = store->segments.table[begin.next_segment].sequence;
+        return 0;
+    }
+    err = lane->ops->take_segment(lane->ctx, lane->id, &lane->next_segment, &lane->next_sequence);
+    return err == COFFER_E_NO_SPACE ? 0 : err;
+}
+
+static void hold(struct coffer_store *store, uint32_t segment, unsigned lane)
+{
+    struct cof_segment *at = &store->segments.table[segment];
+    if (segment != COF_NO_SEGMENT && at->state == COF_SEGMENT_FREE) {
+        at->state = COF_SEGMENT_USED;
+        at->lane = (uint8_t)lane;
+        store->segments.free_count--;
+    }
+}
+
+static int make_lanes(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    struct cof_lane_config user = {store->dev, &cof_user_lane_ops, store, COF_LANE_USER,
+                                   or_default(opening->opts->staging_bytes, STAGING_DEFAULT)};
+    struct cof_lane_config meta = {store->dev, &cof_meta_lane_ops, store, COF_LANE_CHECKPOINT,
+                                   META_STAGING};
+    int err = cof_lane_init(&store->lane, &store->env, &user);
+    if (err == 0) {
+        err = cof_lane_init(&store->meta, &store->env, &meta);
+    }
+    store->lanes_ready = err == 0;
+    return err;
+}
+
+/* A new session: where a clean close left the lanes, or, after a crash, in fresh segments, since
+ * nobody knows what lies behind the end of the log. */
+static int become_writer(struct opening *opening)
+{
+    struct coffer_store *store = opening->store;
+    bool clean = store->root.clean && !opening->found;
+    struct cof_lane_head user = store->root.lanes[COF_LANE_USER];
+    struct cof_lane_head meta = store->root.lanes[COF_LANE_CHECKPOINT];
+    int err;
+    if (store->read_only) {
+        cof_segments_settle(&store->segments);
+        return 0;
+    }
+    err = make_lanes(opening);
+    if (err == 0) {
+        err = cof_random(&store->env, store->root.session, sizeof store->root.session);
+    }
+    if (err != 0) {
+        return err;
+    }
+    cof_segments_settle(&store->segments);
+    if (clean) {
+        hold(store, user.segment, COF_LANE_USER);
+        hold(store, user.next_segment, COF_LANE_USER);
+        hold(store, meta.segment, COF_LANE_CHECKPOINT);
+        hold(store, meta.next_segment, COF_LANE_CHECKPOINT);
+    } else {
+        user.segment = COF_NO_SEGMENT;
+        user.next_segment = COF_NO_SEGMENT;
+        user.block = 0;
+        user.batch_no = store->replayed_batch;
+        meta.segment = COF_NO_SEGMENT;
+        meta.next_segment = COF_NO_SEGMENT;
+        meta.block = 0;
+    }
+    err = start_lane(store, &store->lane, &user);
+    if (err == 0) {
+        err = start_lane(store, &store->meta, &meta);
+    }
+    if (err == 0) {
+        cof_lane_head(&store->lane, &store->checkpoint.head);
+        store->checkpoint.head_sequence = store->lane.segment != COF_NO_SEGMENT
+                                              ? store->lane.sequence
+                                              : store->lane.next_sequence;
+        store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
+        err = clean ? cof_checkpoint_roots(store, false) : cof_checkpoint_light(store);
+    }
+    if (err != 0) {
+        cof_fault(opening->fault, err, COFFER_STAGE_ROOT, "the store can't be written to: %s",
+                  coffer_error_sentence(err));
+    }
+    return err;
+}
+
+struct step {
+    const char *name;
+    int (*run)(struct opening *opening);
+};
+
+static const struct step steps[] = {
+    {"device", open_device}, {"channel", open_io},   {"root", open_root},
+    {"keys", open_keys},     {"segments", open_segments}, {"caches", open_caches},
+    {"log", open_log},       {"session", become_writer},
+};
+
+/* Every part takes a store that never got as far. */
+static void dismantle(struct coffer_store *store)
+{
+    struct cof_env env = store->env;
+    cof_queues_done(store);
+    if (store->lanes_ready || store->lane.batches != NULL) {
+        cof_lane_done(&store->lane);
+    }
+    if (store->lanes_ready || store->meta.batches != NULL) {
+        cof_lane_done(&store->meta);
+    }
+    cof_extents_done(store);
+    cof_openers_forget(store, 0);
+    cof_catalogue_done(store);
+    if (store->place.hash != NULL) {
+        cof_place_done(&store->place);
+    }
+    if (store->nodes.hash != NULL) {
+        cof_nodes_done(&store->nodes);
+    }
+    cof_free(&store->env, store->tags.entries);
+    if (store->segments.table != NULL) {
+        cof_ptree_done(&store->catalogue_tree);
+        cof_ptree_done(&store->placement_tree);
+        cof_ptree_done(&store->segment_tree);
+        cof_segments_done(&store->segments);
+    }
+    cof_free(&store->env, store->young_extents);
+    cof_free(&store->env, store->frozen_extents);
+    cof_aead_free(store->aead);
+    cof_arena_free(store->arena);
+    cof_sync_io_done(&store->io);
+    if (store->dev != NULL) {
+        store->dev->ops->close(store->dev);
+    }
+    if (store->lock_ready) {
+        pthread_mutex_destroy(&store->lock);
+        pthread_mutex_destroy(&store->admin);
+    }
+    cof_free(&env, store);
+}
+
+int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store **ret_store,
+                      struct coffer_fault *fault)
+{
+    struct opening opening = {NULL, opts, fault, false};
+    struct cof_env env;
+    struct coffer_store *store;
+    int err = 0;
+    cof_fault_clear(fault);
+    if (opts == NULL || opts->size < offsetof(struct coffer_store_opts, staging_bytes)) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
+    cof_env_init(&env, opts->env);
+    store = cof_calloc(&env, 1, sizeof *store);
+    if (store == NULL) {
+        if (opts->device != NULL) {
+            opts->device->ops->close(opts->device);
+        }
+        return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_NONE, "no memory");
+    }
+    cof_env_init(&store->env, opts->env);
+    store->read_only = (opts->flags & COFFER_OPEN_READ_ONLY) != 0;
+    store->anchor = opts->anchor;
+    store->delta_entries_max = or_default(opts->delta_entries_max, DELTA_DEFAULT);
+    store->checkpoint_ns = or_default(opts->checkpoint_ns, CHECKPOINT_NS_DEFAULT);
+    store->sync_ns = or_default(opts->sync_ns, SYNC_NS_DEFAULT);
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_mutex_init(&store->admin, NULL);
+    store->lock_ready = true;
+    pthread_mutex_lock(&store->lock);
+    opening.store = store;
+    for (size_t i = 0; err == 0 && i < sizeof steps / sizeof steps[0]; i++) {
+        err = steps[i].run(&opening);
+        if (err != 0) {
+            if (fault != NULL && fault->error == 0) {
+                cof_fault(fault, err, COFFER_STAGE_NONE, "opening the store failed at %s: %s",
+                          steps[i].name, coffer_error_sentence(err));
+            }
+            cof_log(&store->env, COFFER_LOG_ERROR, "open failed at %s: %s", steps[i].name,
+                    coffer_error_sentence(err));
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+    if (err != 0) {
+        dismantle(store);
+        return err;
+    }
+    *ret_store = store;
+    return 0;
+}
+
+int coffer_store_close(struct coffer_store *store)
+{
+    int err = 0, closed;
+    if (store == NULL) {
+        return 0;
+    }
+    while (store->volumes != NULL) {
+        closed = coffer_volume_close(store->volumes);
+        err = err != 0 ? err : closed;
+    }
+    cof_queues_done(store);
+    if (!store->read_only && store->error == 0) {
+        pthread_mutex_lock(&store->lock);
+        closed = cof_lane_drain(&store->lane);
+        if (closed == 0) {
+            closed = cof_checkpoint_run(store, true);
+        }
+        pthread_mutex_unlock(&store->lock);
+        err = err != 0 ? err : closed;
+    } else if (store->error != 0) {
+        err = COFFER_E_FAILED;
+    }
+    dismantle(store);
+    return err;
+}
+
+int coffer_store_maintain(struct coffer_store *store)
+{
+    int err;
+    pthread_mutex_lock(&store->lock);
+    err = cof_store_slice(store);
+    pthread_mutex_unlock(&store->lock);
+    return err;
+}
+
+int coffer_store_checkpoint(struct coffer_store *store, struct coffer_fault *fault)
+{
+    int err;
+    if (store->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only");
+    }
+    pthread_mutex_lock(&store->lock);
+    err = cof_checkpoint_run(store, false);
+    pthread_mutex_unlock(&store->lock);
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "the checkpoint failed: %s",
+                                coffer_error_sentence(err));
+}
+
+int coffer_store_resize(struct coffer_store *store, uint64_t size_bytes, struct coffer_fault *fault)
+{
+    uint64_t count = size_bytes / store->root.segment_bytes;
+    int err = 0;
+    if (store->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only");
+    }
+    if (count < COF_SEGMENTS_MIN || count > UINT32_MAX / 2u) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "a store has at least %u segments of %u bytes", COF_SEGMENTS_MIN,
+                         store->root.segment_bytes);
+    }
+    pthread_mutex_lock(&store->lock);
+    if (count > store->geometry.segment_count && store->geometry.fixed_size) {
+        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE,
+                        "the device holds %u segments", store->geometry.segment_count);
+    }
+    if (err == 0 && count > store->geometry.segment_count) {
+        err = cof_sync_io_control(&store->io, COFFER_SEGDEV_GROW, (uint32_t)count);
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_IO, "the device does not grow: %s",
+                      coffer_error_sentence(err));
+        } else {
+            store->dev->ops->geometry(store->dev, &store->geometry);
+        }
+    }
+    if (err == 0) {
+        err = cof_checkpoint_run(store, false); /* frees what is dead */
+    }
+    if (err == 0) {
+        err = cof_segments_resize(&store->segments, (uint32_t)count);
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_NONE, "data lies in the segments that would go");
+        } else {
+            err = cof_checkpoint_light(store);
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+    return err;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/queue.h - requests on their way.
+ *
+ * A request goes through phases: it waits for pages that another one is changing in part; it reads
+ * the pages it covers in part; it writes (or, for a read, reads) its pages; it waits for the lane.
+ * A queue is used by one thread at a time; what it shares with others is under the store's lock.
+ */
+#ifndef COF_VOLUME_QUEUE_H
+#define COF_VOLUME_QUEUE_H
+
+#include "volume/store.h"
+
+#define COF_QUEUE_DEPTH_DEFAULT 128u
+#define COF_QUEUE_DEPTH_MAX 4096u
+#define COF_READ_IOV_MAX 64u
+
+enum cof_phase {
+    COF_PHASE_FREE = 0,
+    COF_PHASE_LOCK,   /* wait for pages under read-modify-write */
+    COF_PHASE_MERGE,  /* read the pages that are covered in part */
+    COF_PHASE_WRITE,  /* place and seal */
+    COF_PHASE_COMMIT, /* wait for the batch, or for durability */
+    COF_PHASE_READ,   /* device reads are in flight */
+    COF_PHASE_DONE
+};
+
+struct cof_io_request;
+
+/* One device read of consecutive blocks, opened when it is there. */
+struct cof_read_run {
+    struct cof_io_request *owner;
+    struct coffer_segdev_request data, header;
+    struct iovec iov[COF_READ_IOV_MAX], header_iov;
+    struct cof_opener *opener;
+    struct cof_vaddr addrs[COF_READ_IOV_MAX];
+    uint64_t first_page;
+    uint32_t segment, block, header_block;
+    unsigned pages, waiting;
+    bool tags_known;
+    uint8_t *targets[COF_READ_IOV_MAX]; /* where each page is read to and opened */
+    uint8_t *header_block_bytes;
+    uint8_t entries[COF_READ_IOV_MAX][COF_ENTRY_BYTES];
+    struct cof_read_run *next;
+};
+
+struct cof_io_request {
+    struct coffer_queue *queue;
+    struct coffer_io io;
+    enum cof_phase phase;
+    int result;
+    struct coffer_fault fault;
+
+    uint64_t first_page, page_count; /* pages touched, partly or whole */
+    uint64_t at;                     /* next page to place, relative */
+    size_t head_skip;                /* bytes of the first page that are not covered */
+    size_t tail_end;                 /* bytes of the last page up to the end of the request */
+    bool head_partial, tail_partial, zeroes; /* zeroes: whole pages become holes */
+    uint8_t *bounce; /* pages of the request (zeroes: first and last), when the caller's memory
+                        is not whole pages that the device can take */
+    bool locked;                     /* its partial pages are in the volume's table */
+    uint64_t commit_batch;           /* wait until this batch is complete, or durable */
+    bool want_durable;
+    unsigned reads_in_flight;
+    unsigned retries;
+    struct cof_io_request *next;
+};
+
+struct coffer_queue {
+    struct coffer_store *store;
+    struct cof_aead *aead;
+    struct coffer_segdev_channel *channel;
+    unsigned depth, in_flight;
+    int epoll_fd, wake_fd;
+    bool inside; /* its thread is in submit or reap, and will look by itself */
+    struct cof_io_request *free_list;
+    struct cof_io_request *active, *active_last; /* in order of submission */
+    struct cof_io_request *done, *done_last;
+    unsigned done_count, reads_in_flight;
+    struct cof_read_run *run_pool;
+    unsigned run_pool_count;
+    uint64_t device_reads, device_read_bytes;
+    struct coffer_queue *next;      /* of the store */
+    struct coffer_queue *next_idle; /* of the synchronous calls */
+};
+
+void cof_queues_done(struct coffer_store *store);
+
+/* queue_read.c: begin to read count pages into the request's memory; reads_in_flight tells whether
+ * there is anything to wait for. Errors of pages go to cof_request_fail. */
+void cof_read_start(struct cof_io_request *request, uint64_t first_page, uint64_t count);
+/* A device completion: opens the pages when it was the last of its run. */
+void cof_read_complete(struct coffer_queue *queue, struct coffer_segdev_request *done);
+/* queue_write.c: go on with a write as far as it can get. Under the store's lock, which is let go
+ * while pages are sealed. */
+void cof_write_advance(struct cof_io_request *request);
+void cof_write_unlock_pages(struct cof_io_request *request);
+/* Memory of a page of the request: a place in the caller's buffers, the bounce or the partials. */
+uint8_t *cof_request_page(struct cof_io_request *request, uint64_t page);
+void cof_request_fail(struct cof_io_request *request, int error, const struct coffer_fault *fault);
+void cof_run_free(struct coffer_queue *queue, struct cof_read_run *run);
+
+#endif

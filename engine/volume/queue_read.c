@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/queue_read.c - pages from the device to the caller's memory.
+ *
+ * Addresses are looked up under the store's lock; pages that lie in consecutive blocks of one
+ * batch become one device read, beside which the batch's header is read when a tag is not cached.
+ * Pages are opened where they were read to, outside the lock. A page that does not open is looked
+ * up again: if it has moved meanwhile (its segment was freed and used again), it is read from its
+ * new place; else the error is the page's, its memory is zeroed, and the other pages are delivered.
+ */
+#include "volume/queue.h"
+
+#include <sched.h>
+#include <string.h>
+
+#define RETRIES_MAX 8u
+#define POOL_MAX 64u
+
+static struct cof_read_run *run_new(struct coffer_queue *queue)
+{
+    struct cof_env *env = &queue->store->env;
+    struct cof_read_run *run = queue->run_pool;
+    uint8_t *header;
+    if (run != NULL) {
+        queue->run_pool = run->next;
+        queue->run_pool_count--;
+        header = run->header_block_bytes;
+    } else {
+        run = cof_alloc(env, sizeof *run);
+        header = run != NULL ? cof_alloc_aligned(env, COF_BLOCK_BYTES) : NULL;
+        if (header == NULL) {
+            cof_free(env, run);
+            return NULL;
+        }
+    }
+    run->header_block_bytes = header;
+    run->next = NULL;
+    run->pages = 0;
+    run->waiting = 0;
+    run->opener = NULL;
+    run->tags_known = true;
+    return run;
+}
+
+void cof_run_free(struct coffer_queue *queue, struct cof_read_run *run)
+{
+    if (queue->run_pool_count < POOL_MAX) {
+        run->next = queue->run_pool;
+        queue->run_pool = run;
+        queue->run_pool_count++;
+        return;
+    }
+    cof_free_aligned(&queue->store->env, run->header_block_bytes);
+    cof_free(&queue->store->env, run);
+}
+
+static void fail_page(struct cof_io_request *request, uint64_t page, uint8_t *target, int err,
+                      enum coffer_stage stage, uint32_t segment, uint32_t block)
+{
+    struct coffer_fault fault;
+    memset(target, 0, COF_PAGE_BYTES);
+    cof_fault(&fault, err, stage, "page %llu: %s", (unsigned long long)page,
+              coffer_error_sentence(err));
+    cof_fault_at(&fault, page, segment == COF_NO_SEGMENT ? COFFER_NOWHERE : segment,
+                 segment == COF_NO_SEGMENT ? COFFER_NOWHERE : (uint64_t)block * COF_BLOCK_BYTES);
+    cof_request_fail(request, err, &fault);
+}
+
+/* ---- opening ---- */
+
+static enum coffer_stage stage_of(int err)
+{
+    return err == COFFER_E_TAMPER    ? COFFER_STAGE_TAG
+           : err == COFFER_E_CORRUPT ? COFFER_STAGE_CHECKSUM
+           : err == COFFER_E_IO      ? COFFER_STAGE_IO
+                                     : COFFER_STAGE_PLACEMENT;
+}
+
+/* Whether the page is still where the run read it from. Under the lock. */
+static bool moved(struct coffer_volume *volume, const struct cof_read_run *run, unsigned i)
+{
+    struct coffer_store *store = volume->store;
+    struct cof_vaddr addr;
+    struct cof_desc *desc;
+    uint32_t segment, block, header;
+    if (cof_volume_lookup(volume, run->first_page + i, &addr) != 0 ||
+        addr.bits != run->addrs[i].bits) {
+        return true;
+    }
+    if (cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr), &desc) != 0 ||
+        cof_desc_locate(desc, cof_vaddr_slot(addr), &segment, &block, &header) != 0) {
+        return false;
+    }
+    return segment != run->segment || block != run->block + i;
+}
+
+static void page_failed(struct cof_read_run *run, unsigned i, int err)
+{
+    struct cof_io_request *request = run->owner;
+    struct coffer_volume *volume = request->io.volume;
+    struct coffer_store *store = volume->store;
+    bool again;
+    pthread_mutex_lock(&store->lock);
+    again = request->retries < RETRIES_MAX && moved(volume, run, i);
+    pthread_mutex_unlock(&store->lock);
+    if (again) {
+        request->retries++;
+        cof_read_start(request, run->first_page + i, 1);
+        return;
+    }
+    fail_page(request, run->first_page + i, run->targets[i], err, stage_of(err), run->segment,
+              run->block + i);
+}
+
+static int tags_from_header(struct cof_read_run *run)
+{
+    struct coffer_store *store = run->owner->queue->store;
+    int err = run->header.result;
+    for (unsigned i = 0; err == 0 && i < run->pages; i++) {
+        err = cof_entry_from_header(store, run->header_block_bytes, run->segment,
+                                    run->header_block, run->block + i, run->entries[i]);
+    }
+    return err;
+}
+
+/* All of a run is there: open its pages. */
+static void open_run(struct cof_read_run *run)
+{
+    struct cof_io_request *request = run->owner;
+    struct coffer_queue *queue = request->queue;
+    struct coffer_store *store = queue->store;
+    int err = run->data.result;
+    int tags = err == 0 && !run->tags_known ? tags_from_header(run) : 0;
+    for (unsigned i = 0; i < run->pages; i++) {
+        int page_err = err != 0 ? err : tags;
+        if (page_err == 0) {
+            page_err = cof_unprotect_page(queue->aead, run->opener, COF_PAGE_DATA,
+                                          cof_vaddr_slot(run->addrs[i]), run->first_page + i,
+                                          run->targets[i], run->entries[i]);
+        }
+        if (page_err != 0) {
+            page_failed(run, i, page_err);
+        }
+    }
+    pthread_mutex_lock(&store->lock);
+    for (unsigned i = 0; err == 0 && tags == 0 && !run->tags_known && i < run->pages; i++) {
+        cof_tags_put(&store->tags, run->addrs[i], run->entries[i]);
+    }
+    cof_opener_put(store, run->opener);
+    pthread_mutex_unlock(&store->lock);
+    cof_run_free(queue, run);
+}
+
+void cof_read_complete(struct coffer_queue *queue, struct coffer_segdev_request *done)
+{
+    struct cof_read_run *run = done->user;
+    struct cof_io_request *request = run->owner;
+    queue->reads_in_flight--;
+    run->waiting--;
+    if (run->waiting == 0) {
+        request->reads_in_flight--;
+        open_run(run);
+    }
+}
+
+/* ---- finding ---- */
+
+enum found { FOUND_ZERO, FOUND_MEMORY, FOUND_DEVICE, FOUND_BUSY, FOUND_ERROR };
+
+struct place {
+    struct cof_vaddr addr;
+    struct cof_desc *desc;
+    uint32_t segment, block, header_block;
+    struct cof_batch *batch;
+    int err;
+};
+
+static enum found find_page(struct coffer_volume *volume, uint64_t page, struct place *place)
+{
+    struct coffer_store *store = volume->store;
+    memset(place, 0, sizeof *place);
+    place->err = cof_volume_lookup(volume, page, &place->addr);
+    if (place->err != 0) {
+        return FOUND_ERROR;
+    }
+    if (cof_vaddr_zero(place->addr)) {
+        return FOUND_ZERO;
+    }
+    place->err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(place->addr),
+                                &place->desc);
+    if (place->err == 0 && place->desc->volume != volume->number) {
+        place->err = COFFER_E_NOT_FOUND;
+    }
+    if (place->err == 0) {
+        place->err = cof_desc_locate(place->desc, cof_vaddr_slot(place->addr), &place->segment,
+                                     &place->block, &place->header_block);
+    }
+    if (place->err != 0) {
+        place->err = place->err == COFFER_E_NOT_FOUND ? COFFER_E_CORRUPT : place->err;
+        return FOUND_ERROR;
+    }
+    if (store->lanes_ready) {
+        place->batch = cof_lane_find(&store->lane, place->segment, place->block);
+        if (place->batch != NULL) {
+            return place->batch->ready[place->block - place->batch->block - 1u] ? FOUND_MEMORY
+                                                                              : FOUND_BUSY;
+        }
+    }
+    return FOUND_DEVICE;
+}
+
+/* Whether the page goes on where the run ends. */
+static bool continues(const struct cof_read_run *run, const struct place *place,
+                      const struct coffer_volume *volume)
+{
+    return run != NULL && run->pages < COF_READ_IOV_MAX && run->segment == place->segment &&
+           run->header_block == place->header_block && run->block + run->pages == place->block &&
+           run->opener->extent == cof_vaddr_extent(place->addr) &&
+           run->opener->volume == volume->number;
+}
+
+static int begin_run(struct cof_io_request *request, const struct place *place, uint64_t page,
+                     struct cof_read_run **ret_run)
+{
+    struct cof_read_run *run = run_new(request->queue);
+    int err;
+    if (run == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = cof_opener_get(request->io.volume, place->desc, &run->opener);
+    if (err != 0) {
+        cof_run_free(request->queue, run);
+        return err;
+    }
+    run->owner = request;
+    run->first_page = page;
+    run->segment = place->segment;
+    run->block = place->block;
+    run->header_block = place->header_block;
+    *ret_run = run;
+    return 0;
+}
+
+static void add_page(struct cof_read_run *run, const struct place *place, uint8_t *target)
+{
+    struct coffer_store *store = run->owner->queue->store;
+    unsigned i = run->pages++;
+    run->addrs[i] = place->addr;
+    run->targets[i] = target;
+    run->tags_known = cof_tags_get(&store->tags, place->addr, run->entries[i]) && run->tags_known;
+}
+
+/* ---- device ---- */
+
+static void submit_one(struct coffer_queue *queue, struct cof_read_run *run,
+                       struct coffer_segdev_request *request, uint32_t block, struct iovec *iov,
+                       unsigned iov_count)
+{
+    int err;
+    memset(request, 0, sizeof *request);
+    request->op = COFFER_SEGDEV_READ;
+    request->segment = run->segment;
+    request->offset = block * COF_BLOCK_BYTES;
+    request->iov = iov;
+    request->iov_count = iov_count;
+    request->buffer_index = -1;
+    request->user = run;
+    do {
+        err = queue->store->dev->ops->submit(queue->channel, request);
+        if (err == COFFER_E_AGAIN) {
+            struct coffer_segdev_request *list = NULL;
+            int count = queue->store->dev->ops->poll(queue->channel, 1, &list);
+            if (count < 0) {
+                err = count;
+            }
+            while (list != NULL) {
+                struct coffer_segdev_request *next = list->next;
+                cof_read_complete(queue, list);
+                list = next;
+            }
+        }
+    } while (err == COFFER_E_AGAIN);
+    request->result = err;
+    if (err == 0) {
+        queue->reads_in_flight++;
+        queue->device_reads++;
+    } else {
+        run->waiting--;
+    }
+}
+
+/* One iovec for each stretch of contiguous memory. */
+static unsigned gather(struct cof_read_run *run)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < run->pages; i++) {
+        if (count > 0 && (uint8_t *)run->iov[count - 1u].iov_base + run->iov[count - 1u].iov_len ==
+                             run->targets[i]) {
+            run->iov[count - 1u].iov_len += COF_PAGE_BYTES;
+        } else {
+            run->iov[count].iov_base = run->targets[i];
+            run->iov[count].iov_len = COF_PAGE_BYTES;
+            count++;
+        }
+    }
+    return count;
+}
+
+static void submit_run(struct cof_read_run *run)
+{
+    struct coffer_queue *queue = run->owner->queue;
+    unsigned iov_count = gather(run);
+    run->owner->reads_in_flight++;
+    run->waiting = run->tags_known ? 1u : 2u;
+    if (!run->tags_known) {
+        run->header_iov.iov_base = run->header_block_bytes;
+        run->header_iov.iov_len = COF_BLOCK_BYTES;
+        submit_one(queue, run, &run->header, run->header_block, &run->header_iov, 1);
+    }
+    submit_one(queue, run, &run->data, run->block, run->iov, iov_count);
+    queue->device_read_bytes += (uint64_t)run->pages * COF_PAGE_BYTES;
+    if (run->waiting == 0) {
+        run->owner->reads_in_flight--;
+        open_run(run);
+    }
+}
+
+/* ---- start ---- */
+
+static void open_in_memory(struct cof_read_run *run)
+{
+    run->data.result = 0;
+    run->tags_known = true;
+    open_run(run);
+}
+
+/* Look pages up until the lock has to be let go: builds the list of device runs and returns where
+ * it stopped. A page in a lane's buffer becomes *ret_memory, to be opened outside the lock. */
+static uint64_t look_up(struct cof_io_request *request, uint64_t page, uint64_t end,
+                        struct cof_read_run **runs, struct cof_read_run **ret_memory,
+                        bool *ret_busy)
+{
+    struct coffer_volume *volume = request->io.volume;
+    struct cof_read_run *last = NULL;
+    for (; page < end; page++) {
+        uint8_t *target = cof_request_page(request, page);
+        struct place place;
+        enum found found = find_page(volume, page, &place);
+        int err = place.err;
+        if (found == FOUND_ZERO) {
+            memset(target, 0, COF_PAGE_BYTES);
+            continue;
+        }
+        if (found == FOUND_BUSY) {
+            *ret_busy = true;
+            return page;
+        }
+        if (found == FOUND_MEMORY) {
+            uint32_t at = place.block - place.batch->block - 1u;
+            struct cof_read_run *run;
+            err = begin_run(request, &place, page, &run);
+            if (err == 0) {
+                add_page(run, &place, target);
+                memcpy(target, cof_batch_page(place.batch, at), COF_PAGE_BYTES);
+                memcpy(run->entries[0], place.batch->entries[at], COF_ENTRY_BYTES);
+                run->next = *ret_memory;
+                *ret_memory = run;
+                continue;
+            }
+        } else if (found == FOUND_DEVICE) {
+            if (!continues(last, &place, volume)) {
+                err = begin_run(request, &place, page, &last);
+                if (err == 0) {
+                    last->next = *runs;
+                    *runs = last;
+                }
+            }
+            if (err == 0) {
+                add_page(last, &place, target);
+                continue;
+            }
+        }
+        fail_page(request, page, target, err, stage_of(err), place.segment, place.block);
+    }
+    return page;
+}
+
+void cof_read_start(struct cof_io_request *request, uint64_t first_page, uint64_t count)
+{
+    struct coffer_store *store = request->queue->store;
+    uint64_t page = first_page, end = first_page + count;
+    struct cof_read_run *runs = NULL;
+    request->reads_in_flight++; /* held until all is submitted */
+    while (page < end) {
+        struct cof_read_run *memory = NULL;
+        bool busy = false;
+        pthread_mutex_lock(&store->lock);
+        page = look_up(request, page, end, &runs, &memory, &busy);
+        pthread_mutex_unlock(&store->lock);
+        while (memory != NULL) {
+            struct cof_read_run *next = memory->next;
+            open_in_memory(memory);
+            memory = next;
+        }
+        if (busy) {
+            sched_yield(); /* another thread is sealing the page right now */
+        }
+    }
+    while (runs != NULL) {
+        struct cof_read_run *next = runs->next;
+        submit_run(runs);
+        runs = next;
+    }
+    request->reads_in_flight--;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/queue_write.c - pages into the log.
+ *
+ * Place and slot of a page and its entry in the delta are taken together, under the store's lock:
+ * slot order is batch order is the order in which concurrent writes win. The pages are then sealed
+ * straight into the batch's buffer, on the caller's core, with the lock let go. A page that is
+ * covered in part is read first; until its new version is placed nobody else may place one of it,
+ * so it is kept in the volume's table of locked pages, which whole-page writes look at too.
+ */
+#include "volume/queue.h"
+
+#include "format/endian.h"
+
+#include <string.h>
+
+#define CHUNK_PAGES 64u
+
+static bool overlaps_locked(const struct coffer_volume *volume, uint64_t first, uint64_t count)
+{
+    for (unsigned i = 0; i < volume->locked_count; i++) {
+        if (volume->locked_pages[i] >= first && volume->locked_pages[i] - first < count) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t last_page(const struct cof_io_request *request)
+{
+    return request->first_page + request->page_count - 1u;
+}
+
+static bool wants_page(const struct cof_io_request *request, bool tail)
+{
+    if (!tail) {
+        return request->head_partial;
+    }
+    return request->tail_partial && (request->page_count > 1 || !request->head_partial);
+}
+
+void cof_write_unlock_pages(struct cof_io_request *request)
+{
+    struct coffer_volume *volume = request->io.volume;
+    if (!request->locked) {
+        return;
+    }
+    request->locked = false;
+    for (unsigned tail = 0; tail < 2; tail++) {
+        uint64_t page = tail ? last_page(request) : request->first_page;
+        for (unsigned i = 0; wants_page(request, tail != 0) && i < volume->locked_count; i++) {
+            if (volume->locked_pages[i] == page) {
+                volume->locked_pages[i] = volume->locked_pages[--volume->locked_count];
+                break;
+            }
+        }
+    }
+}
+
+static int lock_pages(struct cof_io_request *request)
+{
+    struct coffer_volume *volume = request->io.volume;
+    if (overlaps_locked(volume, request->first_page, request->page_count)) {
+        return COFFER_E_AGAIN;
+    }
+    if (volume->locked_count + 2u > volume->locked_capacity) {
+        struct cof_env *env = &volume->store->env;
+        unsigned capacity = volume->locked_capacity * 2u + 16u;
+        uint64_t *pages = cof_calloc(env, capacity, sizeof *pages);
+        if (pages == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
+        if (volume->locked_count > 0) {
+            memcpy(pages, volume->locked_pages, volume->locked_count * sizeof *pages);
+        }
+        cof_free(env, volume->locked_pages);
+        volume->locked_pages = pages;
+        volume->locked_capacity = capacity;
+    }
+    for (unsigned tail = 0; tail < 2; tail++) {
+        if (wants_page(request, tail != 0)) {
+            volume->locked_pages[volume->locked_count++] =
+                tail ? last_page(request) : request->first_page;
+        }
+    }
+    request->locked = true;
+    return 0;
+}
+
+/* ---- discards in the delta ---- */
+
+int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64_t pages,
+                             struct cof_vaddr addr)
+{
+    unsigned height = cof_tree_height_for(volume->size_pages);
+    while (pages > 0) {
+        struct cof_vaddr loser;
+        unsigned level = 0;
+        int err;
+        while (level < height && (page & ((UINT64_C(1) << (COF_NODE_SHIFT * (level + 1u))) - 1u)) == 0 &&
+               pages >= UINT64_C(1) << (COF_NODE_SHIFT * (level + 1u))) {
+            level++;
+        }
+        err = cof_delta_put(&volume->active,
+                            cof_delta_key(level, page >> (COF_NODE_SHIFT * level)), addr, &loser);
+        if (err == 0) {
+            err = cof_kills_add(&volume->active_kills, loser);
+        }
+        if (err != 0) {
+            return err;
+        }
+        page += UINT64_C(1) << (COF_NODE_SHIFT * level);
+        pages -= UINT64_C(1) << (COF_NODE_SHIFT * level);
+    }
+    return 0;
+}
+
+/* ---- placing ---- */
+
+/* Room in the store for the next pages; runs a checkpoint if that can make some. */
+static int admit(struct cof_io_request *request, uint64_t pages)
+{
+    struct coffer_store *store = request->queue->store;
+    int err = cof_store_admit(store, pages);
+    if (err == COFFER_E_AGAIN) {
+        err = cof_checkpoint_run(store, false);
+        if (err == 0) {
+            err = cof_store_admit(store, pages);
+        }
+        if (err == COFFER_E_AGAIN) {
+            err = COFFER_E_NO_SPACE;
+        }
+    }
+    return err;
+}
+
+static int prepare(struct cof_io_request *request, struct cof_extent **ret_extent)
+{
+    struct coffer_store *store = request->queue->store;
+    int err = cof_extent_prepare(request->io.volume, false, ret_extent);
+    if (err == COFFER_E_NO_SPACE && request->retries == 0) {
+        request->retries = 1; /* the lane's next segment may be one that a checkpoint frees */
+        err = cof_checkpoint_run(store, false);
+        if (err == 0) {
+            err = cof_extent_prepare(request->io.volume, false, ret_extent);
+        }
+    }
+    return err;
+}
+
+static int remember(struct coffer_volume *volume, uint64_t page, struct cof_vaddr addr)
+{
+    struct cof_vaddr loser;
+    int err = cof_delta_put(&volume->active, cof_delta_key(0, page), addr, &loser);
+    return err == 0 ? cof_kills_add(&volume->active_kills, loser) : err;
+}
+
+/* Seal the placed pages with the lock let go. */
+static int seal_pages(struct cof_io_request *request, struct cof_extent *extent,
+                      struct cof_batch *batch, unsigned slot, unsigned first, uint64_t page,
+                      unsigned count)
+{
+    struct coffer_queue *queue = request->queue;
+    struct coffer_store *store = queue->store;
+    int err = 0;
+    extent->refs++;
+    pthread_mutex_unlock(&store->lock);
+    for (unsigned i = 0; err == 0 && i < count; i++) {
+        err = cof_protect_page(queue->aead, extent, COF_PAGE_DATA, slot + i, page + i,
+                               cof_request_page(request, page + i),
+                               cof_batch_page(batch, first + i), batch->entries[first + i]);
+    }
+    pthread_mutex_lock(&store->lock);
+    if (err != 0) {
+        cof_store_fail(store, err);
+    } else {
+        for (unsigned i = 0; i < count; i++) {
+            cof_tags_put(&store->tags, cof_vaddr_make(0, extent->number, slot + i, false),
+                         batch->entries[first + i]);
+        }
+    }
+    cof_lane_sealed(&store->lane, batch, first, count);
+    cof_extent_put(store, extent);
+    return err;
+}
+
+/* Place up to a chunk of whole pages. */
+static int place_pages(struct cof_io_request *request, uint64_t page, uint64_t left,
+                       unsigned *ret_count)
+{
+    struct coffer_volume *volume = request->io.volume;
+    struct coffer_store *store = volume->store;
+    struct cof_extent *extent;
+    struct cof_batch *batch;
+    uint64_t words[CHUNK_PAGES];
+    unsigned count = left < CHUNK_PAGES ? (unsigned)left : CHUNK_PAGES;
+    unsigned room, slot, first;
+    int err = admit(request, count);
+    if (err == 0) {
+        err = prepare(request, &extent);
+    }
+    if (err != 0) {
+        return err;
+    }
+    room = cof_lane_room(&store->lane, extent, extent->desc->slots_used, false);
+    count = count < room ? count : room;
+    room = COF_EXTENT_SLOTS - extent->desc->slots_used;
+    count = count < room ? count : room;
+    for (unsigned i = 0; i < count; i++) {
+        words[i] = cof_word(COF_WORD_PAGE, page + i);
+    }
+    batch = store->lane.open_batch;
+    err = cof_extent_place(extent, &store->lane, words, count, false, &slot, &first);
+    for (unsigned i = 0; err == 0 && i < count; i++) {
+        err = remember(volume, page + i, cof_vaddr_make(0, extent->number, slot + i, false));
+    }
+    if (err != 0) {
+        /* Placed and not in the map: the store can't go on, as its counts would be wrong. */
+        cof_store_fail(store, err);
+        cof_lane_sealed(&store->lane, batch, first, count);
+        return err;
+    }
+    request->commit_batch = batch->number;
+    *ret_count = count;
+    return seal_pages(request, extent, batch, slot, first, page, count);
+}
+
+/* Whole pages become holes: two slots in the log, whatever their number. */
+static int place_discard(struct cof_io_request *request, uint64_t page, uint64_t pages)
+{
+    struct coffer_volume *volume = request->io.volume;
+    struct coffer_store *store = volume->store;
+    struct cof_extent *extent;
+    uint64_t words[2] = {cof_word(COF_WORD_DISCARD_START, page),
+                         cof_word(COF_WORD_DISCARD_LENGTH, pages)};
+    unsigned slot, first;
+    int err = admit(request, 2);
+    for (;;) {
+        if (err == 0) {
+            err = prepare(request, &extent);
+        }
+        if (err != 0) {
+            return err;
+        }
+        if (extent->desc->slots_used + 2u > COF_EXTENT_SLOTS) {
+            cof_extent_close(volume, false, true);
+        } else if (cof_lane_room(&store->lane, extent, extent->desc->slots_used, true) < 2u) {
+            cof_lane_close_batch(&store->lane);
+        } else {
+            break;
+        }
+    }
+    request->commit_batch = store->lane.open_batch->number;
+    err = cof_extent_place(extent, &store->lane, words, 2, true, &slot, &first);
+    if (err == 0) {
+        err = cof_volume_apply_discard(volume, page, pages,
+                                       cof_vaddr_make(0, extent->number, slot, true));
+    }
+    if (err != 0) {
+        cof_store_fail(store, err);
+    }
+    return err;
+}
+
+/* ---- the request ---- */
+
+/* Put the caller's bytes over what was read of the partial pages. */
+static void overlay(struct cof_io_request *request)
+{
+    uint64_t left = request->io.length_bytes;
+    size_t skip = request->head_skip;
+    const struct iovec *iov = request->io.iov;
+    uint8_t *to = request->bounce + skip;
+    if (request->zeroes) {
+        uint8_t *tail = cof_request_page(request, last_page(request));
+        size_t head_end = request->page_count == 1 ? request->tail_end : COF_PAGE_BYTES;
+        if (request->head_partial) {
+            memset(request->bounce + skip, 0, head_end - skip);
+        }
+        if (request->tail_partial && wants_page(request, true)) {
+            memset(tail, 0, request->tail_end);
+        }
+        return;
+    }
+    for (; left > 0; iov++) {
+        memcpy(to, iov->iov_base, iov->iov_len);
+        to += iov->iov_len;
+        left -= iov->iov_len;
+    }
+}
+
+static bool is_partial(const struct cof_io_request *request, uint64_t page)
+{
+    return (request->head_partial && page == request->first_page) ||
+           (request->tail_partial && page == last_page(request));
+}
+
+/* Place the next piece. */
+static int write_some(struct cof_io_request *request)
+{
+    uint64_t page = request->first_page + request->at;
+    uint64_t left = request->page_count - request->at;
+    unsigned placed = 0;
+    int err;
+    if (!request->locked && overlaps_locked(request->io.volume, page, left)) {
+        return COFFER_E_AGAIN;
+    }
+    if (request->zeroes && !is_partial(request, page)) {
+        uint64_t holes = left - (request->tail_partial ? 1u : 0u);
+        err = place_discard(request, page, holes);
+        request->at += err == 0 ? holes : 0u;
+        return err;
+    }
+    err = place_pages(request, page, request->zeroes ? 1u : left, &placed);
+    request->at += placed;
+    return err;
+}
+
+static void start_merge(struct cof_io_request *request)
+{
+    struct coffer_store *store = request->queue->store;
+    request->phase = COF_PHASE_MERGE;
+    pthread_mutex_unlock(&store->lock);
+    request->reads_in_flight++;
+    for (unsigned tail = 0; tail < 2; tail++) {
+        if (wants_page(request, tail != 0)) {
+            cof_read_start(request, tail ? last_page(request) : request->first_page, 1);
+        }
+    }
+    request->reads_in_flight--;
+    pthread_mutex_lock(&store->lock);
+}
+
+void cof_write_advance(struct cof_io_request *request)
+{
+    struct coffer_store *store = request->queue->store;
+    int err = 0;
+    if (store->error != 0 || store->lane.error != 0) {
+        err = COFFER_E_FAILED;
+    }
+    if (err == 0 && request->phase == COF_PHASE_LOCK) {
+        err = lock_pages(request);
+        if (err == 0) {
+            start_merge(request);
+        }
+    }
+    if (err == 0 && request->phase == COF_PHASE_MERGE) {
+        if (request->reads_in_flight > 0) {
+            return;
+        }
+        err = request->result;
+        if (err == 0) {
+            overlay(request);
+            request->phase = COF_PHASE_WRITE;
+        }
+    }
+    while (err == 0 && request->phase == COF_PHASE_WRITE && request->at < request->page_count) {
+        err = write_some(request);
+    }
+    if (err == COFFER_E_AGAIN) {
+        return;
+    }
+    cof_write_unlock_pages(request);
+    if (err != 0) {
+        cof_request_fail(request, err, NULL);
+        request->phase = COF_PHASE_DONE;
+        return;
+    }
+    request->phase = COF_PHASE_COMMIT;
+    if (request->want_durable) {
+        cof_lane_want_durable(&store->lane, request->commit_batch);
+    }
+}

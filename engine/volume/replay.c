@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/replay.c - a volume's part of the log, into its delta.
+ *
+ * The extents of the tail are taken in order of their numbers, which is the order of the log. The
+ * words of an extent come from its summary, or from the sealed lists in the headers of its
+ * batches. Each list begins with the extent and slot count before it: together they are a chain
+ * that starts at the position in the sealed root record, and a batch that was left out, moved or
+ * taken from elsewhere breaks it. What breaks it is refused.
+ *
+ * Blocks are read a group of extents at a time, many in flight. Under the store's lock.
+ */
+#include "volume/store.h"
+
+#include "base/testhook.h"
+#include "format/endian.h"
+
+#include <string.h>
+
+#define GROUP_BLOCKS 128u
+
+struct job {
+    struct cof_desc *desc;
+    unsigned first, count; /* blocks of it in the group */
+};
+
+struct replay {
+    struct coffer_volume *volume;
+    struct coffer_fault *fault;
+    struct cof_block_place places[GROUP_BLOCKS];
+    int results[GROUP_BLOCKS];
+    uint8_t *blocks;
+    struct job jobs[GROUP_BLOCKS];
+    unsigned block_count, job_count;
+};
+
+static int refuse(struct replay *replay, const struct cof_desc *desc, int err, const char *why)
+{
+    cof_fault(replay->fault, err, COFFER_STAGE_LOG, "extent %llu of the volume's log: %s",
+              (unsigned long long)desc->extent, why);
+    cof_fault_at(replay->fault, COFFER_NOWHERE, desc->pieces[0].segment, COFFER_NOWHERE);
+    return err;
+}
+
+static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc, unsigned slot,
+                      const uint64_t *words, unsigned left, unsigned *ret_used)
+{
+    uint64_t word = words[0];
+    struct cof_vaddr loser;
+    int err;
+    *ret_used = 1;
+    if (cof_word_type(word) == COF_WORD_PAGE) {
+        struct cof_vaddr addr = cof_vaddr_make(0, desc->extent, slot, false);
+        err = cof_delta_put(&volume->active, cof_word_value(word), addr, &loser);
+        return err == 0 ? cof_kills_add(&volume->active_kills, loser) : err;
+    }
+    if (cof_word_type(word) == COF_WORD_DISCARD_START && left >= 2 &&
+        cof_word_type(words[1]) == COF_WORD_DISCARD_LENGTH) {
+        *ret_used = 2;
+        return cof_volume_apply_discard(volume, cof_word_value(word), cof_word_value(words[1]),
+                                        cof_vaddr_make(0, desc->extent, slot, true));
+    }
+    return COFFER_E_TAMPER;
+}
+
+static int apply_words(struct replay *replay, const struct cof_desc *desc, unsigned first_slot,
+                       const uint64_t *words, unsigned count)
+{
+    for (unsigned i = 0; i < count;) {
+        unsigned used;
+        int err = apply_word(replay->volume, desc, first_slot + i, words + i, count - i, &used);
+        if (err != 0) {
+            return refuse(replay, desc, err, "a word of it is not valid");
+        }
+        i += used;
+    }
+    return 0;
+}
+
+static int check_chain(struct replay *replay, const struct cof_desc *desc, uint64_t chain)
+{
+    const struct coffer_volume *volume = replay->volume;
+    uint64_t expected = volume->chain_extent == 0
+                            ? 0
+                            : cof_chain_word(volume->chain_extent, volume->chain_slots);
+    if (chain != expected && !COF_BROKEN(SKIP_CHAIN)) {
+        return refuse(replay, desc, COFFER_E_TAMPER,
+                      "it does not follow on what came before: a part of the log is missing");
+    }
+    return 0;
+}
+
+/* A run of the extent in a batch header. */
+static int find_run(const struct cof_desc *desc, const uint8_t *header,
+                    const struct cof_batch_header *fields, unsigned first_slot,
+                    struct cof_run *ret_run, const uint8_t **ret_list)
+{
+    size_t at = cof_batch_lists_offset(fields);
+    for (unsigned i = 0; i < fields->runs; i++) {
+        cof_run_decode(header + COF_BATCH_HEADER_BYTES + (size_t)i * COF_RUN_BYTES, ret_run);
+        if (ret_run->volume == desc->volume && ret_run->extent == desc->extent &&
+            ret_run->first_slot == first_slot) {
+            *ret_list = header + at;
+            return 0;
+        }
+        at += cof_run_list_bytes(ret_run);
+    }
+    return COFFER_E_CORRUPT;
+}
+
+static int replay_run(struct replay *replay, const struct cof_desc *desc,
+                      const struct cof_opener *opener, const struct cof_batch_ref *ref,
+                      const uint8_t *header, unsigned *slots)
+{
+    struct coffer_store *store = replay->volume->store;
+    struct cof_batch_header fields;
+    struct cof_run run;
+    const uint8_t *sealed;
+    uint8_t list[8u + 8u * COF_NODE_FANOUT];
+    uint64_t words[COF_NODE_FANOUT];
+    int err = cof_batch_header_decode(header, &fields);
+    if (err == 0 && (memcmp(fields.store_uuid, store->root.store_uuid, 16) != 0 ||
+                     fields.segment != desc->pieces[0].segment)) {
+        err = COFFER_E_CORRUPT;
+    }
+    if (err == 0) {
+        err = find_run(desc, header, &fields, ref->first_slot, &run, &sealed);
+    }
+    if (err != 0 || run.slots >= COF_NODE_FANOUT) {
+        return refuse(replay, desc, COFFER_E_CORRUPT, "a batch header of it is damaged");
+    }
+    memcpy(list, sealed, cof_run_list_bytes(&run));
+    err = cof_unprotect_list(store->aead, opener, &run, fields.session, fields.number, list,
+                             cof_run_list_bytes(&run));
+    if (err != 0) {
+        return refuse(replay, desc, err, "a list of it does not open");
+    }
+    for (unsigned i = 0; i < run.slots; i++) {
+        words[i] = cof_le64_get(list + 8u + 8u * i);
+    }
+    err = check_chain(replay, desc, cof_le64_get(list));
+    if (err == 0 && run.first_slot != *slots) {
+        err = refuse(replay, desc, COFFER_E_TAMPER, "slots of it are missing");
+    }
+    if (err == 0) {
+        err = apply_words(replay, desc, *slots, words, run.slots);
+        *slots += run.slots;
+    }
+    return err;
+}
+
+static int replay_summary(struct replay *replay, const struct cof_desc *desc,
+                          const struct cof_opener *opener, uint8_t *page, const uint8_t *header,
+                          unsigned *slots)
+{
+    struct coffer_store *store = replay->volume->store;
+    uint8_t entry[COF_ENTRY_BYTES];
+    uint64_t words[COF_NODE_FANOUT];
+    uint32_t segment, block, header_block;
+    int err = cof_desc_locate(desc, COF_SUMMARY_SLOT, &segment, &block, &header_block);
+    if (err == 0) {
+        err = cof_entry_from_header(store, header, segment, header_block, block, entry);
+    }
+    if (err == 0) {
+        err = cof_unprotect_page(store->aead, opener, COF_PAGE_SUMMARY, COF_SUMMARY_SLOT, 0, page,
+                                 entry);
+    }
+    if (err != 0) {
+        return refuse(replay, desc, err, "its summary does not open");
+    }
+    err = check_chain(replay, desc, cof_le64_get(page));
+    while (*slots < COF_EXTENT_SLOTS && cof_le64_get(page + 8u + 8u * *slots) != 0) {
+        words[*slots] = cof_le64_get(page + 8u + 8u * *slots);
+        (*slots)++;
+    }
+    return err == 0 ? apply_words(replay, desc, 0, words, *slots) : err;
+}
+
+/* A spare key that the log took into use with this extent. */
+static int follow_rotation(struct coffer_volume *volume, const struct cof_desc *desc)
+{
+    for (unsigned i = 0; i < volume->ek_count; i++) {
+        struct cof_ek *ek = &volume->eks[i];
+        if (ek->entry.key_id == desc->key_id && (ek->entry.flags & COF_EK_FLAG_SPARE) != 0) {
+            return cof_keys_activate(volume, ek, desc->extent);
+        }
+    }
+    return 0;
+}
+
+static int replay_extent(struct replay *replay, const struct job *job)
+{
+    struct coffer_volume *volume = replay->volume;
+    struct coffer_store *store = volume->store;
+    struct cof_desc *desc = job->desc;
+    struct cof_opener *opener;
+    uint8_t *blocks = replay->blocks + (size_t)job->first * COF_BLOCK_BYTES;
+    unsigned slots = 0;
+    int err;
+    for (unsigned i = 0; i < job->count; i++) {
+        if (replay->results[job->first + i] != 0) {
+            return refuse(replay, desc, replay->results[job->first + i], "it can't be read");
+        }
+    }
+    err = volume->encrypted ? follow_rotation(volume, desc) : 0;
+    if (err == 0) {
+        err = cof_opener_get(volume, desc, &opener);
+    }
+    if (err != 0) {
+        return refuse(replay, desc, err, "there is no data key for it");
+    }
+    if (desc->summary) {
+        err = replay_summary(replay, desc, opener, blocks, blocks + COF_BLOCK_BYTES, &slots);
+    } else {
+        for (unsigned i = 0; err == 0 && i < desc->ref_count; i++) {
+            err = replay_run(replay, desc, opener, &desc->refs[i],
+                             blocks + (size_t)i * COF_BLOCK_BYTES, &slots);
+        }
+    }
+    cof_opener_put(store, opener);
+    if (err == 0 && slots != desc->slots_used) {
+        err = refuse(replay, desc, COFFER_E_CORRUPT, "its descriptor does not fit its lists");
+    }
+    if (err == 0) {
+        volume->chain_extent = desc->extent;
+        volume->chain_slots = slots;
+        cof_keys_count(volume, desc->key_id, 1, true);
+    }
+    return err;
+}
+
+static int run_group(struct replay *replay)
+{
+    int err = cof_sync_io_read_blocks(&replay->volume->store->io, replay->places,
+                                      replay->block_count, replay->blocks, replay->results);
+    if (err != 0) {
+        return cof_fault(replay->fault, err, COFFER_STAGE_LOG, "the log can't be read: %s",
+                         coffer_error_sentence(err));
+    }
+    for (unsigned i = 0; err == 0 && i < replay->job_count; i++) {
+        err = replay_extent(replay, &replay->jobs[i]);
+    }
+    replay->block_count = 0;
+    replay->job_count = 0;
+    return err;
+}
+
+static void want(struct replay *replay, uint32_t segment, uint32_t block)
+{
+    replay->places[replay->block_count].segment = segment;
+    replay->places[replay->block_count].block = block;
+    replay->block_count++;
+}
+
+static int add_extent(struct replay *replay, struct cof_desc *desc)
+{
+    struct job *job;
+    unsigned count = desc->summary ? 2u : desc->ref_count;
+    int err = 0;
+    if (replay->block_count + count > GROUP_BLOCKS || replay->job_count == GROUP_BLOCKS) {
+        err = run_group(replay);
+    }
+    if (err != 0) {
+        return err;
+    }
+    job = &replay->jobs[replay->job_count++];
+    job->desc = desc;
+    job->first = replay->block_count;
+    job->count = count;
+    if (desc->summary) {
+        uint32_t segment, block, header;
+        if (cof_desc_locate(desc, COF_SUMMARY_SLOT, &segment, &block, &header) != 0) {
+            return refuse(replay, desc, COFFER_E_CORRUPT, "its summary has no place");
+        }
+        want(replay, segment, block);
+        want(replay, segment, header);
+        return 0;
+    }
+    for (unsigned i = 0; i < desc->ref_count; i++) {
+        want(replay, desc->pieces[0].segment, (uint32_t)desc->refs[i].block - desc->refs[i].distance);
+    }
+    return 0;
+}
+
+int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    struct replay *replay = cof_calloc(&store->env, 1, sizeof *replay);
+    int err = 0;
+    if (replay == NULL) {
+        return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
+    }
+    replay->volume = volume;
+    replay->fault = fault;
+    replay->blocks = cof_alloc(&store->env, (size_t)GROUP_BLOCKS * COF_BLOCK_BYTES);
+    if (replay->blocks == NULL) {
+        err = cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
+    }
+    for (uint64_t extent = volume->tail_first;
+         err == 0 && extent <= volume->tail_last && volume->tail_last != 0; extent++) {
+        struct cof_desc *desc;
+        if (extent <= volume->record.chain_extent) {
+            continue;
+        }
+        err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
+        if (err == COFFER_E_NOT_FOUND) {
+            err = 0;
+            continue;
+        }
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_PLACEMENT, "the placement table is damaged");
+        } else if (desc->volume == volume->number && !desc->metadata) {
+            err = add_extent(replay, desc);
+        }
+    }
+    if (err == 0) {
+        err = run_group(replay);
+    }
+    cof_free(&store->env, replay->blocks);
+    cof_free(&store->env, replay);
+    return err;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/store.h - what an open store and an open volume are, and who calls whom in this room.
+ *
+ * One lock, store->lock, guards everything below but the sealing and opening of pages: these run
+ * on the caller's core with a context of the caller's queue. The room's files:
+ *
+ *   create.c     an empty store               open.c        the step table of store open
+ *   recover.c    roots, the lane's log        root.c        writing roots, the anchor
+ *   catalogue.c  volumes' entries             keyring.c     volume keys and data keys
+ *   volume_open.c, volume_admin.c             replay.c      a volume's part of the log
+ *   extent.c     open extents, summaries      checkpoint.c  freeze, merge, finish
+ *   protect.c    seal and open of pages, for encrypted and plain volumes
+ *   fetch.c      pages and tags from the device; tagcache.c
+ *   queue.c, queue_read.c, queue_write.c      requests
+ *   sync_api.c   the synchronous calls        check.c, dump.c, info.c
+ */
+#ifndef COF_VOLUME_STORE_H
+#define COF_VOLUME_STORE_H
+
+#include "base/env.h"
+#include "crypto/keys.h"
+#include "format/catalogue_format.h"
+#include "lane/lane.h"
+#include "map/tree.h"
+#include "place/place.h"
+
+#include <coffer/coffer.h>
+#include <pthread.h>
+
+#define COF_DATA_KEY_BYTES_MAX (UINT64_C(64) << 30)
+#define COF_KEY_USES_MAX (UINT64_C(1) << 30)
+#define COF_KEY_USES_PER_OPEN (UINT64_C(1) << 16)
+#define COF_SPARE_KEYS 2u
+#define COF_LINEAGE_LOCAL 0u
+
+struct cof_ek {
+    struct cof_ek_entry entry;
+    struct cof_ek_seal *seal; /* drawn in this process */
+    struct cof_ek_open *open; /* unwrapped; NULL until it is needed */
+    uint64_t young;           /* extents opened since the freeze */
+    uint64_t bytes;           /* sealed by this process */
+    bool changed;             /* range or flags changed since it was wrapped; key at hand */
+};
+
+struct cof_extent; /* an open extent: extent.c */
+
+/* The opening side of an extent's protection, shared by readers. */
+struct cof_opener {
+    uint32_t volume;
+    uint64_t extent;
+    bool encrypted;
+    uint8_t uuid[16];
+    uint64_t seed;
+    struct cof_subkey_open *subkey;
+    unsigned refs;
+    struct cof_opener *newer, *older, *hash_next;
+};
+
+struct cof_catalogue_item {
+    struct cof_volume_entry entry;
+    uint8_t *ring;                      /* entry.ring_bytes */
+    uint8_t record[COF_RECORD_BYTES];   /* sealed */
+    bool dirty;
+    struct coffer_volume *open;
+    struct cof_catalogue_item *next;
+};
+
+struct cof_tag_cache {
+    struct cof_tag_entry {
+        uint64_t addr;
+        uint8_t entry[COF_ENTRY_BYTES]; /* tag, checksum */
+    } *entries;
+    uint64_t count; /* a power of two */
+};
+
+struct coffer_volume {
+    struct coffer_store *store;
+    struct cof_catalogue_item *item;
+    uint32_t number;
+    bool encrypted, read_only;
+    struct cof_record record; /* as of the last root, and what the next one will say */
+    struct cof_vk *vk;
+    uint8_t vk_uuid[16];
+    uint32_t generation;
+    struct cof_ek *eks;
+    unsigned ek_count, ek_capacity, ek_active;
+    bool eks_dirty, eks_ready; /* ready: the root lists the keys that this process drew */
+    unsigned eks_parts_written;
+
+    struct cof_delta active, frozen;
+    struct cof_kills active_kills, frozen_kills;
+    bool has_frozen, frozen_valid, deleting;
+    struct cof_tree tree;
+    uint64_t mapped_pages, size_pages;
+    struct cof_node_io node_io;
+    struct cof_extent *data_extent, *meta_extent;
+    uint64_t chain_extent, frozen_chain_extent;
+    unsigned chain_slots, frozen_chain_slots;
+    uint64_t tail_first, tail_last;  /* extents with writes that the tree does not know */
+    uint64_t frozen_tail_first, frozen_tail_last;
+    uint64_t *locked_pages;          /* pages under read-modify-write */
+    unsigned locked_count, locked_capacity;
+    unsigned requests; /* in flight */
+    int error;         /* sticky */
+    struct coffer_volume *next;
+};
+
+enum cof_checkpoint_state {
+    COF_CHECKPOINT_IDLE = 0,
+    COF_CHECKPOINT_DRAIN, /* batches below the freeze are on their way */
+    COF_CHECKPOINT_MERGE, /* one volume after another */
+    COF_CHECKPOINT_FINISH /* placement, catalogue, segment table, roots */
+};
+
+struct cof_checkpoint {
+    enum cof_checkpoint_state state;
+    bool running; /* a thread runs one to its end */
+    uint64_t freeze_batch, freeze_next_extent;
+    struct cof_lane_head head;
+    uint64_t head_sequence;
+    struct coffer_volume *volume; /* being merged */
+    struct cof_merge merge;
+    bool merging;
+    uint64_t started_ns, last_ns;
+    uint64_t count;
+};
+
+struct coffer_store {
+    struct cof_env env;
+    struct coffer_segdev *dev;
+    struct coffer_geometry geometry;
+    struct cof_sync_io io;
+    pthread_mutex_t admin; /* one volume is made, opened, listed or deleted at a time; taken first */
+    pthread_mutex_t lock;  /* let go while the key service is asked */
+    bool lock_ready, read_only;
+    struct coffer_anchor anchor;
+    uint64_t delta_entries_max, checkpoint_ns, sync_ns;
+    uint32_t segment_blocks;
+
+    struct cof_root root; /* the newest durable */
+    uint64_t slot_epochs[COFFER_ROOT_SLOTS];
+    uint64_t next_extent;
+    struct cof_segments segments;
+    struct cof_ptree catalogue_tree, placement_tree, segment_tree;
+    struct cof_place place;
+    struct cof_nodes nodes;
+    struct cof_tag_cache tags;
+    struct cof_arena *arena;
+    struct cof_aead *aead; /* for seals and opens under the lock */
+    struct cof_opener *openers[1024];
+    struct cof_opener *opener_newest, *opener_oldest;
+    unsigned opener_count, opener_max;
+
+    struct cof_lane lane, meta;
+    bool lanes_ready;
+    struct cof_extent *extents; /* all that are in memory */
+    uint64_t *young_extents, *frozen_extents; /* numbers: opened since, before the freeze */
+    unsigned young_count, young_capacity, frozen_count;
+    struct cof_catalogue_item *items;
+    uint32_t item_count;
+    uint32_t forgotten[64]; /* volume numbers whose records are removed by the next root */
+    unsigned forgotten_parts[64];
+    unsigned forgotten_count;
+    struct coffer_volume *volumes;
+    struct coffer_queue *queues;
+    struct coffer_queue *sync_queues; /* idle ones, for the synchronous calls */
+    struct cof_checkpoint checkpoint;
+    bool keys_wanted; /* a volume used up its spare data keys */
+    uint64_t recovered_blocks, recovery_ns, log_pages_since_checkpoint;
+    uint64_t replayed_batch; /* number after the last that was replayed */
+    int error; /* sticky */
+};
+
+/* ---- root.c ---- */
+COFFER_MUST_CHECK int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
+                                            struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_store_anchor_check(struct coffer_store *store, bool accept,
+                                             struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_store_anchor_put(struct coffer_store *store);
+
+/* ---- recover.c ---- */
+COFFER_MUST_CHECK int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault);
+/* Follow the user lane from the root's head; tell whether anything was found and where the log
+ * ends. */
+COFFER_MUST_CHECK int cof_store_replay_lane(struct coffer_store *store, bool *ret_found,
+                                            struct coffer_fault *fault);
+
+/* ---- catalogue.c ---- */
+COFFER_MUST_CHECK int cof_catalogue_load(struct coffer_store *store, struct coffer_fault *fault);
+void cof_catalogue_done(struct coffer_store *store);
+COFFER_MUST_CHECK int cof_catalogue_flush(struct coffer_store *store,
+                                          const struct cof_raw_writer *writer);
+void cof_catalogue_item_free(struct coffer_store *store, struct cof_catalogue_item *item);
+COFFER_MUST_CHECK int cof_name_hint(struct coffer_store *store, const char *name,
+                                    uint8_t *ret_hint);
+/* Opens records until one has the name; fills item and record. */
+COFFER_MUST_CHECK int cof_catalogue_find(struct coffer_store *store, const char *name,
+                                         const struct coffer_key_provider *provider,
+                                         struct cof_catalogue_item **ret_item,
+                                         struct coffer_fault *fault);
+
+/* ---- keyring.c ---- */
+/* The volume key of an entry, unwrapped by the provider and checked against its commitment. */
+COFFER_MUST_CHECK int cof_keyring_unwrap(struct coffer_store *store,
+                                         const struct cof_catalogue_item *item,
+                                         const struct coffer_key_provider *provider,
+                                         struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
+                                         struct coffer_fault *fault);
+/* A new ring of one generation for a new volume, under key_arn. */
+COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16],
+                                      const char *key_arn,
+                                      const struct coffer_key_provider *provider,
+                                      uint8_t **ret_ring, uint32_t *ret_ring_bytes,
+                                      struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
+                                      struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16],
+                                      struct cof_catalogue_item *item,
+                                      const struct cof_record *record);
+COFFER_MUST_CHECK int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
+                                      const struct cof_catalogue_item *item,
+                                      struct cof_record *ret_record);
+COFFER_MUST_CHECK int cof_keys_load(struct coffer_volume *volume, struct coffer_fault *fault);
+/* End all ranges at last_extent, drop unused spares, draw an active key from first_extent on and
+ * spares. */
+COFFER_MUST_CHECK int cof_keys_renew(struct coffer_volume *volume, uint64_t first_extent);
+COFFER_MUST_CHECK int cof_keys_flush(struct coffer_volume *volume,
+                                     const struct cof_raw_writer *writer);
+void cof_keys_done(struct coffer_volume *volume);
+/* Key for an extent: by range; key_id picks a spare that the log took into use. NOT_FOUND. */
+COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint64_t extent, uint32_t key_id,
+                                    struct cof_ek **ret_ek);
+/* The active key for a new extent, rotated when its budget is spent. */
+COFFER_MUST_CHECK int cof_keys_active(struct coffer_volume *volume, uint64_t extent,
+                                      struct cof_ek **ret_ek);
+COFFER_MUST_CHECK int cof_keys_opened(struct coffer_volume *volume, struct cof_ek *ek);
+COFFER_MUST_CHECK int cof_keys_activate(struct coffer_volume *volume, struct cof_ek *ek,
+                                        uint64_t first_extent);
+void cof_keys_count(struct coffer_volume *volume, uint32_t key_id, int change, bool young);
+
+/* ---- extent.c ---- */
+struct cof_extent {
+    struct coffer_volume *volume;
+    struct cof_desc *desc;
+    struct cof_subkey_seal *subkey;
+    uint64_t seed, number, chain;
+    unsigned refs; /* runs in batches that are not written yet, and sealers at work */
+    bool closed, metadata;
+    struct cof_extent *next;
+    uint64_t words[COF_NODE_FANOUT];
+};
+COFFER_MUST_CHECK int cof_extent_prepare(struct coffer_volume *volume, bool metadata,
+                                         struct cof_extent **ret_extent);
+/* Place count slots (words) of the extent in the lane's open batch: returns the first page. */
+COFFER_MUST_CHECK int cof_extent_place(struct cof_extent *extent, struct cof_lane *lane,
+                                       const uint64_t *words, unsigned count, bool no_pages,
+                                       unsigned *ret_first_slot, unsigned *ret_first_page);
+void cof_extent_close(struct coffer_volume *volume, bool metadata, bool summary);
+void cof_extent_put(struct coffer_store *store, struct cof_extent *extent);
+void cof_extents_done(struct coffer_store *store);
+extern const struct cof_lane_ops cof_user_lane_ops, cof_meta_lane_ops;
+
+/* ---- protect.c ---- */
+/* Seal a page into out (or checksum it, in a plain volume) and make its entry. */
+COFFER_MUST_CHECK int cof_protect_page(struct cof_aead *aead, const struct cof_extent *extent,
+                                       enum cof_page_kind kind, unsigned slot, uint64_t word,
+                                       const uint8_t *in, uint8_t *out,
+                                       uint8_t ret_entry[COF_ENTRY_BYTES]);
+/* Open in place. CORRUPT when the checksum of the entry says that the bytes are damaged, TAMPER
+ * when they are not and yet do not open; the page is zeroed then. */
+COFFER_MUST_CHECK int cof_unprotect_page(struct cof_aead *aead, const struct cof_opener *opener,
+                                         enum cof_page_kind kind, unsigned slot, uint64_t word,
+                                         uint8_t *page, const uint8_t entry[COF_ENTRY_BYTES]);
+COFFER_MUST_CHECK int cof_protect_list(struct cof_aead *aead, const struct cof_extent *extent,
+                                       const struct cof_run *run, const uint8_t session[16],
+                                       uint64_t batch_no, uint8_t *list, size_t bytes,
+                                       uint8_t ret_tag[16]);
+COFFER_MUST_CHECK int cof_unprotect_list(struct cof_aead *aead, const struct cof_opener *opener,
+                                         const struct cof_run *run, const uint8_t session[16],
+                                         uint64_t batch_no, uint8_t *list, size_t bytes);
+uint64_t cof_plain_seed(const uint8_t lineage[16], uint64_t extent, const uint8_t uuid[16]);
+/* Opener of an extent, from the cache; give it back with cof_opener_put. */
+COFFER_MUST_CHECK int cof_opener_get(struct coffer_volume *volume, const struct cof_desc *desc,
+                                     struct cof_opener **ret_opener);
+void cof_opener_put(struct coffer_store *store, struct cof_opener *opener);
+void cof_openers_forget(struct coffer_store *store, uint32_t volume);
+
+/* ---- fetch.c ---- */
+COFFER_MUST_CHECK int cof_tags_init(struct cof_tag_cache *tags, struct cof_env *env,
+                                    uint64_t budget_bytes);
+bool cof_tags_get(const struct cof_tag_cache *tags, struct cof_vaddr addr,
+                  uint8_t ret_entry[COF_ENTRY_BYTES]);
+void cof_tags_put(struct cof_tag_cache *tags, struct cof_vaddr addr,
+                  const uint8_t entry[COF_ENTRY_BYTES]);
+/* The entry of the page at block, out of its batch header. */
+COFFER_MUST_CHECK int cof_entry_from_header(const struct coffer_store *store,
+                                            const uint8_t header[4096], uint32_t segment,
+                                            uint32_t header_block, uint32_t block,
+                                            uint8_t ret_entry[COF_ENTRY_BYTES]);
+/* Read, check and open one page of a volume, waiting: nodes, summaries. */
+COFFER_MUST_CHECK int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr,
+                                     enum cof_page_kind kind, uint64_t word, uint8_t page[4096],
+                                     struct coffer_fault *fault);
+/* Address of a page now: delta, frozen delta, tree. */
+COFFER_MUST_CHECK int cof_volume_lookup(struct coffer_volume *volume, uint64_t page,
+                                        struct cof_vaddr *ret_addr);
+void cof_volume_node_io(struct coffer_volume *volume);
+
+/* ---- replay.c ---- */
+COFFER_MUST_CHECK int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault);
+
+/* ---- checkpoint.c ---- */
+/* One step; *ret_more: there is more to do now. */
+COFFER_MUST_CHECK int cof_checkpoint_step(struct coffer_store *store, bool *ret_more);
+/* Run to the end of one whole checkpoint that begins after this call. */
+COFFER_MUST_CHECK int cof_checkpoint_run(struct coffer_store *store, bool clean);
+/* Make catalogue, placement and segments durable as they are, without moving the place where
+ * replay begins: for a volume that was created, opened or changed. */
+COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
+/* Only new roots: for the open of a store that was closed cleanly. */
+COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
+bool cof_checkpoint_due(struct coffer_store *store);
+/* Whether pages more dirty pages may be taken: 0; AGAIN: a checkpoint must run first; NO_SPACE. */
+COFFER_MUST_CHECK int cof_store_admit(struct coffer_store *store, uint64_t pages);
+/* A slice of what is due. */
+COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store);
+void cof_store_fail(struct coffer_store *store, int error);
+void cof_queues_wake(struct coffer_store *store);
+void cof_queue_free(struct coffer_queue *queue);
+
+/* ---- volume_open.c ---- */
+COFFER_MUST_CHECK int cof_volume_check_name(const char *name);
+COFFER_MUST_CHECK int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page,
+                                               uint64_t pages, struct cof_vaddr addr);
+void cof_resource_id(const uint8_t uuid[16], char ret_id[COFFER_RESOURCE_ID_BYTES]);
+void cof_uuid_text(const uint8_t uuid[16], char ret_text[37]);
+
+#endif

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/volume_admin.c - making, listing, resizing and deleting volumes.
+ *
+ * Each is one root: before it is durable nothing has changed, after it all has.
+ */
+#include "volume/store.h"
+
+#include <string.h>
+
+int cof_volume_check_name(const char *name)
+{
+    size_t length = name != NULL ? strnlen(name, COFFER_NAME_BYTES_MAX) : 0;
+    if (length == 0 || length >= COFFER_NAME_BYTES_MAX || name[0] == '-' || name[0] == '.') {
+        return COFFER_E_INVALID;
+    }
+    for (size_t i = 0; i < length; i++) {
+        char c = name[i];
+        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        if (!allowed) {
+            return COFFER_E_INVALID;
+        }
+    }
+    return 0;
+}
+
+static int check_create(const struct coffer_store *store,
+                        const struct coffer_volume_create_opts *opts, struct coffer_fault *fault)
+{
+    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->name) != 0) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "a volume's name is 1 to 63 of A-Z a-z 0-9 . _ - and does not begin with "
+                         "- or .");
+    }
+    if (opts->size_bytes == 0 || opts->size_bytes % COFFER_PAGE_BYTES != 0 ||
+        opts->size_bytes > COFFER_VOLUME_BYTES_MAX) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "a volume's size is a multiple of 4096 bytes, from 4096 to 2^56");
+    }
+    if (store->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only");
+    }
+    if (!opts->not_encrypted && (opts->provider == NULL || opts->provider->ops == NULL)) {
+        return cof_fault(fault, COFFER_E_NO_PROVIDER, COFFER_STAGE_KEY,
+                         "an encrypted volume needs a key provider");
+    }
+    return 0;
+}
+
+static int free_number(const struct coffer_store *store, uint32_t *ret_number)
+{
+    for (uint32_t number = 1; number <= COFFER_VOLUMES_MAX; number++) {
+        const struct cof_catalogue_item *item = store->items;
+        bool gone = false;
+        while (item != NULL && item->entry.number != number) {
+            item = item->next;
+        }
+        for (unsigned i = 0; i < store->forgotten_count; i++) {
+            gone = gone || store->forgotten[i] == number;
+        }
+        if (item == NULL && !gone) {
+            *ret_number = number;
+            return 0;
+        }
+    }
+    return COFFER_E_LIMIT;
+}
+
+/* The key's ARN, and that it may be used now. */
+static int resolve_key(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
+                       struct coffer_key_info *info, struct coffer_fault *fault)
+{
+    int err;
+    pthread_mutex_unlock(&store->lock);
+    err = opts->provider->ops->describe(opts->provider->ctx, opts->kms_key_id, info);
+    pthread_mutex_lock(&store->lock);
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_KEY, "key %.80s: %s",
+                         opts->kms_key_id != NULL ? opts->kms_key_id : "alias/coffer/default",
+                         coffer_error_sentence(err));
+    }
+    if (info->state != COFFER_KEY_ENABLED) {
+        err = info->state == COFFER_KEY_IS_DISABLED ? COFFER_E_KEY_DISABLED : COFFER_E_KEY_STATE;
+        return cof_fault(fault, err, COFFER_STAGE_KEY, "key %.120s: %s", info->arn,
+                         coffer_error_sentence(err));
+    }
+    return 0;
+}
+
+static int make_item(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
+                     struct cof_catalogue_item *item, struct coffer_fault *fault)
+{
+    struct coffer_key_info info;
+    struct cof_record record;
+    struct cof_vk *vk = NULL;
+    uint8_t vk_uuid[16] = {0};
+    int err;
+    memset(&record, 0, sizeof record);
+    memset(&info, 0, sizeof info);
+    item->entry.encrypted = !opts->not_encrypted;
+    item->entry.tail_first = 1;
+    err = free_number(store, &item->entry.number);
+    if (err == 0) {
+        err = cof_random(&store->env, item->entry.uuid, 16);
+    }
+    if (err == 0) {
+        err = cof_name_hint(store, opts->name, &item->entry.name_hint);
+    }
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "%s", coffer_error_sentence(err));
+    }
+    if (item->entry.encrypted) {
+        err = resolve_key(store, opts, &info, fault);
+        if (err == 0) {
+            err = cof_keyring_new(store, item->entry.uuid, info.arn, opts->provider, &item->ring,
+                                  &item->entry.ring_bytes, &vk, vk_uuid, fault);
+        }
+        if (err != 0) {
+            return err;
+        }
+        item->entry.ring_slots = 1;
+        item->entry.generation = 1;
+        memcpy(record.key_arn, info.arn, sizeof record.key_arn - 1u);
+        record.key_uses = 1;
+        err = cof_sha256("", 0, record.keys_digest);
+    }
+    memcpy(record.name, opts->name, strlen(opts->name));
+    memcpy(record.uuid, item->entry.uuid, 16);
+    record.size_pages = opts->size_bytes / COFFER_PAGE_BYTES;
+    record.created_ns = cof_wall_ns(&store->env);
+    record.modified_ns = record.created_ns;
+    record.next_key_id = 1;
+    if (err == 0) {
+        err = cof_record_seal(vk, vk_uuid, item, &record);
+    }
+    cof_vk_free(vk);
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "the record can't be sealed: %s",
+                                coffer_error_sentence(err));
+}
+
+/* EXISTS, or why it can't be told whether the name is taken. */
+static int name_is_free(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
+                        struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
+    if (err == COFFER_E_NOT_FOUND) {
+        cof_fault_clear(fault);
+        return 0;
+    }
+    if (err == 0) {
+        return cof_fault(fault, COFFER_E_EXISTS, COFFER_STAGE_ROOT,
+                         "there is a volume \"%.63s\" already", opts->name);
+    }
+    return err;
+}
+
+static int create_locked(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
+                         struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    int err = store->error != 0 ? COFFER_E_FAILED : name_is_free(store, opts, fault);
+    if (err != 0) {
+        return err;
+    }
+    item = cof_calloc(&store->env, 1, sizeof *item);
+    if (item == NULL) {
+        return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_NONE, "no memory");
+    }
+    err = make_item(store, opts, item, fault);
+    if (err == 0 && cof_store_admit(store, 16) == COFFER_E_NO_SPACE) {
+        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
+    }
+    if (err != 0) {
+        cof_catalogue_item_free(store, item);
+        return err;
+    }
+    item->next = store->items;
+    store->items = item;
+    store->item_count++;
+    err = cof_checkpoint_light(store);
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be made: %s",
+                                coffer_error_sentence(err));
+}
+
+int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
+                         struct coffer_fault *fault)
+{
+    int err;
+    cof_fault_clear(fault);
+    err = check_create(store, opts, fault);
+    if (err != 0) {
+        return err;
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = create_locked(store, opts, fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    if (err != 0 && fault != NULL && fault->error == 0) {
+        cof_fault(fault, err, COFFER_STAGE_NONE, "%s", coffer_error_sentence(err));
+    }
+    return err;
+}
+
+int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
+                         struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    uint64_t pages = size_bytes / COFFER_PAGE_BYTES, before;
+    int err = 0;
+    if (size_bytes == 0 || size_bytes % COFFER_PAGE_BYTES != 0 ||
+        size_bytes > COFFER_VOLUME_BYTES_MAX) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "a volume's size is a multiple of 4096 bytes, from 4096 to 2^56");
+    }
+    if (volume->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the volume was opened for reading only");
+    }
+    before = volume->size_pages;
+    if (pages < before) {
+        err = coffer_volume_discard(volume, size_bytes,
+                                    before * COFFER_PAGE_BYTES - size_bytes, fault);
+        if (err != 0) {
+            return err;
+        }
+    }
+    pthread_mutex_lock(&store->lock);
+    err = store->error != 0 ? COFFER_E_FAILED : 0;
+    if (err == 0 && volume->requests > 0 && pages < before) {
+        err = COFFER_E_BUSY;
+    }
+    if (err == 0) {
+        volume->size_pages = pages;
+        err = cof_checkpoint_run(store, false);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "the size can't be changed: %s",
+                                coffer_error_sentence(err));
+}
+
+/* ---- delete ---- */
+
+static void take_out(struct coffer_store *store, struct cof_catalogue_item *item)
+{
+    struct cof_catalogue_item **at = &store->items;
+    while (*at != item) {
+        at = &(*at)->next;
+    }
+    *at = item->next;
+    store->item_count--;
+}
+
+/* One checkpoint in which the volume's whole tree dies and its entry goes. */
+static int delete_locked(struct coffer_store *store, struct coffer_volume *volume)
+{
+    struct cof_catalogue_item *item = volume->item;
+    struct cof_vaddr everything = {UINT64_MAX >> 1}, loser;
+    unsigned top = volume->tree.height;
+    unsigned height = cof_tree_height_for(volume->size_pages);
+    int err = cof_checkpoint_run(store, false);
+    if (err != 0) {
+        return err;
+    }
+    top = volume->tree.height > height ? volume->tree.height : height;
+    err = cof_delta_put(&volume->active, cof_delta_key(top, 0), everything, &loser);
+    if (err == 0 && store->forgotten_count >= 64u) {
+        err = COFFER_E_LIMIT;
+    }
+    if (err != 0) {
+        cof_store_fail(store, err);
+        return err;
+    }
+    volume->deleting = true;
+    store->forgotten[store->forgotten_count] = volume->number;
+    store->forgotten_parts[store->forgotten_count] =
+        volume->eks_parts_written > 0 ? volume->eks_parts_written : 1u;
+    store->forgotten_count++;
+    take_out(store, item);
+    err = cof_checkpoint_run(store, false);
+    if (err != 0) { /* the store failed; its close frees the entry */
+        item->next = store->items;
+        store->items = item;
+        store->item_count++;
+    }
+    return err;
+}
+
+int coffer_volume_delete(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                         struct coffer_fault *fault)
+{
+    struct coffer_volume *volume;
+    struct cof_catalogue_item *item;
+    int err;
+    if (store->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only");
+    }
+    err = coffer_volume_open(store, opts, &volume, fault);
+    if (err != 0) {
+        return err;
+    }
+    item = volume->item;
+    pthread_mutex_lock(&store->lock);
+    err = delete_locked(store, volume);
+    if (err == 0) {
+        volume->read_only = true; /* nothing of it is left to checkpoint */
+    }
+    pthread_mutex_unlock(&store->lock);
+    if (err != 0) {
+        (void)coffer_volume_close(volume);
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be deleted: %s",
+                         coffer_error_sentence(err));
+    }
+    err = coffer_volume_close(volume);
+    cof_catalogue_item_free(store, item);
+    return err;
+}
+
+/* ---- list and info ---- */
+
+static void fill_keyless(const struct cof_catalogue_item *item, struct coffer_volume_info *info)
+{
+    memset(info, 0, sizeof *info);
+    info->size = sizeof *info;
+    memcpy(info->uuid.bytes, item->entry.uuid, 16);
+    cof_resource_id(item->entry.uuid, info->resource_id);
+    info->number = item->entry.number;
+    info->encrypted = item->entry.encrypted ? 1 : 0;
+    info->data_key_count = item->entry.data_keys;
+    info->key_generation = item->entry.generation;
+    info->key_uses_max = item->entry.encrypted ? COF_KEY_USES_MAX : 0u;
+    info->data_key_bytes_max = item->entry.encrypted ? COF_DATA_KEY_BYTES_MAX : 0u;
+}
+
+static void fill_record(const struct cof_record *record, struct coffer_volume_info *info)
+{
+    memcpy(info->name, record->name, sizeof info->name);
+    memcpy(info->key_arn, record->key_arn, sizeof info->key_arn);
+    info->name_known = 1;
+    info->size_bytes = record->size_pages * COFFER_PAGE_BYTES;
+    info->mapped_bytes = record->mapped_pages * COFFER_PAGE_BYTES;
+    info->created_ns = record->created_ns;
+    info->key_uses = record->key_uses;
+}
+
+static int list_one(struct coffer_store *store, struct cof_catalogue_item *item,
+                    const struct coffer_key_provider *provider, struct coffer_volume_info *info)
+{
+    struct cof_record record;
+    struct cof_vk *vk = NULL;
+    uint8_t vk_uuid[16] = {0};
+    int err = 0;
+    fill_keyless(item, info);
+    if (item->open != NULL) {
+        fill_record(&item->open->record, info);
+        return 0;
+    }
+    if (item->entry.encrypted && provider == NULL) {
+        info->open_error = COFFER_E_NO_PROVIDER;
+        return 0;
+    }
+    if (item->entry.encrypted) {
+        err = cof_keyring_unwrap(store, item, provider, &vk, vk_uuid, NULL);
+    }
+    if (err == 0) {
+        err = cof_record_open(vk, vk_uuid, item, &record);
+    }
+    cof_vk_free(vk);
+    if (err == 0) {
+        fill_record(&record, info);
+    } else {
+        info->open_error = err;
+    }
+    return 0;
+}
+
+int coffer_volume_list(struct coffer_store *store, const struct coffer_key_provider *provider,
+                       int (*visit)(void *ctx, const struct coffer_volume_info *info), void *ctx,
+                       struct coffer_fault *fault)
+{
+    int stop = 0;
+    cof_fault_clear(fault);
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    for (uint32_t number = 1; stop == 0 && number <= COFFER_VOLUMES_MAX; number++) {
+        struct cof_catalogue_item *item = store->items;
+        struct coffer_volume_info info;
+        while (item != NULL && item->entry.number != number) {
+            item = item->next;
+        }
+        if (item != NULL) {
+            stop = list_one(store, item, provider, &info);
+            stop = stop == 0 ? visit(ctx, &info) : stop;
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return stop;
+}
+
+int coffer_volume_info_get(struct coffer_volume *volume, struct coffer_volume_info *ret_info)
+{
+    struct coffer_volume_info info;
+    size_t size = ret_info->size;
+    if (size == 0 || size > sizeof info) {
+        return COFFER_E_INVALID;
+    }
+    pthread_mutex_lock(&volume->store->lock);
+    fill_keyless(volume->item, &info);
+    fill_record(&volume->record, &info);
+    info.size_bytes = volume->size_pages * COFFER_PAGE_BYTES;
+    info.mapped_bytes = volume->mapped_pages * COFFER_PAGE_BYTES;
+    info.data_key_count = volume->ek_count;
+    info.data_key_bytes = volume->ek_count > 0 ? volume->eks[volume->ek_active].bytes : 0;
+    pthread_mutex_unlock(&volume->store->lock);
+    memcpy(ret_info, &info, size);
+    ret_info->size = size;
+    return 0;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/volume_open.c - opening and closing a volume.
+ *
+ * Open: find the entry by name, check the pin, unwrap the volume key, open the record, load the
+ * data keys, replay the log, and for writing draw new data keys and make the root that lists them
+ * durable. Only then is anything sealed.
+ */
+#include "volume/store.h"
+
+#include <string.h>
+
+static int check_pin(const struct cof_catalogue_item *item, const struct coffer_volume_open_opts *opts,
+                     const struct cof_record *record, struct coffer_fault *fault)
+{
+    const struct coffer_pin *pin = &opts->pin;
+    if (pin->use_encrypted && (pin->encrypted != 0) != item->entry.encrypted) {
+        return cof_fault(fault, COFFER_E_PIN, COFFER_STAGE_ROOT,
+                         "volume \"%.63s\" was pinned as %s and is %s", opts->name,
+                         pin->encrypted ? "encrypted" : "not encrypted",
+                         item->entry.encrypted ? "encrypted" : "not encrypted");
+    }
+    if (pin->use_uuid && memcmp(pin->volume_uuid.bytes, item->entry.uuid, 16) != 0) {
+        return cof_fault(fault, COFFER_E_PIN, COFFER_STAGE_ROOT,
+                         "volume \"%.63s\" is another volume than the one that was pinned",
+                         opts->name);
+    }
+    if (pin->key_arn != NULL && record != NULL && strcmp(pin->key_arn, record->key_arn) != 0) {
+        return cof_fault(fault, COFFER_E_PIN, COFFER_STAGE_KEY,
+                         "volume \"%.63s\" is under another key than the one that was pinned",
+                         opts->name);
+    }
+    if (!item->entry.encrypted && opts->provider != NULL &&
+        (opts->flags & COFFER_VOLUME_ALLOW_PLAIN) == 0) {
+        return cof_fault(fault, COFFER_E_PLAIN_REFUSED, COFFER_STAGE_ROOT,
+                         "volume \"%.63s\" is not encrypted: allow that explicitly to open it",
+                         opts->name);
+    }
+    return 0;
+}
+
+static void free_volume(struct coffer_volume *volume)
+{
+    struct coffer_store *store = volume->store;
+    cof_openers_forget(store, volume->number);
+    cof_nodes_forget_volume(&store->nodes, volume->number);
+    cof_delta_done(&volume->active);
+    cof_delta_done(&volume->frozen);
+    cof_kills_done(&volume->active_kills);
+    cof_kills_done(&volume->frozen_kills);
+    cof_keys_done(volume);
+    cof_vk_free(volume->vk);
+    cof_free(&store->env, volume->locked_pages);
+    cof_free(&store->env, volume);
+}
+
+static int read_record(struct coffer_volume *volume, const struct coffer_volume_open_opts *opts,
+                       struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    struct cof_catalogue_item *item = volume->item;
+    int err = 0;
+    if (volume->encrypted) {
+        err = cof_keyring_unwrap(store, item, opts->provider, &volume->vk, volume->vk_uuid, fault);
+    }
+    if (err == 0) {
+        err = cof_record_open(volume->vk, volume->vk_uuid, item, &volume->record);
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume's record does not open: %s",
+                      coffer_error_sentence(err));
+        }
+    }
+    if (err == 0 && strcmp(volume->record.name, opts->name) != 0) {
+        err = cof_fault(fault, COFFER_E_NOT_FOUND, COFFER_STAGE_ROOT, "there is no such volume");
+    }
+    return err == 0 ? check_pin(item, opts, &volume->record, fault) : err;
+}
+
+static void adopt_record(struct coffer_volume *volume)
+{
+    const struct cof_record *record = &volume->record;
+    volume->size_pages = record->size_pages;
+    volume->mapped_pages = record->mapped_pages;
+    volume->tree.root.bits = record->root_address;
+    volume->tree.height = record->height;
+    volume->chain_extent = record->chain_extent;
+    volume->chain_slots = record->chain_slots;
+    volume->tail_first = volume->item->entry.tail_first;
+    volume->tail_last = volume->item->entry.tail_last;
+}
+
+/* Become the writer: new data keys, and the root that lists them. */
+static int renew(struct coffer_volume *volume, struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    int err = 0;
+    if (volume->encrypted) {
+        if (volume->record.key_uses + COF_KEY_USES_PER_OPEN > COF_KEY_USES_MAX) {
+            return cof_fault(fault, COFFER_E_LIMIT, COFFER_STAGE_KEY,
+                             "the volume key has been used %llu times: it must be replaced",
+                             (unsigned long long)volume->record.key_uses);
+        }
+        volume->record.key_uses += COF_KEY_USES_PER_OPEN;
+        err = cof_keys_renew(volume, store->next_extent);
+        if (err != 0) {
+            return cof_fault(fault, err, COFFER_STAGE_KEY, "no new data keys: %s",
+                             coffer_error_sentence(err));
+        }
+    }
+    volume->next = store->volumes;
+    store->volumes = volume;
+    err = cof_checkpoint_light(store);
+    if (err != 0) {
+        store->volumes = volume->next;
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be opened for writing: %s",
+                         coffer_error_sentence(err));
+    }
+    volume->eks_ready = true;
+    return 0;
+}
+
+static int open_locked(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                       struct coffer_volume **ret_volume, struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    struct coffer_volume *volume;
+    int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
+    if (err == 0) {
+        err = check_pin(item, opts, NULL, fault);
+    }
+    if (err != 0) {
+        return err;
+    }
+    if (item->open != NULL) {
+        return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE, "the volume is open already");
+    }
+    volume = cof_calloc(&store->env, 1, sizeof *volume);
+    if (volume == NULL) {
+        return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_NONE, "no memory");
+    }
+    volume->store = store;
+    volume->item = item;
+    volume->number = item->entry.number;
+    volume->encrypted = item->entry.encrypted;
+    volume->generation = item->entry.generation;
+    volume->read_only = store->read_only || (opts->flags & COFFER_VOLUME_READ_ONLY) != 0;
+    cof_delta_init(&volume->active, &store->env);
+    cof_delta_init(&volume->frozen, &store->env);
+    cof_kills_init(&volume->active_kills, &store->env);
+    cof_kills_init(&volume->frozen_kills, &store->env);
+    cof_volume_node_io(volume);
+    err = read_record(volume, opts, fault);
+    if (err == 0) {
+        adopt_record(volume);
+        err = volume->encrypted ? cof_keys_load(volume, fault) : 0;
+    }
+    if (err == 0) {
+        err = cof_volume_replay(volume, fault);
+    }
+    if (err == 0 && !volume->read_only) {
+        err = renew(volume, fault);
+    } else if (err == 0) {
+        volume->next = store->volumes;
+        store->volumes = volume;
+    }
+    if (err != 0) {
+        free_volume(volume);
+        return err;
+    }
+    item->open = volume;
+    *ret_volume = volume;
+    return 0;
+}
+
+int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                       struct coffer_volume **ret_volume, struct coffer_fault *fault)
+{
+    uint64_t began;
+    int err;
+    cof_fault_clear(fault);
+    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->name) != 0) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "the volume's name or the options are not valid");
+    }
+    if (store->read_only && (opts->flags & COFFER_VOLUME_READ_ONLY) == 0) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only: open the volume so too");
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    began = cof_monotonic_ns(&store->env);
+    err = store->error != 0 ? COFFER_E_FAILED : open_locked(store, opts, ret_volume, fault);
+    store->recovery_ns += cof_monotonic_ns(&store->env) - began;
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    if (err != 0 && fault != NULL) {
+        if (fault->error == 0) {
+            cof_fault(fault, err, COFFER_STAGE_NONE, "%s", coffer_error_sentence(err));
+        }
+        memcpy(fault->volume, opts->name, strlen(opts->name) + 1u);
+    }
+    return err;
+}
+
+int coffer_volume_close(struct coffer_volume *volume)
+{
+    struct coffer_store *store;
+    struct coffer_volume **at;
+    int err = 0;
+    if (volume == NULL) {
+        return 0;
+    }
+    store = volume->store;
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    if (volume->requests > 0) {
+        pthread_mutex_unlock(&store->lock);
+        pthread_mutex_unlock(&store->admin);
+        return COFFER_E_BUSY;
+    }
+    if (!volume->read_only) {
+        err = store->error != 0 ? COFFER_E_FAILED : cof_checkpoint_run(store, false);
+    }
+    for (at = &store->volumes; *at != volume; at = &(*at)->next) {
+    }
+    *at = volume->next;
+    volume->item->open = NULL;
+    if (err != 0) {
+        /* The store failed: nothing more is written, and its memory goes with it. */
+        volume->data_extent = NULL;
+        volume->meta_extent = NULL;
+    }
+    free_volume(volume);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
+}
