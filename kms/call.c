@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/call.c - what every call has in common: lock, transaction, audit record, wiping.
+ *
+ * Invariants: a call that writes commits its work and its record together or neither; a call that
+ * fails leaves its record alone; scratch is wiped before the lock is given up. Any thread.
+ */
+#include "kms.h"
+
+#include "secret.h"
+
+#include <string.h>
+
+int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, const char *event,
+                       enum cof_kms_access access, struct coffer_fault *fault)
+{
+    int error;
+
+    memset(call, 0, sizeof(*call));
+    call->ks = ks;
+    call->event = event;
+    call->fault = fault != NULL ? fault : &call->own;
+    if (ks->secrets->canary != COF_KMS_CANARY) {
+        return cof_kms_fault(call->fault, COFFER_E_FORKED, NULL);
+    }
+    if (ks->read_only && access == COF_KMS_CHANGES) {
+        return cof_kms_fault(call->fault, COFFER_E_READ_ONLY,
+                             "%s: the key store was opened for reading only", event);
+    }
+    (void)pthread_mutex_lock(&ks->lock);
+    error = cof_kms_db_begin(ks->db, !ks->read_only, call->fault);
+    if (error != 0) {
+        (void)pthread_mutex_unlock(&ks->lock);
+    }
+    return error;
+}
+
+static int write_record(struct cof_kms_call *call, const char *event, const char *key_arn,
+                        const char *detail, int error, struct coffer_fault *fault)
+{
+    struct coffer_keystore *ks = call->ks;
+    struct cof_kms_audit_entry entry = {
+        event, ks->principal, key_arn, call->source_arn, "{}", "{}", detail[0] ? detail : "{}",
+        error == 0 ? "" : coffer_error_name(error)};
+    char *context = NULL, *source_context = NULL;
+    int status = 0;
+
+    if (call->context.length_bytes > 0) {
+        status = cof_kms_context_json(&ks->env, call->context, &context);
+    }
+    if (status == 0 && call->source_context.length_bytes > 0) {
+        status = cof_kms_context_json(&ks->env, call->source_context, &source_context);
+    }
+    if (context != NULL) {
+        entry.context = context;
+    }
+    if (source_context != NULL) {
+        entry.source_context = source_context;
+    }
+    status = status == 0 ? cof_kms_db_audit_add(ks->db, &entry, fault)
+                         : cof_kms_fault(fault, status, NULL);
+    cof_kms_free(&ks->env, context);
+    cof_kms_free(&ks->env, source_context);
+    return status;
+}
+
+int cof_kms_call_note(struct cof_kms_call *call, const char *event, const char *key_arn)
+{
+    return call->ks->read_only
+               ? 0
+               : write_record(call, event, key_arn, "{\"by\":\"service\"}", 0, call->fault);
+}
+
+int cof_kms_call_settle(struct cof_kms_call *call, int error)
+{
+    struct coffer_fault record_fault;
+    int status = 0;
+
+    cof_kms_fault_clear(&record_fault);
+    if (call->ks->read_only) {
+        cof_kms_db_rollback(call->ks->db);
+        return error;
+    }
+    if (error < 0) {
+        status = cof_kms_db_undo(call->ks->db, &record_fault);
+    }
+    if (status == 0) {
+        status = write_record(call, call->event, call->arn, call->detail, error < 0 ? error : 0,
+                              &record_fault);
+    }
+    if (status != 0) {
+        cof_kms_db_rollback(call->ks->db);
+    } else {
+        status = cof_kms_db_commit(call->ks->db, &record_fault);
+    }
+    /* What went wrong first is what the caller hears of. */
+    if (status != 0 && error >= 0) {
+        *call->fault = record_fault;
+        return status;
+    }
+    return error;
+}
+
+void cof_kms_call_leave(struct cof_kms_call *call)
+{
+    struct cof_kms_secrets *secrets = call->ks->secrets;
+
+    cof_kms_wipe(secrets->material, sizeof(secrets->material));
+    cof_kms_wipe(secrets->subkey, sizeof(secrets->subkey));
+    cof_kms_wipe(secrets->plaintext, sizeof(secrets->plaintext));
+    (void)pthread_mutex_unlock(&call->ks->lock);
+}
+
+int cof_kms_call_context(struct cof_kms_call *call, unsigned which,
+                         const struct coffer_context *context)
+{
+    return cof_kms_context_pack(&call->ks->env, context, call->ks->contexts[which],
+                                which == 0 ? &call->context : &call->source_context, call->fault);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/keystore.c - opening and closing a key store.
+ *
+ * Order of an open: check the options, get the root secret, make the file when there is none, open
+ * it, unseal the root key, derive the others, check the header, compare account and region. A step
+ * that fails undoes the ones before. Any thread; a store is not shared before open returns.
+ */
+#include "kms.h"
+
+#include "pack.h"
+#include "secret.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define ARGON2_KIB_DEFAULT 65536u
+#define ARGON2_PASSES_DEFAULT 3u
+#define ARGON2_LANES_DEFAULT 1u
+#define BUSY_MS_DEFAULT 5000u
+#define PATH_BYTES_MAX 1000u
+#define BUSY_MS_MAX 3600000u
+
+/* ---- options ----------------------------------------------------------------------------- */
+
+static int check_names(const struct coffer_keystore_opts *opts, struct coffer_fault *fault)
+{
+    if (opts->account != NULL && !cof_kms_account_ok(opts->account)) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "account '%.40s' is not valid: give 12 digits", opts->account);
+    }
+    if (opts->region != NULL && !cof_kms_region_ok(opts->region)) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "region '%.40s' is not valid: give 1 to 32 of a-z, 0-9 and -",
+                             opts->region);
+    }
+    return 0;
+}
+
+static int check_opts(const struct coffer_keystore_opts *opts, struct coffer_fault *fault)
+{
+    unsigned both = COFFER_KEYSTORE_CREATE | COFFER_KEYSTORE_READ_ONLY;
+
+    if (opts->size != sizeof(*opts) || opts->path == NULL || opts->path[0] == '\0' ||
+        (opts->flags & ~both) != 0 || opts->busy_timeout_ms > BUSY_MS_MAX) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, "the options of the key store are not valid");
+    }
+    if (strlen(opts->path) > PATH_BYTES_MAX) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "the path of the key store is too long: at most %u bytes",
+                             PATH_BYTES_MAX);
+    }
+    if ((opts->flags & both) == both) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "a key store can't be made and opened for reading only");
+    }
+    if ((opts->passphrase == NULL) == (opts->root_key_file == NULL)) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "give either a passphrase or a root key file for the key store");
+    }
+    return check_names(opts, fault);
+}
+
+static uint32_t or_default(uint32_t given, uint32_t fallback)
+{
+    return given == 0 ? fallback : given;
+}
+
+static int fill_header(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
+                       struct cof_kms_header *header, struct coffer_fault *fault)
+{
+    memset(header, 0, sizeof(*header));
+    if (cof_kms_random(&ks->env, header->uuid, sizeof(header->uuid)) != 0) {
+        return cof_kms_fault(fault, COFFER_E_CRYPTO, NULL);
+    }
+    (void)snprintf(header->owner.account, sizeof(header->owner.account), "%s",
+                   opts->account != NULL ? opts->account : COFFER_ACCOUNT_DEFAULT);
+    (void)snprintf(header->owner.region, sizeof(header->owner.region), "%s",
+                   opts->region != NULL ? opts->region : COFFER_REGION_DEFAULT);
+    header->created_ns = cof_kms_wall_ns(&ks->env);
+    header->schema_version = COF_KMS_SCHEMA_VERSION;
+    header->root_kind = COFFER_ROOT_KEY_FILE;
+    if (opts->root_key_file == NULL) {
+        header->root_kind = COFFER_ROOT_PASSPHRASE;
+        header->argon2_memory_kib = or_default(opts->argon2_memory_kib, ARGON2_KIB_DEFAULT);
+        header->argon2_passes = or_default(opts->argon2_passes, ARGON2_PASSES_DEFAULT);
+        header->argon2_lanes = or_default(opts->argon2_lanes, ARGON2_LANES_DEFAULT);
+    }
+    if (header->root_kind == COFFER_ROOT_PASSPHRASE &&
+        (header->argon2_memory_kib < COF_KMS_ARGON2_KIB_MIN * header->argon2_lanes ||
+         header->argon2_memory_kib > COF_KMS_ARGON2_KIB_MAX ||
+         header->argon2_passes > COF_KMS_ARGON2_PASSES_MAX ||
+         header->argon2_lanes > COF_KMS_ARGON2_LANES_MAX)) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, "the cost of Argon2id is out of bounds");
+    }
+    return 0;
+}
+
+/* ---- keys -------------------------------------------------------------------------------- */
+
+/* Row and audit keys from the root key. */
+static int derive_keys(struct coffer_keystore *ks, struct coffer_fault *fault)
+{
+    struct cof_kms_secrets *secrets = ks->secrets;
+    struct cof_kms_bytes salt = {ks->header.uuid, sizeof(ks->header.uuid)};
+    struct cof_kms_bytes none = {NULL, 0};
+    int error = cof_kms_derive(secrets->root_key, salt, "coffer/kms/rows/1", none,
+                               secrets->mac_key, sizeof(secrets->mac_key));
+
+    if (error == 0) {
+        error = cof_kms_derive(secrets->root_key, salt, "coffer/kms/audit/1", none,
+                               secrets->audit_key, sizeof(secrets->audit_key));
+    }
+    return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
+}
+
+static int make_file(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
+                     const struct cof_kms_root_secret *secret, struct coffer_fault *fault)
+{
+    int error = fill_header(ks, opts, &ks->header, fault);
+
+    if (error == 0) {
+        error = cof_kms_root_make(&ks->env, &ks->header, secret, ks->secrets->subkey,
+                                  ks->secrets->root_key, fault);
+    }
+    if (error == 0) {
+        error = derive_keys(ks, fault);
+    }
+    if (error == 0) {
+        error = cof_kms_db_create(&ks->env, opts->path, &ks->header, ks->secrets->mac_key, fault);
+    }
+    if (error == 0) {
+        ks->created_now = true;
+    }
+    /* Another process made it meanwhile: open that one. */
+    return error == COFFER_E_EXISTS ? 0 : error;
+}
+
+static int compare_owner(const struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
+                         struct coffer_fault *fault)
+{
+    const struct cof_kms_owner *owner = &ks->header.owner;
+
+    if (opts->account != NULL && strcmp(opts->account, owner->account) != 0) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "the key store belongs to account %s, not %s: give that, or another "
+                             "file", owner->account, opts->account);
+    }
+    if (opts->region != NULL && strcmp(opts->region, owner->region) != 0) {
+        return cof_kms_fault(fault, COFFER_E_INVALID,
+                             "the key store belongs to region %s, not %s: give that, or another "
+                             "file", owner->region, opts->region);
+    }
+    return 0;
+}
+
+static int open_file(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
+                     const struct cof_kms_root_secret *secret, struct coffer_fault *fault)
+{
+    int error = cof_kms_db_header(ks->db, &ks->header, fault);
+
+    if (error == 0) {
+        error = cof_kms_root_open(&ks->header, secret, ks->secrets->subkey, ks->secrets->root_key,
+                                  fault);
+    }
+    if (error == 0) {
+        error = derive_keys(ks, fault);
+    }
+    if (error == 0) {
+        error = cof_kms_db_unlock(ks->db, ks->secrets->mac_key, ks->secrets->audit_key, fault);
+    }
+    if (error == 0) {
+        error = compare_owner(ks, opts, fault);
+    }
+    return error;
+}
+
+/* ---- open and close ---------------------------------------------------------------------- */
+
+static int make_handle(const struct coffer_keystore_opts *opts, struct coffer_keystore **ret_ks,
+                       struct coffer_fault *fault)
+{
+    struct cof_kms_env env;
+    struct coffer_keystore *ks;
+    uint8_t *secrets = NULL;
+    int error;
+
+    cof_kms_env_init(&env, opts->env);
+    ks = cof_kms_alloc(&env, sizeof(*ks));
+    if (ks == NULL) {
+        return cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
+    }
+    ks->env = env;
+    ks->read_only = (opts->flags & COFFER_KEYSTORE_READ_ONLY) != 0;
+    (void)pthread_mutex_init(&ks->lock, NULL);
+    (void)pthread_mutex_init(&ks->provider_lock, NULL);
+    cof_kms_fault_clear(&ks->provider_fault);
+    error = coffer_keystore_secret_new(sizeof(*ks->secrets), &secrets);
+    if (error != 0) {
+        coffer_keystore_close(ks);
+        return cof_kms_fault(fault, error, "%s: raise the limit (ulimit -l)",
+                             coffer_error_sentence(error));
+    }
+    ks->secrets = (struct cof_kms_secrets *)(void *)secrets;
+    ks->secrets->canary = COF_KMS_CANARY;
+    ks->contexts[0] = cof_kms_alloc(&ks->env, COFFER_CONTEXT_BYTES_MAX);
+    ks->contexts[1] = cof_kms_alloc(&ks->env, COFFER_CONTEXT_BYTES_MAX);
+    if (ks->contexts[0] == NULL || ks->contexts[1] == NULL) {
+        coffer_keystore_close(ks);
+        return cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
+    }
+    *ret_ks = ks;
+    return 0;
+}
+
+/* Open the database, making it first when it is absent and may be made. */
+static int reach_file(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
+                      struct cof_kms_root_secret *secret, struct coffer_fault *fault)
+{
+    unsigned busy_ms = or_default(opts->busy_timeout_ms, BUSY_MS_DEFAULT);
+    struct stat about;
+    int creating = (opts->flags & COFFER_KEYSTORE_CREATE) != 0 && stat(opts->path, &about) != 0;
+    int error = 0;
+
+    if (!creating) {
+        /* Look before asking people for a passphrase that may not be needed. */
+        error = cof_kms_db_open(&ks->env, opts->path, ks->read_only, busy_ms, &ks->db, fault);
+    }
+    if (error == 0) {
+        error = cof_kms_root_secret_get(opts, creating, secret, fault);
+    }
+    if (error == 0 && creating) {
+        error = make_file(ks, opts, secret, fault);
+    }
+    if (error == 0 && creating) {
+        error = cof_kms_db_open(&ks->env, opts->path, ks->read_only, busy_ms, &ks->db, fault);
+    }
+    return error;
+}
+
+int coffer_keystore_open(const struct coffer_keystore_opts *opts,
+                         struct coffer_keystore **ret_store, struct coffer_fault *fault)
+{
+    struct cof_kms_root_secret secret = {COFFER_ROOT_PASSPHRASE, NULL, 0};
+    struct coffer_keystore *ks = NULL;
+    int error;
+
+    if (opts == NULL || ret_store == NULL) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+    }
+    error = check_opts(opts, fault);
+    if (error == 0) {
+        error = make_handle(opts, &ks, fault);
+    }
+    if (error != 0) {
+        return error;
+    }
+    error = reach_file(ks, opts, &secret, fault);
+    if (error == 0) {
+        error = open_file(ks, opts, &secret, fault);
+    }
+    cof_kms_root_secret_free(&secret);
+    if (error != 0) {
+        coffer_keystore_close(ks);
+        return error;
+    }
+    (void)snprintf(ks->principal, sizeof(ks->principal), "arn:coffer:iam::%s:root",
+                   ks->header.owner.account);
+    *ret_store = ks;
+    return 0;
+}
+
+void coffer_keystore_close(struct coffer_keystore *store)
+{
+    struct cof_kms_env env;
+
+    if (store == NULL) {
+        return;
+    }
+    env = store->env;
+    /* A forked child must not touch SQLite's files: it forgets the handle and leaves them alone. */
+    if (store->secrets == NULL || store->secrets->canary == COF_KMS_CANARY) {
+        cof_kms_db_close(store->db);
+    }
+    coffer_keystore_secret_free((uint8_t *)store->secrets);
+    cof_kms_free(&env, store->contexts[0]);
+    cof_kms_free(&env, store->contexts[1]);
+    (void)pthread_mutex_destroy(&store->lock);
+    (void)pthread_mutex_destroy(&store->provider_lock);
+    cof_kms_free(&env, store);
+}
+
+int coffer_keystore_info_get(struct coffer_keystore *store, struct coffer_keystore_info *ret_info)
+{
+    struct coffer_keystore_info info;
+
+    if (store == NULL || ret_info == NULL || ret_info->size != sizeof(info)) {
+        return COFFER_E_INVALID;
+    }
+    memset(&info, 0, sizeof(info));
+    info.size = sizeof(info);
+    memcpy(info.uuid, store->header.uuid, sizeof(info.uuid));
+    memcpy(info.account, store->header.owner.account, sizeof(info.account));
+    memcpy(info.region, store->header.owner.region, sizeof(info.region));
+    info.root_kind = store->header.root_kind;
+    info.argon2_memory_kib = store->header.argon2_memory_kib;
+    info.argon2_passes = store->header.argon2_passes;
+    info.argon2_lanes = store->header.argon2_lanes;
+    info.created_ns = store->header.created_ns;
+    info.created_now = store->created_now;
+    info.schema_version = store->header.schema_version;
+    *ret_info = info;
+    return 0;
+}
+
+int coffer_keystore_audit_verify(struct coffer_keystore *store, uint64_t *ret_records,
+                                 struct coffer_fault *fault)
+{
+    struct cof_kms_call call;
+    uint64_t records = 0;
+    int error;
+
+    if (store == NULL || ret_records == NULL) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+    }
+    error = cof_kms_call_begin(&call, store, "VerifyAudit", COF_KMS_READS, fault);
+    if (error != 0) {
+        return error;
+    }
+    error = cof_kms_call_settle(&call, cof_kms_db_audit_verify(store->db, &records, call.fault));
+    if (error == 0) {
+        *ret_records = records;
+    }
+    cof_kms_call_leave(&call);
+    return error;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/kms.h - an open key store, and one call on it.
+ *
+ * Every verb is: begin (lock, transaction), its work, settle (audit record, commit), copying of
+ * results, leave (wipe, unlock). Results are copied after settle only: nothing is handed out that
+ * is not on the record. The lock is held from begin to leave and guards everything below.
+ */
+#ifndef COF_KMS_KMS_H
+#define COF_KMS_KMS_H
+
+#include "blob.h"
+#include "context.h"
+#include "env.h"
+#include "store.h"
+
+#include <coffer/keystore.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#define COF_KMS_KEYS_MAX 100000u
+#define COF_KMS_ALIASES_MAX 50u
+#define COF_KMS_GRANTS_MAX 50000u
+#define COF_KMS_OPERATIONS_MAX 32u /* named by one grant */
+#define COF_KMS_PRINCIPAL_BYTES 64u
+#define COF_KMS_CANARY 0x636f66666572ULL
+
+/* Lives in locked pages (coffer_keystore_secret_new). */
+struct cof_kms_secrets {
+    uint64_t canary; /* zero in a forked child */
+    uint8_t root_key[COF_KMS_KEY_BYTES];
+    uint8_t mac_key[COF_KMS_KEY_BYTES];
+    uint8_t audit_key[COF_KMS_KEY_BYTES];
+    /* Scratch of the call at hand, wiped by leave. */
+    uint8_t material[COF_KMS_KEY_BYTES];
+    uint8_t subkey[3 * COF_KMS_KEY_BYTES];
+    uint8_t plaintext[COFFER_PLAINTEXT_BYTES_MAX];
+};
+
+struct coffer_keystore {
+    struct cof_kms_env env;
+    pthread_mutex_t lock;
+    bool read_only;
+    bool created_now;
+    struct cof_kms_header header;
+    char principal[COF_KMS_PRINCIPAL_BYTES];
+    struct cof_kms_db *db;
+    struct cof_kms_secrets *secrets;
+    uint8_t *contexts[2]; /* COFFER_CONTEXT_BYTES_MAX each: packed contexts of the call at hand */
+
+    pthread_mutex_t provider_lock; /* guards provider_fault; taken last */
+    struct coffer_fault provider_fault;
+};
+
+struct cof_kms_call {
+    struct coffer_keystore *ks;
+    struct coffer_fault *fault; /* the caller's, or own */
+    struct coffer_fault own;
+    const char *event;
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+    char source_arn[COFFER_KEY_ARN_BYTES_MAX];
+    struct cof_kms_bytes context;        /* packed; length 0 until given */
+    struct cof_kms_bytes source_context;
+    char detail[768];                    /* JSON of parameters that are no secret; "" is {} */
+};
+
+enum cof_kms_access {
+    COF_KMS_READS, /* also on a read-only store   */
+    COF_KMS_CHANGES
+};
+
+/* On failure nothing is held. */
+COFFER_MUST_CHECK int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks,
+                                         const char *event, enum cof_kms_access access,
+                                         struct coffer_fault *fault);
+/* Undo the work when error isn't 0, write the record, commit. Returns the call's error. */
+COFFER_MUST_CHECK int cof_kms_call_settle(struct cof_kms_call *call, int error);
+void cof_kms_call_leave(struct cof_kms_call *call);
+/* A record of its own, for what the service does by itself within a call. */
+COFFER_MUST_CHECK int cof_kms_call_note(struct cof_kms_call *call, const char *event,
+                                        const char *key_arn);
+
+/* Pack the call's context (which: 0), or its source context (1), and keep it for the record. */
+COFFER_MUST_CHECK int cof_kms_call_context(struct cof_kms_call *call, unsigned which,
+                                           const struct coffer_context *context);
+
+/* material.c: draw material for row, whose material_id is set, and put it. */
+COFFER_MUST_CHECK int cof_kms_key_draw(struct cof_kms_call *call,
+                                       const struct cof_kms_key_row *row);
+/* keys.c: find the key; its ARN goes into ret_arn and the record. An alias is followed, unless
+ * only_id, which refuses it (INVALID). The default key is made when it is asked for and absent. */
+COFFER_MUST_CHECK int cof_kms_key_find(struct cof_kms_call *call, const char *key, bool only_id,
+                                       struct cof_kms_key_row *ret_row);
+/* material.c: unseal material of key into secrets->material. */
+COFFER_MUST_CHECK int cof_kms_key_material(struct cof_kms_call *call,
+                                           const struct cof_kms_key_row *row,
+                                           const uint8_t *material_id);
+/* 0 when the key's state lets it encrypt and decrypt. */
+COFFER_MUST_CHECK int cof_kms_key_usable(struct cof_kms_call *call,
+                                         const struct cof_kms_key_row *row);
+/* Row and sealed material of a new key. */
+COFFER_MUST_CHECK int cof_kms_key_make(struct cof_kms_call *call, const char *description,
+                                       bool managed, struct cof_kms_key_row *ret_row);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/store_audit.c - the audit trail: one record a call, chained by MACs.
+ *
+ * mac(n) = HMAC(audit key, mac(n-1) | HMAC(audit key, packed columns of n but mac)); mac(0) is 32
+ * zero bytes. Records are numbered without gaps, so leaving out, changing or inserting one breaks
+ * the chain; cutting off the newest ones does not show in the file alone. Under the store's lock.
+ */
+#include "store_sql.h"
+
+#include "pack.h"
+
+#include <string.h>
+
+#define LABEL "coffer/kms/row/audit/1"
+#define MAC_COLUMN 11
+
+/* Sequence number and MAC of the newest record; 0 and zeros when there is none. */
+static int last_record(struct cof_kms_db *db, uint64_t *ret_seq, uint8_t *ret_mac,
+                       struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool found = false;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_LAST, &stmt, fault, "");
+
+    if (error == 0) {
+        error = cof_kms_sql_step(db, stmt, &found, fault);
+    }
+    if (error != 0) {
+        return error;
+    }
+    *ret_seq = 0;
+    memset(ret_mac, 0, COF_KMS_MAC_BYTES);
+    if (found) {
+        *ret_seq = cof_kms_sql_u64(stmt, 0, INT64_MAX - 1, &error);
+        cof_kms_sql_blob(stmt, 1, ret_mac, COF_KMS_MAC_BYTES, &error);
+        (void)sqlite3_reset(stmt);
+    }
+    return error == 0 ? 0
+                      : cof_kms_fault(fault, error,
+                                      "the key store's audit trail was altered: restore the file "
+                                      "from a copy");
+}
+
+/* MAC of the record at hand, previous being that of the one before. */
+static int chain_mac(struct cof_kms_db *db, struct cof_kms_bytes packed, const uint8_t *previous,
+                     uint8_t ret_mac[COF_KMS_MAC_BYTES])
+{
+    uint8_t digest_input[2 * COF_KMS_MAC_BYTES];
+    int error = cof_kms_mac(db->audit_key, packed, digest_input + COF_KMS_MAC_BYTES);
+
+    memcpy(digest_input, previous, COF_KMS_MAC_BYTES);
+    if (error == 0) {
+        struct cof_kms_bytes input = {digest_input, sizeof(digest_input)};
+
+        error = cof_kms_mac(db->audit_key, input, ret_mac);
+    }
+    return error;
+}
+
+struct record {
+    uint64_t seq;
+    uint64_t time_ns;
+    char request_id[COFFER_KEY_ID_BYTES];
+};
+
+static void pack_text(struct cof_kms_pack *pack, const char *text)
+{
+    cof_kms_pack_u8(pack, 2);
+    cof_kms_pack_text(pack, text);
+}
+
+static void pack_integer(struct cof_kms_pack *pack, uint64_t value)
+{
+    cof_kms_pack_u8(pack, 1);
+    cof_kms_pack_u64(pack, value);
+}
+
+/* The same bytes that cof_kms_sql_row_pack gives for the row once it is there. */
+static int pack_record(struct cof_kms_db *db, const struct record *record,
+                       const struct cof_kms_audit_entry *entry, struct cof_kms_bytes *ret_packed,
+                       struct coffer_fault *fault)
+{
+    struct cof_kms_pack pack = cof_kms_pack_into(db->row_buffer, COF_KMS_ROW_BYTES_MAX);
+
+    cof_kms_pack_text(&pack, LABEL);
+    cof_kms_pack_bytes(&pack, db->uuid, sizeof(db->uuid));
+    cof_kms_pack_u32(&pack, MAC_COLUMN);
+    pack_integer(&pack, record->seq);
+    pack_integer(&pack, record->time_ns);
+    pack_text(&pack, entry->event);
+    pack_text(&pack, record->request_id);
+    pack_text(&pack, entry->principal);
+    pack_text(&pack, entry->key_arn);
+    pack_text(&pack, entry->source_key_arn);
+    pack_text(&pack, entry->context);
+    pack_text(&pack, entry->source_context);
+    pack_text(&pack, entry->detail);
+    pack_text(&pack, entry->error);
+    if (pack.overflowed) {
+        return cof_kms_fault(fault, COFFER_E_LIMIT, "the call is too long for its audit record");
+    }
+    *ret_packed = cof_kms_packed(&pack);
+    return 0;
+}
+
+int cof_kms_db_audit_add(struct cof_kms_db *db, const struct cof_kms_audit_entry *entry,
+                         struct coffer_fault *fault)
+{
+    uint8_t previous[COF_KMS_MAC_BYTES], mac[COF_KMS_MAC_BYTES], random[16];
+    struct cof_kms_bytes packed = {NULL, 0};
+    struct record record;
+    sqlite3_stmt *stmt = NULL;
+    int error = last_record(db, &record.seq, previous, fault);
+
+    if (error == 0 && cof_kms_random(db->env, random, sizeof(random)) != 0) {
+        error = cof_kms_fault(fault, COFFER_E_CRYPTO, NULL);
+    }
+    if (error != 0) {
+        return error;
+    }
+    record.seq++;
+    record.time_ns = cof_kms_wall_ns(db->env);
+    cof_kms_uuid_text(random, record.request_id);
+    error = pack_record(db, &record, entry, &packed, fault);
+    if (error == 0) {
+        error = chain_mac(db, packed, previous, mac);
+    }
+    if (error == 0) {
+        error = cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_ADD, &stmt, fault, "iitttttttttb",
+                                  (int64_t)record.seq, (int64_t)record.time_ns, entry->event,
+                                  record.request_id, entry->principal, entry->key_arn,
+                                  entry->source_key_arn, entry->context, entry->source_context,
+                                  entry->detail, entry->error, mac, sizeof(mac));
+    }
+    return error == 0 ? cof_kms_sql_done(db, stmt, fault) : error;
+}
+
+int cof_kms_db_audit_verify(struct cof_kms_db *db, uint64_t *ret_records,
+                            struct coffer_fault *fault)
+{
+    uint8_t mac[COF_KMS_MAC_BYTES] = {0}, expected[COF_KMS_MAC_BYTES], found_mac[COF_KMS_MAC_BYTES];
+    struct cof_kms_bytes packed;
+    uint64_t records = 0;
+    sqlite3_stmt *stmt = NULL;
+    bool found = true;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_EACH, &stmt, fault, "");
+
+    while (error == 0) {
+        error = cof_kms_sql_step(db, stmt, &found, fault);
+        if (error != 0 || !found) {
+            break;
+        }
+        error = cof_kms_sql_row_pack(db, stmt, LABEL, MAC_COLUMN, &packed);
+        if (error == 0) {
+            error = chain_mac(db, packed, mac, expected);
+        }
+        cof_kms_sql_blob(stmt, MAC_COLUMN, found_mac, sizeof(found_mac), &error);
+        if (error == 0 && (cof_kms_sql_u64(stmt, 0, INT64_MAX, &error) != records + 1 ||
+                           !cof_kms_equal(expected, found_mac, sizeof(expected)))) {
+            error = COFFER_E_TAMPER;
+        }
+        if (error != 0) {
+            (void)sqlite3_reset(stmt);
+            return cof_kms_fault(fault, error, "audit record %llu was altered, or one before it "
+                                 "is missing", (unsigned long long)records + 1);
+        }
+        memcpy(mac, expected, sizeof(mac));
+        records++;
+    }
+    if (error == 0) {
+        *ret_records = records;
+    }
+    return error;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/bench.c - bench: one workload on a volume, or on a scratch store that is removed again.
+ *
+ * Writing to an existing volume destroys what it holds, so that asks. A scratch volume is filled
+ * before it is read, because pages that were never written cost nothing. Figures of one run on a
+ * shared machine mean little alone: put a raw run of the same shape beside them.
+ */
+#include "common/error.h"
+#include "common/output.h"
+#include "scratch.h"
+#include "session.h"
+#include "verbs.h"
+#include "workload.h"
+#include <string.h>
+
+#define NS_PER_S 1000000000ull
+#define SCRATCH_BYTES ((uint64_t)1 << 30)
+#define FILL_BLOCK_BYTES ((size_t)1 << 20)
+#define BLOCK_BYTES_MAX ((uint64_t)16 << 20)
+
+struct bench {
+    const struct cof_tool_call *call;
+    const char *rw;
+    struct cli_workload workload;
+    struct cli_workload_result result;
+};
+
+static int take_options(struct bench *bench)
+{
+    const struct cof_tool_call *call = bench->call;
+    struct cli_workload *workload = &bench->workload;
+    bench->rw = cof_tool_text(call, "rw", "randread");
+    workload->random = strncmp(bench->rw, "rand", 4) == 0;
+    workload->flush_each = strcmp(bench->rw, "writeflush") == 0;
+    workload->write = strstr(bench->rw, "write") != NULL;
+    bool large = !workload->random && !workload->flush_each;
+    uint64_t block = cof_tool_size(call, "bs", large ? 1 << 20 : 4096);
+    uint64_t depth = cof_tool_number(call, "depth", workload->flush_each ? 1 : 32);
+    uint64_t seconds = cof_tool_number(call, "runtime", 5);
+    if (block == 0 || block % COFFER_SECTOR_BYTES != 0 || block > BLOCK_BYTES_MAX) {
+        return cof_tool_usage(call, NULL, "--bs: it is a multiple of 512, at most 16M");
+    }
+    if (depth == 0 || depth > CLI_WORKLOAD_DEPTH_MAX) {
+        return cof_tool_usage(call, NULL, "--depth: it is 1 to %u", CLI_WORKLOAD_DEPTH_MAX);
+    }
+    if (seconds == 0 || seconds > 86400) {
+        return cof_tool_usage(call, NULL, "--runtime: it is 1 to 86400 seconds");
+    }
+    if ((call->operand_count == 0) == !cof_tool_given(call, "file")) {
+        return cof_tool_usage(call, NULL, "name either a volume, STORE:VOLUME, or --file PATH");
+    }
+    workload->block_bytes = (size_t)block;
+    workload->depth = (unsigned)depth;
+    workload->runtime_ns = seconds * NS_PER_S;
+    return 0;
+}
+
+static int set_area(struct bench *bench, uint64_t volume_bytes)
+{
+    uint64_t area = cof_tool_size(bench->call, "size", volume_bytes);
+    if (area > volume_bytes) {
+        return cof_tool_usage(bench->call, NULL, "--size is beyond the volume's end");
+    }
+    bench->workload.area_bytes = area - area % bench->workload.block_bytes;
+    if (bench->workload.area_bytes == 0) {
+        return cof_tool_usage(bench->call, NULL, "the area holds not even one request of --bs");
+    }
+    return 0;
+}
+
+/* ---- the report -------------------------------------------------------------------------- */
+
+static double seconds_of(uint64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
+static json_t *latency_json(const struct cli_latency *latency)
+{
+    uint64_t mean = latency->count > 0 ? latency->sum_ns / latency->count : 0;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "Mean", (json_int_t)mean, "P50",
+                     (json_int_t)cli_latency_at(latency, 0.50), "P99",
+                     (json_int_t)cli_latency_at(latency, 0.99), "P999",
+                     (json_int_t)cli_latency_at(latency, 0.999), "Max",
+                     (json_int_t)latency->max_ns);
+}
+
+static json_t *lines_of(const struct bench *bench, double iops, double mib)
+{
+    const struct cli_latency *latency = &bench->result.latency;
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "Workload", bench->rw, "IOPS",
+                     json_sprintf("%.0f", iops), "Throughput", json_sprintf("%.1f MiB/s", mib),
+                     "Latency p50", json_sprintf("%.1f us",
+                                                 (double)cli_latency_at(latency, 0.50) / 1e3),
+                     "Latency p99", json_sprintf("%.1f us",
+                                                 (double)cli_latency_at(latency, 0.99) / 1e3),
+                     "CPU", json_sprintf("%.2f s in %.2f s", seconds_of(bench->result.cpu_ns),
+                                         seconds_of(bench->result.elapsed_ns)));
+}
+
+static int print_result(const struct bench *bench)
+{
+    const struct cli_workload_result *result = &bench->result;
+    double seconds = seconds_of(result->elapsed_ns);
+    double iops = seconds > 0 ? (double)result->operations / seconds : 0;
+    double mib = seconds > 0 ? (double)result->bytes / seconds / 1048576.0 : 0;
+    double gib = (double)result->bytes / 1073741824.0;
+    double cpu = seconds_of(result->cpu_ns);
+    struct cof_tool_view view = {.schema_version = 1, .list_name = "Runs",
+                                 .people = lines_of(bench, iops, mib)};
+    return cof_tool_print(
+        bench->call,
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:f, s:f}", "Workload",
+                  bench->rw, "BlockSize", (json_int_t)bench->workload.block_bytes, "Depth",
+                  (json_int_t)bench->workload.depth, "AreaBytes",
+                  (json_int_t)bench->workload.area_bytes, "Operations",
+                  (json_int_t)result->operations, "Bytes", (json_int_t)result->bytes, "Seconds",
+                  seconds, "IOPS", iops, "MiBPerSecond", mib, "LatencyNs",
+                  latency_json(&result->latency), "CpuSeconds", cpu, "CpuSecondsPerGiB",
+                  gib > 0 ? cpu / gib : 0.0),
+        &view);
+}
+
+/* ---- the two places to run in ------------------------------------------------------------ */
+
+static int run_scratch(struct bench *bench)
+{
+    static struct cli_scratch scratch;
+    const char *path = cof_tool_text(bench->call, "file", "");
+    uint64_t size_bytes = cof_tool_size(bench->call, "size", SCRATCH_BYTES);
+    size_bytes -= size_bytes % COFFER_PAGE_BYTES;
+    int exit_code = size_bytes == 0 ? cof_tool_usage(bench->call, NULL, "--size is too small")
+                                    : set_area(bench, size_bytes);
+    if (exit_code == 0) {
+        exit_code = cli_scratch_open(&scratch, bench->call, path, size_bytes);
+    }
+    if (exit_code == 0) {
+        struct cli_workload fill = {.store = scratch.store, .volume = scratch.volume,
+                                    .area_bytes = size_bytes, .block_bytes = FILL_BLOCK_BYTES,
+                                    .depth = 8, .write = true, .bytes_max = size_bytes};
+        int error = 0;
+        if (fill.area_bytes < fill.block_bytes) {
+            fill.block_bytes = COFFER_PAGE_BYTES;
+        }
+        if (!bench->workload.write) {
+            error = cli_workload_run(&fill, &bench->result);
+        }
+        bench->workload.store = scratch.store;
+        bench->workload.volume = scratch.volume;
+        if (error == 0) {
+            error = cli_workload_run(&bench->workload, &bench->result);
+        }
+        if (error != 0) {
+            exit_code = cof_tool_fail(bench->call, error, &bench->result.fault, NULL,
+                                      "cannot run %s on %s", bench->rw, path);
+        }
+    }
+    cli_scratch_close(&scratch);
+    return exit_code != 0 ? exit_code : print_result(bench);
+}
+
+static int run_opened(struct bench *bench, struct cli_session *session)
+{
+    int exit_code = set_area(bench, session->volume_info.size_bytes);
+    if (exit_code == 0 && bench->workload.write) {
+        exit_code = cof_tool_confirm(bench->call, "what %s holds will be overwritten",
+                                     cli_session_name(session));
+        if (exit_code == 0) {
+            exit_code = cli_session_go_on(session);
+        }
+    }
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    if (!bench->workload.write && session->volume_info.mapped_bytes == 0) {
+        cof_tool_note(bench->call, "the volume holds no data; reads of it do not reach the device");
+    }
+    bench->workload.store = session->store;
+    bench->workload.volume = session->volume;
+    int error = cli_workload_run(&bench->workload, &bench->result);
+    if (error != 0) {
+        return cli_session_fail(session, error, &bench->result.fault, NULL, "cannot run %s on %s",
+                                bench->rw, cli_session_name(session));
+    }
+    return 0;
+}
+
+static int run_volume(struct bench *bench)
+{
+    struct cli_session session;
+    int exit_code = cli_session_begin(&session, bench->call, bench->call->operands[0], true);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    exit_code = cli_session_open_volume(&session, COFFER_VOLUME_READ_ONLY);
+    if (exit_code == 0) {
+        exit_code = run_opened(bench, &session);
+    }
+    exit_code = cli_session_end(&session, exit_code);
+    return exit_code != 0 ? exit_code : print_result(bench);
+}
+
+int cli_bench(struct cof_tool_call *call)
+{
+    static struct bench bench;
+    bench.call = call;
+    int exit_code = take_options(&bench);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    return cof_tool_given(call, "file") ? run_scratch(&bench) : run_volume(&bench);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/main.c - the option table and the verb table of `coffer`, from which parser, help,
+ * completion and the man-page test are fed.
+ */
+#include "common/args.h"
+#include "common/kms_args.h"
+#include "session.h"
+#include "verbs.h"
+#include <coffer/coffer.h>
+
+static const struct cof_tool_option options[] = {
+    {"store", COF_TOOL_FILE, "STORE", "the store, when the operand leaves it out (COFFER_STORE)"},
+    {"size", COF_TOOL_SIZE, "SIZE", "size in bytes: 512, 4K, 1.5G, 2TiB"},
+    {"segment-size", COF_TOOL_SIZE, "SIZE", "a power of two, 1M to 64M (chosen by size)"},
+    {"kms-key-id", COF_TOOL_TEXT, "KEY", "key id, key ARN, alias/NAME or alias ARN"},
+    {"storage-encrypted", COF_TOOL_FLAG, NULL, "encrypted, which every volume is by default"},
+    {"encrypted", COF_TOOL_FLAG, NULL, "the same"},
+    {"no-storage-encrypted", COF_TOOL_FLAG, NULL, "not encrypted: checksums only, for ever"},
+    {"create", COF_TOOL_FLAG, NULL, "make the volume; it is deleted again when this fails"},
+    {"force", COF_TOOL_FLAG, NULL, "replace a file that is there"},
+    {"dry-run", COF_TOOL_FLAG, NULL, "show what would be done and do nothing"},
+    {"yes", COF_TOOL_FLAG, NULL, "do not ask before something is destroyed"},
+    {"keyless", COF_TOOL_FLAG, NULL, "ask for no key: checksums and placement only"},
+    {"rate", COF_TOOL_SIZE, "BYTES", "read at most so many bytes a second"},
+    {"no-pin", COF_TOOL_FLAG, NULL, "neither check nor make the volume's pin"},
+    {"allow-plain", COF_TOOL_FLAG, NULL, "open the volume although it is not encrypted"},
+    {"buffered", COF_TOOL_FLAG, NULL, "through the page cache, where O_DIRECT is refused"},
+    {"file", COF_TOOL_FILE, "PATH", "make a scratch store at PATH and remove it afterwards"},
+    {"rw", COF_TOOL_CHOICE, "read|write|randread|randwrite|writeflush", "workload (randread)"},
+    {"bs", COF_TOOL_SIZE, "SIZE", "bytes a request, a multiple of 512 (4K; 1M for read and write)"},
+    {"depth", COF_TOOL_NUMBER, "N", "requests in flight, 1 to 1024 (32; 1 for writeflush)"},
+    {"runtime", COF_TOOL_NUMBER, "SECONDS", "longest time to run (5)"},
+    COF_KMS_ROWS,
+    COF_TOOL_COMMON_ROWS,
+};
+
+#define WRITES "dry-run yes"
+
+static const struct cof_tool_verb verbs[] = {
+    {"store", "create", "STORE", 0, 1, "store size segment-size dry-run yes",
+     "make an empty store in a file or block device", "coffer-store", cli_store_create},
+    {"store", "describe", "[STORE]", 0, 1, CLI_STORE_NAMES, "show a store's size, room and state",
+     "coffer-store", cli_store_describe},
+    {"store", "grow", "[STORE]", 0, 1, CLI_STORE_NAMES " size dry-run", "make a store larger",
+     "coffer-store", cli_store_grow},
+    {"store", "shrink", "[STORE]", 0, 1, CLI_STORE_NAMES " size " WRITES,
+     "make a store smaller, where no data is in the way", "coffer-store", cli_store_shrink},
+
+    {"volume", "create", "STORE:VOLUME", 1, 1,
+     CLI_VOLUME_NAMES " size kms-key-id storage-encrypted encrypted no-storage-encrypted dry-run",
+     "make a volume, all zeros, encrypted unless told otherwise", "coffer-volume",
+     cli_volume_create},
+    {"volume", "describe", "STORE:VOLUME", 1, 1, CLI_VOLUME_NAMES " keyless",
+     "show a volume's encryption, key, size and state", "coffer-volume", cli_volume_describe},
+    {"volume", "list", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless",
+     "list a store's volumes", "coffer-volume", cli_volume_list},
+    {"volume", "modify", "STORE:VOLUME", 1, 1,
+     CLI_VOLUME_NAMES " kms-key-id storage-encrypted encrypted no-storage-encrypted",
+     "refuses to change the key, and says what does", "coffer-volume", cli_volume_modify},
+    {"volume", "resize", "STORE:VOLUME", 1, 1, CLI_VOLUME_NAMES " size " WRITES,
+     "make a volume larger or smaller", "coffer-volume", cli_volume_resize},
+    {"volume", "delete", "STORE:VOLUME", 1, 1, CLI_VOLUME_NAMES " " WRITES,
+     "delete a volume with its wrapped keys", "coffer-volume", cli_volume_delete},
+    {"volume", "pin", "STORE:VOLUME", 1, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " " WRITES,
+     "remember a volume as it is now, in place of what was remembered", "coffer-volume",
+     cli_volume_pin},
+    {"volume", "import", "STORE:VOLUME FILE|-", 2, 2,
+     CLI_VOLUME_NAMES " create size kms-key-id storage-encrypted encrypted no-storage-encrypted",
+     "copy a file or standard input into a volume", "coffer-volume", cli_volume_import},
+    {"volume", "export", "STORE:VOLUME FILE|-", 2, 2, CLI_VOLUME_NAMES " force",
+     "copy a volume into a file or to standard output", "coffer-volume", cli_volume_export},
+    {"volume", "read", "STORE:VOLUME OFFSET LENGTH", 3, 3, CLI_VOLUME_NAMES,
+     "write bytes of a volume to standard output", "coffer-volume", cli_volume_read},
+    {"volume", "write", "STORE:VOLUME OFFSET", 2, 2, CLI_VOLUME_NAMES,
+     "put the bytes of standard input into a volume, durably", "coffer-volume", cli_volume_write},
+
+    {NULL, "check", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless",
+     "check a store's structure, and with its keys every tag", "coffer-check", cli_check},
+    {NULL, "scrub", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless rate",
+     "read every live byte of a store and verify it", "coffer-check", cli_scrub},
+    {NULL, "dump", "[STORE]", 0, 1, CLI_STORE_NAMES, "a store's metadata as JSON, without any key",
+     "coffer-check", cli_dump},
+    {NULL, "bench", "[STORE:VOLUME]", 0, 1,
+     CLI_VOLUME_NAMES " file rw bs depth size runtime yes", "measure a volume's speed",
+     "coffer-bench", cli_bench},
+};
+
+static const struct cof_tool_program program = {
+    .name = "coffer",
+    .summary = "encrypted, crash-safe volumes in one file or block device",
+    .version = NULL, /* set by main: the library's */
+    .page = "coffer",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .verbs = verbs,
+    .verb_count = sizeof verbs / sizeof verbs[0],
+    .common = COF_TOOL_COMMON_NAMES,
+    .environment = "  COFFER_STORE            the store, when an operand leaves it out\n"
+                   "  COFFER_KMS              the key service, as --kms\n"
+                   "  COFFER_PASSPHRASE_FILE  as --passphrase-file\n"
+                   "  COFFER_ROOT_KEY_FILE    as --root-key-file\n"
+                   "  COFFER_PINS             the pin file\n",
+};
+
+int main(int argc, char **argv)
+{
+    struct cof_tool_program versioned = program;
+    versioned.version = coffer_version();
+    return cof_tool_main(&versioned, argc, argv);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/session.c - begin, open, close; what a failure of the key store is called.
+ */
+#include "session.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct coffer_fault cli_no_fault(void)
+{
+    struct coffer_fault fault;
+    memset(&fault, 0, sizeof fault);
+    fault.page = COFFER_NOWHERE;
+    fault.segment = COFFER_NOWHERE;
+    fault.offset = COFFER_NOWHERE;
+    return fault;
+}
+
+const char *cli_session_name(const struct cli_session *session)
+{
+    static char name[sizeof session->address.store + sizeof session->address.volume + 1];
+    snprintf(name, sizeof name, "%s%s%s", session->address.store,
+             session->address.volume[0] ? ":" : "", session->address.volume);
+    return name;
+}
+
+int cli_session_begin(struct cli_session *session, const struct cof_tool_call *call,
+                      const char *word, bool is_volume)
+{
+    memset(session, 0, sizeof *session);
+    session->call = call;
+    if (is_volume) {
+        return cli_address_volume(call, word, &session->address);
+    }
+    return cli_address_store(call, word, &session->address);
+}
+
+void cli_session_use_keys(struct cli_session *session, unsigned kms_flags)
+{
+    cof_tool_kms_init(&session->kms, session->call, kms_flags, &session->provider);
+    session->has_keys = true;
+}
+
+int cli_session_fail(struct cli_session *session, int error, const struct coffer_fault *fault,
+                     const char *todo, const char *what, ...)
+{
+    char text[1024];
+    struct coffer_fault key_fault = cli_no_fault();
+    va_list list;
+    va_start(list, what);
+    vsnprintf(text, sizeof text, what, list);
+    va_end(list);
+    if (session->has_keys) {
+        cof_tool_kms_fault(&session->kms, &key_fault);
+    }
+    if (key_fault.error != error) {
+        return cof_tool_fail(session->call, error, fault, todo, "%s", text);
+    }
+    /* A key store that is not there must not read as a volume that is not there, nor one that may
+     * not be read as a store that may not. */
+    enum coffer_error_class cls = coffer_error_class_of(error);
+    if (session->kms.store == NULL && (cls == COFFER_CLASS_ABSENT || cls == COFFER_CLASS_IO)) {
+        return cof_tool_fail_named(session->call, "KEY_UNREACHABLE", "key", COF_EXIT_KEY,
+                                   key_fault.detail[0] ? key_fault.detail
+                                                       : coffer_error_sentence(error),
+                                   todo, "%s: the key store cannot be opened", text);
+    }
+    return cof_tool_fail(session->call, error, &key_fault, todo, "%s", text);
+}
+
+int cli_session_open_store(struct cli_session *session, unsigned flags)
+{
+    struct coffer_fault fault = cli_no_fault();
+    struct coffer_store_opts opts = {.size = sizeof opts, .path = session->address.store};
+    opts.flags = flags;
+    if (cof_tool_given(session->call, "buffered")) {
+        opts.flags |= COFFER_OPEN_BUFFERED;
+    }
+    int error = coffer_store_open(&opts, &session->store, &fault);
+    if (error == 0) {
+        session->store_info.size = sizeof session->store_info;
+        error = coffer_store_info_get(session->store, &session->store_info);
+    }
+    if (error != 0) {
+        return cli_session_fail(session, error, &fault, NULL, "cannot open the store %s",
+                                session->address.store);
+    }
+    return 0;
+}
+
+int cli_session_refresh(struct cli_session *session)
+{
+    session->volume_info.size = sizeof session->volume_info;
+    int error = coffer_volume_info_get(session->volume, &session->volume_info);
+    if (error != 0) {
+        return cli_session_fail(session, error, NULL, NULL, "cannot describe %s",
+                                cli_session_name(session));
+    }
+    return 0;
+}
+
+int cli_session_close_volume(struct cli_session *session)
+{
+    int error = coffer_volume_close(session->volume);
+    session->volume = NULL;
+    if (error != 0) {
+        return cli_session_fail(session, error, NULL, NULL, "cannot close %s",
+                                cli_session_name(session));
+    }
+    return 0;
+}
+
+int cli_session_end(struct cli_session *session, int exit_code)
+{
+    int volume_error = coffer_volume_close(session->volume);
+    int store_error = coffer_store_close(session->store);
+    int error = volume_error != 0 ? volume_error : store_error;
+    session->volume = NULL;
+    session->store = NULL;
+    if (error != 0 && exit_code == 0) {
+        exit_code = cli_session_fail(session, error, NULL,
+                                     "what was flushed is safe; `coffer check` tells more",
+                                     "cannot close %s", cli_session_name(session));
+    }
+    if (session->has_keys) {
+        cof_tool_kms_done(&session->kms);
+        session->has_keys = false;
+    }
+    return exit_code;
+}

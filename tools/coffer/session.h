@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/session.h - one verb's store, volume and keys, from address to close.
+ *
+ * A verb begins a session, opens what it needs, works, and ends the session with the exit code it
+ * has so far; ending closes everything and reports what closing found. The key store is opened at
+ * the first call that needs a key, so that plain volumes and keyless verbs ask for no passphrase.
+ *
+ * Opening a volume checks its pin and, at the first time, makes it (docs/decisions/0010). An
+ * unencrypted volume is opened only when its pin says that it is one, or with --allow-plain.
+ *
+ * Opening a store for writing writes a root. So that a refused command changes not one byte, a verb
+ * that writes opens for reading first, checks all it can, and then goes on to write.
+ *
+ * Functions report their own failures and return an exit code. One thread.
+ */
+#ifndef COF_TOOLS_COFFER_SESSION_H
+#define COF_TOOLS_COFFER_SESSION_H
+
+#include "address.h"
+#include "common/args.h"
+#include "common/error.h"
+#include "common/kms_args.h"
+#include "pins.h"
+#include <coffer/coffer.h>
+
+/* Options of verbs that open a store, and of those that open a volume. */
+#define CLI_STORE_NAMES "store buffered"
+#define CLI_VOLUME_NAMES CLI_STORE_NAMES " " COF_KMS_NAMES " no-pin allow-plain"
+
+struct cli_session {
+    const struct cof_tool_call *call;
+    struct cli_address address;
+    struct cof_tool_kms kms;
+    struct coffer_key_provider provider;
+    bool has_keys;
+    struct coffer_store *store;
+    struct coffer_store_info store_info; /* at open */
+    struct coffer_volume *volume;
+    struct coffer_volume_info volume_info; /* at open, and after cli_session_refresh */
+};
+
+/* A fault with no place in it: the library fills it only on failure. */
+struct coffer_fault cli_no_fault(void);
+
+/* Take the address apart (word NULL: the default store) and read the options; opens nothing. */
+int cli_session_begin(struct cli_session *session, const struct cof_tool_call *call,
+                      const char *word, bool is_volume);
+
+/* kms_flags: enum coffer_keystore_flags for when the key store is opened. No keys without it. */
+void cli_session_use_keys(struct cli_session *session, unsigned kms_flags);
+
+/* flags: enum coffer_open_flags; --buffered adds BUFFERED. */
+int cli_session_open_store(struct cli_session *session, unsigned flags);
+/* Opens the store first. flags: enum coffer_volume_flags; READ_ONLY opens the store so, too. */
+int cli_session_open_volume(struct cli_session *session, unsigned flags);
+/* The same without the store, which is open. */
+int cli_session_open_named(struct cli_session *session, unsigned flags);
+/* Close what was opened for reading, and open it for writing: the store, and the volume if one was
+ * open. */
+int cli_session_go_on(struct cli_session *session);
+/* Whether the open store has a volume of the session's name: a library error, NOT_FOUND when it
+ * has not. Nothing is pinned and nothing reported. */
+COFFER_MUST_CHECK int cli_session_probe(struct cli_session *session, struct coffer_fault *fault);
+/* Read volume_info again. */
+int cli_session_refresh(struct cli_session *session);
+
+/* What --no-pin, --allow-plain and the pin file say on the volume. */
+int cli_session_expect(struct cli_session *session, struct coffer_volume_open_opts *opts,
+                       struct cli_pin *pin, bool *ret_pinned);
+/* Report that the engine refused the volume for its pin: what differs, and what to do. */
+int cli_session_fail_pin(struct cli_session *session, const struct coffer_volume_open_opts *opts,
+                         const struct cli_pin *pin, const struct coffer_fault *fault,
+                         const char *what);
+/* Remember the open volume. */
+int cli_session_pin(struct cli_session *session);
+
+int cli_session_close_volume(struct cli_session *session);
+/* Close everything; exit_code is returned unless it was 0 and closing failed. */
+int cli_session_end(struct cli_session *session, int exit_code);
+
+/* Report error: the key store's own words when it was what failed. */
+int cli_session_fail(struct cli_session *session, int error, const struct coffer_fault *fault,
+                     const char *todo, const char *what, ...) __attribute__((format(printf, 5, 6)));
+
+/* The volume as the session addresses it, for messages: "STORE:VOLUME" or "STORE". */
+const char *cli_session_name(const struct cli_session *session);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/session_volume.c - opening a volume with what its pin says of it.
+ */
+#include "session.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char replaced[] = "if you replaced it yourself, take it as it is now with "
+                               "`coffer volume pin`; else somebody exchanged it: keep a copy and "
+                               "investigate";
+
+static int expect_none(struct cli_session *session, struct coffer_volume_open_opts *opts)
+{
+    if (cof_tool_given(session->call, "allow-plain")) {
+        opts->flags |= COFFER_VOLUME_ALLOW_PLAIN;
+    }
+    return 0;
+}
+
+int cli_session_expect(struct cli_session *session, struct coffer_volume_open_opts *opts,
+                       struct cli_pin *pin, bool *ret_pinned)
+{
+    bool other = false;
+    *ret_pinned = false;
+    opts->name = session->address.volume;
+    opts->provider = session->has_keys ? &session->provider : NULL;
+    if (cof_tool_given(session->call, "no-pin")) {
+        return expect_none(session, opts);
+    }
+    int exit_code = cli_pins_find(session->call, &session->store_info.uuid, opts->name,
+                                  session->address.store, pin, ret_pinned, &other);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    if (other) {
+        return cof_tool_fail_named(session->call, "PIN", "tamper", COF_EXIT_INTEGRITY,
+                                   "another store was pinned at this path with a volume of that "
+                                   "name", replaced, "cannot open %s", cli_session_name(session));
+    }
+    if (!*ret_pinned) {
+        return expect_none(session, opts);
+    }
+    opts->pin.use_uuid = 1;
+    opts->pin.volume_uuid = pin->volume_uuid;
+    opts->pin.use_encrypted = 1;
+    opts->pin.encrypted = pin->encrypted;
+    opts->pin.key_arn = pin->encrypted ? pin->key_arn : NULL;
+    if (!pin->encrypted) {
+        opts->flags |= COFFER_VOLUME_ALLOW_PLAIN;
+    }
+    return 0;
+}
+
+/* ---- what differs from a pin ------------------------------------------------------------- */
+
+struct difference {
+    const char *name;
+    const struct cli_pin *pin;
+    char text[640];
+};
+
+static int compare(void *ctx, const struct coffer_volume_info *info)
+{
+    struct difference *difference = ctx;
+    const struct cli_pin *pin = difference->pin;
+    char was[CLI_UUID_TEXT_BYTES];
+    char is[CLI_UUID_TEXT_BYTES];
+    if (!info->name_known || strcmp(info->name, difference->name) != 0) {
+        return 0;
+    }
+    if (pin->encrypted != (info->encrypted != 0)) {
+        snprintf(difference->text, sizeof difference->text, "it was %s, and now it is %s",
+                 pin->encrypted ? "encrypted" : "not encrypted",
+                 info->encrypted ? "encrypted" : "not encrypted");
+    } else if (memcmp(&pin->volume_uuid, &info->uuid, sizeof info->uuid) != 0) {
+        snprintf(difference->text, sizeof difference->text, "its uuid was %s, and now it is %s",
+                 cli_uuid_text(&pin->volume_uuid, was), cli_uuid_text(&info->uuid, is));
+    } else if (strcmp(pin->key_arn, info->key_arn) != 0) {
+        snprintf(difference->text, sizeof difference->text, "its key was %s, and now it is %s",
+                 pin->key_arn, info->key_arn);
+    }
+    return difference->text[0] != '\0';
+}
+
+int cli_session_fail_pin(struct cli_session *session, const struct coffer_volume_open_opts *opts,
+                         const struct cli_pin *pin, const struct coffer_fault *fault,
+                         const char *what)
+{
+    struct difference difference = {.name = opts->name, .pin = pin};
+    int found = coffer_volume_list(session->store, opts->provider, compare, &difference, NULL);
+    if (found <= 0) {
+        return cli_session_fail(session, COFFER_E_PIN, fault, replaced, "%s %s", what,
+                                cli_session_name(session));
+    }
+    return cof_tool_fail_named(session->call, "PIN", "tamper", COF_EXIT_INTEGRITY, difference.text,
+                               replaced, "%s %s: it is not the volume that was pinned", what,
+                               cli_session_name(session));
+}
+
+/* ---- opening ----------------------------------------------------------------------------- */
+
+int cli_session_pin(struct cli_session *session)
+{
+    struct cli_pin pin = {.store_uuid = session->store_info.uuid,
+                          .volume_uuid = session->volume_info.uuid,
+                          .encrypted = session->volume_info.encrypted != 0,
+                          .path = session->address.store};
+    snprintf(pin.volume, sizeof pin.volume, "%s", session->address.volume);
+    snprintf(pin.key_arn, sizeof pin.key_arn, "%s", session->volume_info.key_arn);
+    return cli_pins_put(session->call, &pin);
+}
+
+int cli_session_open_named(struct cli_session *session, unsigned flags)
+{
+    struct coffer_fault fault = cli_no_fault();
+    struct coffer_volume_open_opts opts = {.size = sizeof opts, .flags = flags};
+    struct cli_pin pin;
+    bool pinned;
+    int exit_code = cli_session_expect(session, &opts, &pin, &pinned);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    int error = coffer_volume_open(session->store, &opts, &session->volume, &fault);
+    if (error == COFFER_E_PIN && pinned) {
+        return cli_session_fail_pin(session, &opts, &pin, &fault, "cannot open");
+    }
+    if (error == COFFER_E_PLAIN_REFUSED) {
+        return cli_session_fail(session, error, NULL,
+                                "if it is meant to be plain, open it with --allow-plain once",
+                                "cannot open %s", cli_session_name(session));
+    }
+    if (error != 0) {
+        return cli_session_fail(session, error, &fault, NULL, "cannot open %s",
+                                cli_session_name(session));
+    }
+    exit_code = cli_session_refresh(session);
+    if (exit_code == 0 && !pinned && !cof_tool_given(session->call, "no-pin")) {
+        exit_code = cli_session_pin(session);
+    }
+    return exit_code;
+}
+
+int cli_session_probe(struct cli_session *session, struct coffer_fault *fault)
+{
+    struct coffer_volume *volume = NULL;
+    struct coffer_volume_open_opts opts = {
+        .size = sizeof opts,
+        .name = session->address.volume,
+        .flags = COFFER_VOLUME_READ_ONLY | COFFER_VOLUME_ALLOW_PLAIN,
+        .provider = session->has_keys ? &session->provider : NULL,
+    };
+    int error = coffer_volume_open(session->store, &opts, &volume, fault);
+    int closed = coffer_volume_close(volume);
+    return error != 0 ? error : closed;
+}
+
+int cli_session_go_on(struct cli_session *session)
+{
+    bool had_volume = session->volume != NULL;
+    int exit_code = had_volume ? cli_session_close_volume(session) : 0;
+    int error = coffer_store_close(session->store);
+    session->store = NULL;
+    if (exit_code == 0 && error != 0) {
+        exit_code = cli_session_fail(session, error, NULL, NULL, "cannot close %s",
+                                     session->address.store);
+    }
+    if (exit_code == 0) {
+        exit_code = cli_session_open_store(session, 0);
+    }
+    return exit_code == 0 && had_volume ? cli_session_open_named(session, 0) : exit_code;
+}
+
+int cli_session_open_volume(struct cli_session *session, unsigned flags)
+{
+    bool read_only = (flags & COFFER_VOLUME_READ_ONLY) != 0;
+    if (!session->has_keys) {
+        cli_session_use_keys(session, 0);
+    }
+    int exit_code = cli_session_open_store(session, read_only ? COFFER_OPEN_READ_ONLY : 0);
+    return exit_code != 0 ? exit_code : cli_session_open_named(session, flags);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/store.c - store create, describe, grow, shrink.
+ *
+ * Making a store on a block device destroys what is on it, so that asks. Shrinking destroys
+ * nothing, because the library refuses while data is in the way, but it asks too: room that others
+ * may count on goes away.
+ */
+#include "common/error.h"
+#include "common/output.h"
+#include "session.h"
+#include "verbs.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SEGMENT_BYTES_MIN (1u << 20)
+#define SEGMENT_BYTES_MAX (64u << 20)
+
+static const char store_bytes[] = "Size SegmentSize LiveBytes FreeBytes "
+                                  "LogBytesSinceCheckpoint RecoveredLogBytes";
+
+static const char *operand(const struct cof_tool_call *call)
+{
+    return call->operand_count > 0 ? call->operands[0] : NULL;
+}
+
+/* ---- create ------------------------------------------------------------------------------ */
+
+static int check_sizes(const struct cof_tool_call *call)
+{
+    uint64_t segment = cof_tool_size(call, "segment-size", SEGMENT_BYTES_MIN);
+    if (segment < SEGMENT_BYTES_MIN || segment > SEGMENT_BYTES_MAX ||
+        (segment & (segment - 1)) != 0) {
+        return cof_tool_usage(call, NULL, "--segment-size %s: it is a power of two, 1M to 64M",
+                              cof_tool_text(call, "segment-size", ""));
+    }
+    if (cof_tool_given(call, "size") && cof_tool_size(call, "size", 0) == 0) {
+        return cof_tool_usage(call, NULL, "--size 0: a store must have room");
+    }
+    return 0;
+}
+
+static int print_plan(const struct cof_tool_call *call, const char *path)
+{
+    struct cof_tool_view view = {.schema_version = 1, .byte_fields = store_bytes};
+    json_t *size = cof_tool_given(call, "size")
+                       ? json_integer((json_int_t)cof_tool_size(call, "size", 0))
+                       : json_null();
+    return cof_tool_print(call, json_pack("{s:b, s:s, s:s, s:o}", "DryRun", 1, "Action",
+                                          "create a store", "Path", path, "Size", size), &view);
+}
+
+int cli_store_create(struct cof_tool_call *call)
+{
+    struct cli_address address;
+    struct stat status;
+    struct coffer_fault fault = cli_no_fault();
+    int exit_code = cli_address_store(call, operand(call), &address);
+    if (exit_code == 0) {
+        exit_code = check_sizes(call);
+    }
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    if (cof_tool_given(call, "dry-run")) {
+        return print_plan(call, address.store);
+    }
+    if (stat(address.store, &status) == 0 && S_ISBLK(status.st_mode)) {
+        exit_code = cof_tool_confirm(call, "everything on the device %s will be lost",
+                                     address.store);
+        if (exit_code != 0) {
+            return exit_code;
+        }
+    }
+    struct coffer_store_create_opts opts = {
+        .size = sizeof opts,
+        .path = address.store,
+        .size_bytes = cof_tool_size(call, "size", 0),
+        .segment_bytes = (uint32_t)cof_tool_size(call, "segment-size", 0),
+    };
+    int error = coffer_store_create(&opts, &fault);
+    if (error != 0) {
+        return cof_tool_fail(call, error, &fault, NULL, "cannot make the store %s", address.store);
+    }
+    return cli_pins_forget_path(call, address.store);
+}
+
+/* ---- describe ---------------------------------------------------------------------------- */
+
+static json_t *describe(const struct cli_session *session)
+{
+    const struct coffer_store_info *info = &session->store_info;
+    char uuid[CLI_UUID_TEXT_BYTES];
+    char format[32];
+    snprintf(format, sizeof format, "%u.%u", info->format_major, info->format_minor);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "Path",
+        session->address.store, "Uuid", cli_uuid_text(&info->uuid, uuid), "FormatVersion", format,
+        "Epoch", (json_int_t)info->epoch, "Size", (json_int_t)info->size_bytes, "SegmentSize",
+        (json_int_t)info->segment_bytes, "SegmentCount", (json_int_t)info->segment_count,
+        "SegmentsFree", (json_int_t)info->segments_free, "SegmentsConditioned",
+        (json_int_t)info->segments_conditioned, "FreeBytes",
+        (json_int_t)info->segments_free * info->segment_bytes, "LiveBytes",
+        (json_int_t)info->live_bytes, "VolumeCount", (json_int_t)info->volume_count,
+        "LogBytesSinceCheckpoint", (json_int_t)info->log_bytes_since_checkpoint,
+        "RecoveredLogBytes", (json_int_t)info->recovered_log_bytes, "RecoveryNanoseconds",
+        (json_int_t)info->recovery_ns);
+}
+
+int cli_store_describe(struct cof_tool_call *call)
+{
+    struct cof_tool_view view = {.schema_version = 1, .list_name = "Stores",
+                                 .byte_fields = store_bytes};
+    struct cli_session session;
+    int exit_code = cli_session_begin(&session, call, operand(call), false);
+    if (exit_code == 0) {
+        exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
+    }
+    if (exit_code == 0) {
+        exit_code = cof_tool_print(call, describe(&session), &view);
+    }
+    return cli_session_end(&session, exit_code);
+}
+
+/* ---- grow and shrink --------------------------------------------------------------------- */
+
+static int check_direction(struct cli_session *session, uint64_t size_bytes, bool grow)
+{
+    char now[32];
+    uint64_t had_bytes = session->store_info.size_bytes;
+    cof_tool_people_bytes(had_bytes, now);
+    if (grow && size_bytes < had_bytes) {
+        return cof_tool_usage(session->call, NULL,
+                              "the store has %s already; `store shrink` makes it smaller", now);
+    }
+    if (!grow && size_bytes > had_bytes) {
+        return cof_tool_usage(session->call, NULL,
+                              "the store has only %s; `store grow` makes it larger", now);
+    }
+    return 0;
+}
+
+static int change_size(struct cli_session *session, uint64_t size_bytes, bool grow)
+{
+    const struct cof_tool_call *call = session->call;
+    struct cof_tool_view view = {.schema_version = 1, .byte_fields = "Size NewSize SegmentSize"};
+    struct coffer_fault fault = cli_no_fault();
+    int exit_code = check_direction(session, size_bytes, grow);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    if (cof_tool_given(call, "dry-run")) {
+        return cof_tool_print(
+            call,
+            json_pack("{s:b, s:s, s:s, s:I, s:I, s:I}", "DryRun", 1, "Action",
+                      grow ? "grow the store" : "shrink the store", "Path",
+                      session->address.store, "Size", (json_int_t)session->store_info.size_bytes,
+                      "NewSize", (json_int_t)size_bytes, "SegmentSize",
+                      (json_int_t)session->store_info.segment_bytes),
+            &view);
+    }
+    if (!grow && size_bytes < session->store_info.size_bytes) {
+        char to[32];
+        exit_code = cof_tool_confirm(call, "the store %s will have only %s",
+                                     session->address.store, cof_tool_people_bytes(size_bytes, to));
+        if (exit_code != 0) {
+            return exit_code;
+        }
+    }
+    exit_code = cli_session_go_on(session);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    int error = coffer_store_resize(session->store, size_bytes, &fault);
+    if (error != 0) {
+        return cli_session_fail(session, error, &fault,
+                                error == COFFER_E_NO_SPACE && !grow
+                                    ? "delete or move data first, or shrink it by less" : NULL,
+                                "cannot resize the store %s", session->address.store);
+    }
+    return 0;
+}
+
+static int run_resize(struct cof_tool_call *call, bool grow)
+{
+    struct cli_session session;
+    if (!cof_tool_given(call, "size") || cof_tool_size(call, "size", 0) == 0) {
+        return cof_tool_usage(call, NULL, "--size is missing: the store's new size");
+    }
+    int exit_code = cli_session_begin(&session, call, operand(call), false);
+    if (exit_code == 0) {
+        exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
+    }
+    if (exit_code == 0) {
+        exit_code = change_size(&session, cof_tool_size(call, "size", 0), grow);
+    }
+    return cli_session_end(&session, exit_code);
+}
+
+int cli_store_grow(struct cof_tool_call *call)
+{
+    return run_resize(call, true);
+}
+
+int cli_store_shrink(struct cof_tool_call *call)
+{
+    return run_resize(call, false);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/verbs.h - the verbs: each takes what the line said and returns an exit code, having
+ * reported any failure and closed what it opened. main.c has the table that they stand in.
+ */
+#ifndef COF_TOOLS_COFFER_VERBS_H
+#define COF_TOOLS_COFFER_VERBS_H
+
+struct cof_tool_call;
+
+int cli_store_create(struct cof_tool_call *call);
+int cli_store_describe(struct cof_tool_call *call);
+int cli_store_grow(struct cof_tool_call *call);
+int cli_store_shrink(struct cof_tool_call *call);
+
+int cli_volume_create(struct cof_tool_call *call);
+int cli_volume_describe(struct cof_tool_call *call);
+int cli_volume_list(struct cof_tool_call *call);
+int cli_volume_modify(struct cof_tool_call *call);
+int cli_volume_resize(struct cof_tool_call *call);
+int cli_volume_delete(struct cof_tool_call *call);
+int cli_volume_pin(struct cof_tool_call *call);
+int cli_volume_import(struct cof_tool_call *call);
+int cli_volume_export(struct cof_tool_call *call);
+int cli_volume_read(struct cof_tool_call *call);
+int cli_volume_write(struct cof_tool_call *call);
+
+int cli_check(struct cof_tool_call *call);
+int cli_scrub(struct cof_tool_call *call);
+int cli_dump(struct cof_tool_call *call);
+int cli_bench(struct cof_tool_call *call);
+
+#endif

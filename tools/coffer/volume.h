@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/volume.h - what volume create and import --create share, and how a volume is shown.
+ */
+#ifndef COF_TOOLS_COFFER_VOLUME_H
+#define COF_TOOLS_COFFER_VOLUME_H
+
+#include "session.h"
+#include <jansson.h>
+
+/* Refuse --kms-key-id with --no-storage-encrypted and the like, and a size that no volume can
+ * have. Changes nothing. */
+int cli_volume_check_kind(const struct cof_tool_call *call);
+int cli_volume_check_size(const struct cof_tool_call *call, uint64_t size_bytes);
+
+/* The name is free and the key can be used, as far as can be told from the store, which is open for
+ * reading. */
+int cli_volume_check_new(struct cli_session *session);
+/* Make the volume in the open store, open it with open_flags, pin it. On failure there is none. */
+int cli_volume_make(struct cli_session *session, uint64_t size_bytes, unsigned open_flags);
+/* Close and delete the volume that this session made, with its pin. Reports nothing: the reason
+ * for it has been reported. Returns a library error. */
+int cli_volume_unmake(struct cli_session *session);
+
+/* The reference documents' fields, and the lines that people see. */
+json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info);
+json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info);
+
+#define CLI_VOLUME_BYTE_FIELDS "Size MappedBytes Data DataKeyBytes DataKeyBytesMax NewSize"
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/volume_show.c - volume describe and list.
+ *
+ * Both read the store's catalogue without opening a volume, so they change nothing. What a key
+ * seals (name, size) is shown as far as the keys at hand open it; ResourceId, KmsKeyId and whether
+ * it is encrypted are known without any.
+ */
+#include "common/output.h"
+#include "verbs.h"
+#include "volume.h"
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* "arn:P:kms:REGION:ACCOUNT:key/..." gives P, REGION and ACCOUNT; a plain volume has the ones of
+ * the options, or the defaults. */
+static json_t *arn_of(const struct cli_session *session, const struct coffer_volume_info *info)
+{
+    char partition[32] = "coffer";
+    char region[64];
+    char account[32];
+    snprintf(region, sizeof region, "%s",
+             cof_tool_text(session->call, "region", COFFER_REGION_DEFAULT));
+    snprintf(account, sizeof account, "%s",
+             cof_tool_text(session->call, "account", COFFER_ACCOUNT_DEFAULT));
+    if (info->encrypted) {
+        int taken = sscanf(info->key_arn, "arn:%31[^:]:kms:%63[^:]:%31[^:]:", partition, region,
+                           account);
+        if (taken != 3) {
+            return json_null();
+        }
+    }
+    if (!info->name_known) {
+        return json_null();
+    }
+    return json_sprintf("arn:%s:coffer:%s:%s:volume:%s", partition, region, account, info->name);
+}
+
+static const char *status_of(const struct coffer_volume_info *info)
+{
+    if (info->name_known || !info->encrypted) {
+        return "available";
+    }
+    if (info->open_error == COFFER_E_NO_PROVIDER || info->open_error == 0) {
+        return "locked";
+    }
+    return coffer_error_class_of(info->open_error) == COFFER_CLASS_KEY
+               ? "inaccessible-encryption-credentials-recoverable"
+               : "inaccessible";
+}
+
+static const char *time_text(uint64_t ns, char text[32])
+{
+    time_t seconds = (time_t)(ns / 1000000000u);
+    struct tm parts;
+    if (gmtime_r(&seconds, &parts) == NULL || strftime(text, 32, "%FT%TZ", &parts) == 0) {
+        return "-";
+    }
+    return text;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? json_string(text) : json_null();
+}
+
+static json_t *number_if(bool known, uint64_t value)
+{
+    return known ? json_integer((json_int_t)value) : json_null();
+}
+
+static json_t *budget_of(const struct coffer_volume_info *info)
+{
+    if (!info->encrypted || !info->name_known) {
+        return json_null();
+    }
+    return json_pack("{s:I, s:I, s:I, s:I}", "Generation", (json_int_t)info->key_generation,
+                     "Uses", (json_int_t)info->key_uses, "UsesMax", (json_int_t)info->key_uses_max,
+                     "DataKeys", (json_int_t)info->data_key_count);
+}
+
+json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info)
+{
+    char uuid[CLI_UUID_TEXT_BYTES];
+    char created[32];
+    const char *why = info->name_known || info->open_error == 0
+                          ? "" : coffer_error_name(info->open_error);
+    return json_pack(
+        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:s, s:s, s:s, s:o, s:o}", "Name",
+        info->name_known ? json_string(info->name) : json_null(), "Status", status_of(info),
+        "StorageEncrypted", info->encrypted != 0, "KmsKeyId", text_or_null(info->key_arn),
+        "Cipher", info->encrypted ? json_string("AES-256-GCM") : json_null(), "ResourceId",
+        info->resource_id, "Arn", arn_of(session, info), "IAMDatabaseAuthenticationEnabled", 0,
+        "Size", number_if(info->name_known, info->size_bytes), "MappedBytes",
+        number_if(info->name_known, info->mapped_bytes), "VolumeUuid",
+        cli_uuid_text(&info->uuid, uuid), "CreateTime", time_text(info->created_ns, created),
+        "Store", session->address.store, "KeyBudget", budget_of(info), "Inaccessible",
+        text_or_null(why));
+}
+
+json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info)
+{
+    char created[32];
+    json_t *lines = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:s}", "Name",
+        info->name_known ? info->name : "(sealed)", "Status", status_of(info), "Encryption",
+        info->encrypted ? "Enabled" : "Not enabled", "Cipher",
+        info->encrypted ? json_string("AES-256-GCM") : json_null(), "KmsKeyId",
+        text_or_null(info->key_arn), "Size", number_if(info->name_known, info->size_bytes), "Data",
+        number_if(info->name_known, info->mapped_bytes), "ResourceId", info->resource_id, "Arn",
+        arn_of(session, info), "Created", time_text(info->created_ns, created));
+    json_t *budget = budget_of(info);
+    if (lines != NULL && json_is_object(budget)) {
+        json_object_set(lines, "KeyBudget", budget);
+    }
+    json_decref(budget);
+    return lines;
+}
+
+/* ---- describe ---------------------------------------------------------------------------- */
+
+struct wanted {
+    const char *name;
+    bool pinned;
+    struct coffer_uuid uuid;
+    const char *key_arn; /* what the pin says */
+    bool found;
+    unsigned sealed; /* volumes whose name is not known */
+    int open_error;  /* of the first of these           */
+    struct coffer_volume_info info;
+};
+
+/* By name; by ResourceId; or, while the name is sealed, by the uuid that was pinned under it. */
+static int match(void *ctx, const struct coffer_volume_info *info)
+{
+    struct wanted *wanted = ctx;
+    bool named = info->name_known && strcmp(info->name, wanted->name) == 0;
+    bool by_id = strcmp(info->resource_id, wanted->name) == 0;
+    bool by_pin = !info->name_known && wanted->pinned &&
+                  memcmp(&info->uuid, &wanted->uuid, sizeof info->uuid) == 0;
+    if (!info->name_known) {
+        wanted->open_error = wanted->sealed++ == 0 ? info->open_error : wanted->open_error;
+    }
+    if (!named && !by_id && !by_pin) {
+        return 0;
+    }
+    wanted->found = true;
+    wanted->info = *info;
+    if (by_pin && info->key_arn[0] == '\0') {
+        snprintf(wanted->info.key_arn, sizeof wanted->info.key_arn, "%s", wanted->key_arn);
+    }
+    return named || by_id;
+}
+
+static int look_for_pin(struct cli_session *session, struct wanted *wanted, struct cli_pin *pin)
+{
+    bool other;
+    if (cof_tool_given(session->call, "no-pin")) {
+        return 0;
+    }
+    int exit_code = cli_pins_find(session->call, &session->store_info.uuid, wanted->name,
+                                  session->address.store, pin, &wanted->pinned, &other);
+    if (wanted->pinned) {
+        wanted->uuid = pin->volume_uuid;
+        wanted->key_arn = pin->key_arn;
+    }
+    return exit_code;
+}
+
+static const struct coffer_key_provider *provider_of(struct cli_session *session)
+{
+    if (cof_tool_given(session->call, "keyless")) {
+        return NULL;
+    }
+    cli_session_use_keys(session, COFFER_KEYSTORE_READ_ONLY);
+    return &session->provider;
+}
+
+/* Why names stay sealed, once, when keys were asked for and refused. */
+static void note_sealed(struct cli_session *session, int open_error)
+{
+    struct coffer_fault fault = cli_no_fault();
+    if (!session->has_keys) {
+        return;
+    }
+    cof_tool_kms_fault(&session->kms, &fault);
+    cof_tool_note(session->call, "not every volume could be opened, and its name and size are "
+                  "sealed: %s", fault.detail[0] ? fault.detail : coffer_error_sentence(open_error));
+}
+
+static int describe(struct cli_session *session)
+{
+    struct coffer_fault fault = cli_no_fault();
+    struct wanted wanted = {.name = session->address.volume};
+    struct cof_tool_view view = {.schema_version = 1, .list_name = "Volumes",
+                                 .byte_fields = CLI_VOLUME_BYTE_FIELDS};
+    const struct coffer_key_provider *provider = provider_of(session);
+    struct cli_pin pin;
+    int exit_code = look_for_pin(session, &wanted, &pin);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    int error = coffer_volume_list(session->store, provider, match, &wanted, &fault);
+    if (error < 0) {
+        return cli_session_fail(session, error, &fault, NULL, "cannot describe %s",
+                                cli_session_name(session));
+    }
+    if (!wanted.found && wanted.sealed > 0) {
+        note_sealed(session, wanted.open_error);
+        return cof_tool_fail(session->call, COFFER_E_NOT_FOUND, NULL,
+                             "name it by its ResourceId, which `volume list` shows, or give its "
+                             "key with --kms", "cannot find %s among the volumes that open",
+                             cli_session_name(session));
+    }
+    if (!wanted.found) {
+        return cof_tool_fail(session->call, COFFER_E_NOT_FOUND, NULL,
+                             "`coffer volume list` lists the volumes", "cannot describe %s",
+                             cli_session_name(session));
+    }
+    if (!wanted.info.name_known) {
+        note_sealed(session, wanted.info.open_error);
+    }
+    view.people = cli_volume_lines(session, &wanted.info);
+    return cof_tool_print(session->call, cli_volume_fields(session, &wanted.info), &view);
+}
+
+int cli_volume_describe(struct cof_tool_call *call)
+{
+    struct cli_session session;
+    int exit_code = cli_session_begin(&session, call, call->operands[0], true);
+    if (exit_code == 0) {
+        exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
+    }
+    if (exit_code == 0) {
+        exit_code = describe(&session);
+    }
+    return cli_session_end(&session, exit_code);
+}
+
+/* ---- list -------------------------------------------------------------------------------- */
+
+struct listing {
+    const struct cli_session *session;
+    json_t *volumes;
+    json_t *rows;
+    unsigned sealed;
+    int open_error;
+};
+
+static int collect(void *ctx, const struct coffer_volume_info *info)
+{
+    struct listing *listing = ctx;
+    json_t *row = json_pack("{s:s, s:s, s:s, s:o, s:s}", "Name",
+                            info->name_known ? info->name : "(sealed)", "Status", status_of(info),
+                            "Encryption", info->encrypted ? "Enabled" : "Not enabled", "Size",
+                            number_if(info->name_known, info->size_bytes), "ResourceId",
+                            info->resource_id);
+    if (!info->name_known) {
+        listing->open_error = listing->sealed++ == 0 ? info->open_error : listing->open_error;
+    }
+    json_array_append_new(listing->rows, row);
+    return json_array_append_new(listing->volumes, cli_volume_fields(listing->session, info));
+}
+
+static int list(struct cli_session *session)
+{
+    struct coffer_fault fault = cli_no_fault();
+    struct listing listing = {.session = session, .volumes = json_array(), .rows = json_array()};
+    const struct coffer_key_provider *provider = provider_of(session);
+    int error = coffer_volume_list(session->store, provider, collect, &listing, &fault);
+    if (error != 0) {
+        json_decref(listing.volumes);
+        json_decref(listing.rows);
+        return cli_session_fail(session, error < 0 ? error : COFFER_E_NO_MEMORY, &fault, NULL,
+                                "cannot list %s", session->address.store);
+    }
+    if (listing.sealed > 0) {
+        note_sealed(session, listing.open_error);
+    }
+    struct cof_tool_view view = {.schema_version = 1, .list_name = "Volumes",
+                                 .columns = "Name Status Encryption Size ResourceId",
+                                 .byte_fields = CLI_VOLUME_BYTE_FIELDS, .people = listing.rows};
+    return cof_tool_print(session->call, listing.volumes, &view);
+}
+
+int cli_volume_list(struct cof_tool_call *call)
+{
+    struct cli_session session;
+    const char *store = call->operand_count > 0 ? call->operands[0] : NULL;
+    int exit_code = cli_session_begin(&session, call, store, false);
+    if (exit_code == 0) {
+        exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
+    }
+    if (exit_code == 0) {
+        exit_code = list(&session);
+    }
+    return cli_session_end(&session, exit_code);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cofferkms/main.c - the option table and the verb table of `cofferkms`: the verbs and options of
+ * `aws kms`, spelled the same.
+ */
+#include "common/args.h"
+#include "common/kms_args.h"
+#include "verbs.h"
+#include <coffer/coffer.h>
+
+#define TEXT_OF(x) #x
+#define VERSION_OF(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+#define VERSION_TEXT                                                                               \
+    VERSION_OF(COFFER_VERSION_MAJOR, COFFER_VERSION_MINOR, COFFER_VERSION_PATCH)
+
+static const struct cof_tool_option options[] = {
+    {"key-id", COF_TOOL_TEXT, "KEY", "key id, key ARN, alias/NAME or alias ARN"},
+    {"description", COF_TOOL_TEXT, "TEXT", "what the key is for, up to 8192 bytes"},
+    {"alias-name", COF_TOOL_TEXT, "ALIAS", "alias/NAME, not under alias/coffer/ or alias/aws/"},
+    {"target-key-id", COF_TOOL_TEXT, "KEY", "key id or key ARN"},
+    {"limit", COF_TOOL_NUMBER, "N", "entries of a page: 1 to 1000 keys, 1 to 100 aliases (all)"},
+    {"marker", COF_TOOL_TEXT, "MARKER", "NextMarker of the page before"},
+    {"plaintext", COF_TOOL_TEXT, "SOURCE",
+     "fileb://FILE, - (standard input) or file://FILE (base64)"},
+    {"ciphertext-blob", COF_TOOL_TEXT, "SOURCE",
+     "fileb://FILE, - (standard input), file://FILE (base64), or base64"},
+    {"encryption-context", COF_TOOL_TEXT, "CONTEXT", "k=v,k2=v2, a JSON object, or file://FILE"},
+    {"source-key-id", COF_TOOL_TEXT, "KEY", "key of the ciphertext (the one that it names)"},
+    {"source-encryption-context", COF_TOOL_TEXT, "CONTEXT", "context of the ciphertext"},
+    {"destination-key-id", COF_TOOL_TEXT, "KEY", "key to encrypt under"},
+    {"destination-encryption-context", COF_TOOL_TEXT, "CONTEXT", "context of the result"},
+    {"key-spec", COF_TOOL_CHOICE, "AES_256|AES_128|SYMMETRIC_DEFAULT", "kind of key"},
+    {"key-usage", COF_TOOL_CHOICE, "ENCRYPT_DECRYPT", "what the key is for"},
+    {"origin", COF_TOOL_CHOICE, "AWS_KMS", "who makes the material: the key store"},
+    {"encryption-algorithm", COF_TOOL_CHOICE, "SYMMETRIC_DEFAULT", "the only one"},
+    {"source-encryption-algorithm", COF_TOOL_CHOICE, "SYMMETRIC_DEFAULT", "the only one"},
+    {"destination-encryption-algorithm", COF_TOOL_CHOICE, "SYMMETRIC_DEFAULT", "the only one"},
+    {"number-of-bytes", COF_TOOL_NUMBER, "N", "length of the data key, 1 to 1024"},
+    COF_KMS_ROWS,
+    COF_TOOL_COMMON_ROWS,
+};
+
+static const struct cof_tool_verb verbs[] = {
+    {NULL, "create-key", "", 0, 0, "description key-spec key-usage origin",
+     "make a key with fresh material", "cofferkms", cof_key_create_key},
+    {NULL, "describe-key", "", 0, 0, "key-id", "show a key's metadata", "cofferkms",
+     cof_key_describe_key},
+    {NULL, "list-keys", "", 0, 0, "limit marker", "list key ids and ARNs", "cofferkms",
+     cof_key_list_keys},
+    {NULL, "enable-key", "", 0, 0, "key-id", "let a disabled key be used again", "cofferkms",
+     cof_key_enable_key},
+    {NULL, "disable-key", "", 0, 0, "key-id", "keep a key from being used", "cofferkms",
+     cof_key_disable_key},
+    {NULL, "create-alias", "", 0, 0, "alias-name target-key-id", "give a key a name", "cofferkms",
+     cof_key_create_alias},
+    {NULL, "list-aliases", "", 0, 0, "key-id limit marker", "list names and their keys",
+     "cofferkms", cof_key_list_aliases},
+    {NULL, "encrypt", "", 0, 0, "key-id plaintext encryption-context encryption-algorithm",
+     "encrypt up to 4096 bytes", "cofferkms", cof_key_encrypt},
+    {NULL, "decrypt", "", 0, 0, "key-id ciphertext-blob encryption-context encryption-algorithm",
+     "decrypt a ciphertext", "cofferkms", cof_key_decrypt},
+    {NULL, "re-encrypt", "", 0, 0,
+     "ciphertext-blob source-key-id source-encryption-context destination-key-id "
+     "destination-encryption-context source-encryption-algorithm destination-encryption-algorithm",
+     "move a ciphertext under another key or context", "cofferkms", cof_key_re_encrypt},
+    {NULL, "generate-data-key", "", 0, 0, "key-id key-spec number-of-bytes encryption-context",
+     "draw a key, in clear and encrypted", "cofferkms", cof_key_generate_data_key},
+    {NULL, "generate-data-key-without-plaintext", "", 0, 0,
+     "key-id key-spec number-of-bytes encryption-context", "draw a key, encrypted only",
+     "cofferkms", cof_key_generate_data_key_without_plaintext},
+};
+
+static const struct cof_tool_program program = {
+    .name = "cofferkms",
+    .summary = "keys of the embedded key store, with the verbs of `aws kms`",
+    .version = VERSION_TEXT,
+    .page = "cofferkms",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .verbs = verbs,
+    .verb_count = sizeof verbs / sizeof verbs[0],
+    .common = COF_KMS_NAMES " " COF_TOOL_COMMON_NAMES,
+    .environment = "  COFFER_KMS              the key service, as --kms\n"
+                   "  COFFER_PASSPHRASE_FILE  file with the key store's passphrase\n"
+                   "  COFFER_ROOT_KEY_FILE    file with the key store's root key\n"
+                   "  XDG_DATA_HOME           where the default key store lies: coffer/keys\n",
+};
+
+int main(int argc, char **argv)
+{
+    cof_key_wipe_json();
+    return cof_tool_main(&program, argc, argv);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/kms_args.c - from options and environment to an open key store and its provider.
+ *
+ * Invariants: nothing is opened before it is needed; nothing is made on disk before it is known
+ * that a root secret can be had; a failed open is remembered, so nobody is asked twice. One thread.
+ */
+#include "kms_args.h"
+#include "error.h"
+#include "kms_secret.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PATH_BYTES 1024
+
+/* ---- where ------------------------------------------------------------------------------- */
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static int default_path(char path[PATH_BYTES], struct coffer_fault *fault)
+{
+    const char *data = environment("XDG_DATA_HOME");
+    const char *home = environment("HOME");
+    int bytes;
+    /* The XDG rules: a relative directory there is to be ignored. */
+    if (data != NULL && data[0] == '/') {
+        bytes = snprintf(path, PATH_BYTES, "%s/coffer/keys", data);
+    } else if (home != NULL) {
+        bytes = snprintf(path, PATH_BYTES, "%s/.local/share/coffer/keys", home);
+    } else {
+        return cof_tool_secret_fail(fault, COFFER_E_INVALID,
+                                    "neither XDG_DATA_HOME nor HOME is set: name the key store "
+                                    "with --kms file:PATH");
+    }
+    if (bytes >= PATH_BYTES) {
+        return cof_tool_secret_fail(fault, COFFER_E_INVALID, "the key store's path is too long");
+    }
+    return 0;
+}
+
+static int find_path(const struct cof_tool_kms *kms, char path[PATH_BYTES], bool *ret_default,
+                     struct coffer_fault *fault)
+{
+    const char *uri = cof_tool_text(kms->call, "kms", environment("COFFER_KMS"));
+    *ret_default = uri == NULL;
+    if (uri == NULL) {
+        return default_path(path, fault);
+    }
+    if (strncmp(uri, "https:", 6) == 0 || strncmp(uri, "http:", 5) == 0 ||
+        strncmp(uri, "pkcs11:", 7) == 0) {
+        return cof_tool_secret_fail(fault, COFFER_E_UNSUPPORTED,
+                                    "%.80s: this version speaks to the embedded key store only: "
+                                    "give file:PATH", uri);
+    }
+    if (strncmp(uri, "file:", 5) != 0 || uri[5] == '\0') {
+        return cof_tool_secret_fail(fault, COFFER_E_INVALID,
+                                    "'%.80s' names no key service: give file:PATH", uri);
+    }
+    if (strlen(uri + 5) >= PATH_BYTES) {
+        return cof_tool_secret_fail(fault, COFFER_E_INVALID, "the key store's path is too long");
+    }
+    strcpy(path, uri + 5);
+    return 0;
+}
+
+/* Make the directories above path, for their owner only. */
+static int make_parents(const char *path, struct coffer_fault *fault)
+{
+    char parent[PATH_BYTES];
+    for (const char *at = strchr(path + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
+        snprintf(parent, sizeof parent, "%.*s", (int)(at - path), path);
+        if (mkdir(parent, 0700) != 0 && errno != EEXIST) {
+            int error = errno == ENOSPC ? COFFER_E_NO_SPACE : COFFER_E_ACCESS;
+            return cof_tool_secret_fail(fault, error, "directory %.100s: %s", parent,
+                                        strerror(errno));
+        }
+    }
+    return 0;
+}
+
+/* ---- from what --------------------------------------------------------------------------- */
+
+static int check_fd(const struct cof_tool_call *call, struct cof_tool_secret_source *source)
+{
+    uint64_t fd = cof_tool_number(call, "passphrase-fd", 0);
+    if (fd > INT_MAX) {
+        return cof_tool_secret_fail(source->fault, COFFER_E_INVALID,
+                                    "--passphrase-fd takes the number of an open descriptor");
+    }
+    source->fd = (int)fd;
+    return 0;
+}
+
+static int find_source(const struct cof_tool_call *call, struct cof_tool_secret_source *source)
+{
+    bool has_fd = cof_tool_given(call, "passphrase-fd");
+    source->fd = -1;
+    source->file = cof_tool_text(call, "passphrase-file", NULL);
+    source->command = cof_tool_text(call, "passphrase-command", NULL);
+    source->root_key_file = cof_tool_text(call, "root-key-file", NULL);
+    int given = (source->file != NULL) + has_fd + (source->command != NULL) +
+                (source->root_key_file != NULL);
+    if (given > 1) {
+        return cof_tool_secret_fail(source->fault, COFFER_E_INVALID,
+                                    "--passphrase-file, --passphrase-fd, --passphrase-command and "
+                                    "--root-key-file exclude each other: give one");
+    }
+    if (given == 1) {
+        return has_fd ? check_fd(call, source) : 0;
+    }
+    source->file = environment("COFFER_PASSPHRASE_FILE");
+    source->root_key_file = environment("COFFER_ROOT_KEY_FILE");
+    if (source->file != NULL && source->root_key_file != NULL) {
+        return cof_tool_secret_fail(source->fault, COFFER_E_INVALID,
+                                    "COFFER_PASSPHRASE_FILE and COFFER_ROOT_KEY_FILE are both set: "
+                                    "unset one");
+    }
+    return 0;
+}
+
+static bool source_there(const struct cof_tool_secret_source *source)
+{
+    return source->file != NULL || source->fd >= 0 || source->command != NULL ||
+           source->root_key_file != NULL || cof_tool_secret_terminal();
+}
+
+/* ---- open -------------------------------------------------------------------------------- */
+
+static void tell_made(const struct cof_tool_kms *kms, const char *path)
+{
+    struct coffer_keystore_info info = {.size = sizeof info};
+    if (coffer_keystore_info_get(kms->store, &info) != 0 || !info.created_now) {
+        return;
+    }
+    if (info.root_kind == COFFER_ROOT_PASSPHRASE) {
+        cof_tool_note(kms->call,
+                      "made the key store %s (account %s, region %s), sealed by the passphrase "
+                      "(Argon2id, %u MiB, %u passes); without it every key is lost",
+                      path, info.account, info.region, info.argon2_memory_kib / 1024,
+                      info.argon2_passes);
+    } else {
+        cof_tool_note(kms->call,
+                      "made the key store %s (account %s, region %s), sealed by the root key "
+                      "file; without it every key is lost",
+                      path, info.account, info.region);
+    }
+}
+
+static int open_at(struct cof_tool_kms *kms, const char *path, bool is_default,
+                   struct cof_tool_secret_source *source)
+{
+    struct coffer_keystore_opts opts = {.size = sizeof opts,
+                                        .path = path,
+                                        .account = cof_tool_text(kms->call, "account", NULL),
+                                        .region = cof_tool_text(kms->call, "region", NULL),
+                                        .flags = kms->flags,
+                                        .root_key_file = source->root_key_file};
+    struct coffer_fault source_fault = {0};
+    if (source->root_key_file == NULL) {
+        opts.passphrase = cof_tool_secret_read;
+        opts.passphrase_ctx = source;
+    }
+    if (is_default && (kms->flags & COFFER_KEYSTORE_CREATE) != 0 && source_there(source)) {
+        int error = make_parents(path, &kms->fault);
+        if (error != 0) {
+            return error;
+        }
+    }
+    source->fault = &source_fault;
+    int error = coffer_keystore_open(&opts, &kms->store, &kms->fault);
+    if (error != 0 && source_fault.error == error) {
+        /* The source's own sentence says more than that it could not be read. */
+        kms->fault = source_fault;
+    }
+    return error;
+}
+
+int cof_tool_kms_open(struct cof_tool_kms *kms)
+{
+    char path[PATH_BYTES];
+    bool is_default = false;
+    struct cof_tool_secret_source source = {.prompt = kms->call->program->name,
+                                            .path = path,
+                                            .fault = &kms->fault};
+    if (kms->store != NULL || kms->open_error != 0) {
+        return kms->open_error;
+    }
+    int error = find_path(kms, path, &is_default, &kms->fault);
+    if (error == 0) {
+        error = find_source(kms->call, &source);
+    }
+    if (error == 0) {
+        error = open_at(kms, path, is_default, &source);
+    }
+    kms->open_error = error;
+    if (error == 0) {
+        tell_made(kms, path);
+    }
+    return error;
+}
+
+/* ---- a provider that opens the store when it is called ----------------------------------- */
+
+static int inner(void *ctx, struct coffer_key_provider *ret_provider)
+{
+    struct cof_tool_kms *kms = ctx;
+    int error = cof_tool_kms_open(kms);
+    return error != 0 ? error : coffer_keystore_provider(kms->store, ret_provider);
+}
+
+static int lazy_describe(void *ctx, const char *key, struct coffer_key_info *ret_info)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return error != 0 ? error : provider.ops->describe(provider.ctx, key, ret_info);
+}
+
+static int lazy_generate(void *ctx, const char *key_arn, const struct coffer_context *context,
+                         struct coffer_key_blob *ret_blob)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return error != 0 ? error
+                      : provider.ops->generate_data_key_without_plaintext(provider.ctx, key_arn,
+                                                                          context, ret_blob);
+}
+
+static int lazy_decrypt(void *ctx, const char *key_arn, const struct coffer_key_blob *blob,
+                        const struct coffer_context *context, uint8_t key_bytes[COFFER_KEY_BYTES])
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return error != 0 ? error
+                      : provider.ops->decrypt(provider.ctx, key_arn, blob, context, key_bytes);
+}
+
+static int lazy_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
+                           const struct coffer_context *source_context,
+                           const char *destination_key_arn,
+                           const struct coffer_context *destination_context,
+                           struct coffer_key_blob *ret_blob)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return error != 0 ? error
+                      : provider.ops->re_encrypt(provider.ctx, blob, source_context,
+                                                 destination_key_arn, destination_context,
+                                                 ret_blob);
+}
+
+static int lazy_create_grant(void *ctx, const char *key_arn, const char *grantee,
+                             const char *const *operations, unsigned operation_count,
+                             const struct coffer_context *context, char ret_grant_id[65])
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return error != 0 ? error
+                      : provider.ops->create_grant(provider.ctx, key_arn, grantee, operations,
+                                                   operation_count, context, ret_grant_id);
+}
+
+static int lazy_retire_grant(void *ctx, const char *key_arn, const char *grant_id)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return error != 0 ? error : provider.ops->retire_grant(provider.ctx, key_arn, grant_id);
+}
+
+static const struct coffer_key_provider_ops lazy_ops = {
+    sizeof lazy_ops, lazy_describe,     lazy_generate,    lazy_decrypt,
+    lazy_re_encrypt, lazy_create_grant, lazy_retire_grant};
+
+void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *call, unsigned flags,
+                       struct coffer_key_provider *ret_provider)
+{
+    memset(kms, 0, sizeof *kms);
+    kms->call = call;
+    kms->flags = flags;
+    if (ret_provider != NULL) {
+        ret_provider->ops = &lazy_ops;
+        ret_provider->ctx = kms;
+    }
+}
+
+void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault)
+{
+    if (kms->store != NULL) {
+        coffer_keystore_provider_fault(kms->store, ret_fault);
+    } else {
+        *ret_fault = kms->fault;
+        ret_fault->error = kms->open_error;
+    }
+}
+
+void cof_tool_kms_done(struct cof_tool_kms *kms)
+{
+    coffer_keystore_close(kms->store);
+    kms->store = NULL;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/kms_args.h - the options that name and open the key store, shared by coffer and cofferkms.
+ *
+ *   --kms file:PATH        COFFER_KMS              default file:$XDG_DATA_HOME/coffer/keys
+ *   --account, --region                            of a new store; checked against an old one
+ *   --passphrase-file F    COFFER_PASSPHRASE_FILE  first line of F
+ *   --passphrase-fd N                              what can be read from descriptor N
+ *   --passphrase-command C                         first line that sh -c C prints
+ *   --root-key-file F      COFFER_ROOT_KEY_FILE    32 raw bytes or 64 hex digits, mode 0600
+ *   (none of these)                                a prompt on the terminal
+ *
+ * At most one source may be given as an option; an option wins over the environment. Secrets go
+ * from the source straight into locked memory, never through stdio's buffers or argv. One thread.
+ */
+#ifndef COF_TOOLS_COMMON_KMS_ARGS_H
+#define COF_TOOLS_COMMON_KMS_ARGS_H
+
+#include "args.h"
+#include <coffer/keystore.h>
+
+#define COF_KMS_ROWS                                                                               \
+    {"kms", COF_TOOL_TEXT, "URI", "file:PATH ($XDG_DATA_HOME/coffer/keys), or COFFER_KMS"},        \
+    {"account", COF_TOOL_TEXT, "DIGITS", "account of the key store, 12 digits (000000000000)"},    \
+    {"region", COF_TOOL_TEXT, "NAME", "region of the key store (local-1)"},                        \
+    {"passphrase-file", COF_TOOL_FILE, "FILE", "read the passphrase from the first line of FILE"}, \
+    {"passphrase-fd", COF_TOOL_NUMBER, "N", "read the passphrase from file descriptor N"},         \
+    {"passphrase-command", COF_TOOL_TEXT, "COMMAND", "first line it prints is the passphrase"},    \
+    {"root-key-file", COF_TOOL_FILE, "FILE", "root key: 32 bytes or 64 hex digits, mode 0600"}
+#define COF_KMS_NAMES                                                                              \
+    "kms account region passphrase-file passphrase-fd passphrase-command root-key-file"
+
+/*
+ * A key store that is opened at the first call that needs it, so that a verb which touches plain
+ * volumes only asks for no passphrase. The call must take COF_KMS_NAMES and outlive the session.
+ */
+struct cof_tool_kms {
+    const struct cof_tool_call *call;
+    unsigned flags;                /* enum coffer_keystore_flags           */
+    struct coffer_keystore *store; /* NULL until it is needed              */
+    struct coffer_fault fault;     /* of the last failure to open          */
+    int open_error;                /* a failed open isn't tried again      */
+};
+
+/* ret_provider (may be NULL) is good until cof_tool_kms_done. Opens nothing. */
+void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *call, unsigned flags,
+                       struct coffer_key_provider *ret_provider);
+
+/*
+ * Open the store now, once. flags CREATE makes the default directory and the store when they
+ * aren't there, and says on standard error where the store is and how it is sealed. INVALID for
+ * options that contradict each other or an unknown URI; PASSPHRASE when there is no source and no
+ * terminal; kms->fault.detail has the sentence. The coffer program can leave it to the provider.
+ */
+int cof_tool_kms_open(struct cof_tool_kms *kms);
+
+/* The sentence of the last failed call through the provider, or of the open; error 0 when none. */
+void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault);
+
+/* Close; also when never opened. */
+void cof_tool_kms_done(struct cof_tool_kms *kms);
+
+#endif
