@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/load.c - a load from its first request to its last checkpoint; see load.h.
+ */
+#include "common/load.h"
+#include "common/loop.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define WARM_BLOCK_BYTES (1u << 20)
+
+/* A loop in a thread of its own. */
+struct share {
+    struct cof_bench_loop loop;
+    pthread_t thread;
+    uint64_t start_ns;
+    int error;
+};
+
+static void *run_share(void *ctx)
+{
+    struct share *share = ctx;
+    share->error = cof_bench_loop_run(&share->loop, share->start_ns);
+    return NULL;
+}
+
+/* The flush that ends a write load, and after it a checkpoint that is timed apart. */
+static int settle(struct share *first, uint64_t start_ns, struct cof_bench_result *result)
+{
+    const struct cof_bench_options *options = first->loop.options;
+    const struct cof_bench_target *target = first->loop.target;
+    struct coffer_fault fault;
+    uint64_t user_ns, system_ns, ignored;
+    memset(&fault, 0, sizeof fault);
+    uint64_t flush_start_ns = cof_bench_now_ns();
+    bool writes = cof_bench_is_write(options->rw);
+    int error = writes ? coffer_volume_flush(target->volume, &fault) : 0;
+    if (error != 0) {
+        return cof_bench_complain("the last flush", error, &fault);
+    }
+    uint64_t end_ns = cof_bench_now_ns();
+    result->flush_ns = end_ns - flush_start_ns;
+    result->elapsed_ns = end_ns - start_ns;
+    cof_bench_usage(&user_ns, &system_ns, &ignored);
+    result->cpu_user_ns = user_ns - result->cpu_user_ns;
+    result->cpu_system_ns = system_ns - result->cpu_system_ns;
+    cof_bench_loop_sample(&first->loop, end_ns);
+    if (!writes || options->kill_at_end) {
+        return 0;
+    }
+    error = coffer_store_checkpoint(target->store, &fault);
+    if (error != 0) {
+        return cof_bench_complain("the checkpoint", error, &fault);
+    }
+    result->checkpoint_ns = cof_bench_now_ns() - end_ns;
+    uint64_t user_after_ns, system_after_ns;
+    cof_bench_usage(&user_after_ns, &system_after_ns, &ignored);
+    result->checkpoint_cpu_ns = user_after_ns - user_ns + system_after_ns - system_ns;
+    cof_bench_loop_sample(&first->loop, cof_bench_now_ns());
+    return 0;
+}
+
+/* Let all shares run, the first in this thread, and wait for the last. */
+static int run_shares(struct share *shares, unsigned count, uint64_t span_bytes, uint64_t start_ns)
+{
+    int error = 0;
+    unsigned started = 1;
+    for (unsigned i = 0; i < count; i++) {
+        shares[i].start_ns = start_ns;
+        cof_bench_plan_init(&shares[i].loop.plan, shares[i].loop.options, span_bytes, i, count,
+                            start_ns);
+    }
+    while (started < count && error == 0) {
+        if (pthread_create(&shares[started].thread, NULL, run_share, &shares[started]) != 0) {
+            error = cof_bench_complain("starting a thread", COFFER_E_NO_MEMORY, NULL);
+        } else {
+            started++;
+        }
+    }
+    run_share(&shares[0]);
+    for (unsigned i = 1; i < started; i++) {
+        pthread_join(shares[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < started && error == 0; i++) {
+        error = shares[i].error;
+    }
+    return error;
+}
+
+static void collect(const struct share *shares, unsigned count, struct cof_bench_result *result)
+{
+    cof_bench_latency_init(&result->latency);
+    for (unsigned i = 0; i < count; i++) {
+        const struct cof_bench_loop *loop = &shares[i].loop;
+        result->operations += loop->operations;
+        result->bytes += loop->bytes;
+        if (loop->memory_bytes_max > result->memory_bytes_max) {
+            result->memory_bytes_max = loop->memory_bytes_max;
+        }
+        cof_bench_latency_merge(&result->latency, &loop->latency);
+    }
+    uint64_t ignored;
+    cof_bench_usage(&ignored, &ignored, &result->resident_bytes_max);
+}
+
+static int run_once(const struct cof_bench_options *options, const struct cof_bench_target *target,
+                    uint64_t span_bytes, struct cof_bench_result *ret_result)
+{
+    unsigned count = (unsigned)options->threads;
+    unsigned made = 0;
+    uint64_t ignored;
+    struct cof_bench_result result;
+    memset(&result, 0, sizeof result);
+    struct share *shares = calloc(count, sizeof *shares);
+    int error = shares == NULL ? COFFER_E_NO_MEMORY : 0;
+    while (made < count && error == 0) {
+        error = cof_bench_loop_init(&shares[made].loop, options, target);
+        made += error == 0 ? 1 : 0;
+    }
+    if (error == 0) {
+        cof_bench_usage(&result.cpu_user_ns, &result.cpu_system_ns, &ignored);
+        uint64_t start_ns = cof_bench_now_ns();
+        error = run_shares(shares, count, span_bytes, start_ns);
+        if (error == 0) {
+            error = settle(&shares[0], start_ns, &result);
+        }
+    }
+    if (error == 0) {
+        collect(shares, count, &result);
+        *ret_result = result;
+    }
+    while (made > 0) {
+        cof_bench_loop_done(&shares[--made].loop);
+    }
+    free(shares);
+    return error;
+}
+
+int cof_bench_load_run(const struct cof_bench_options *options,
+                       const struct cof_bench_target *target, struct cof_bench_result *ret_result)
+{
+    struct coffer_volume_info info;
+    memset(&info, 0, sizeof info);
+    info.size = sizeof info;
+    int error = coffer_volume_info_get(target->volume, &info);
+    if (error != 0) {
+        return cof_bench_complain("describing the volume", error, NULL);
+    }
+    uint64_t span_bytes = options->span_bytes == 0 ? info.size_bytes : options->span_bytes;
+    if (span_bytes > info.size_bytes || span_bytes < options->block_bytes * options->threads) {
+        return cof_bench_complain("--span against the volume", COFFER_E_RANGE, NULL);
+    }
+    if (options->hot) {
+        struct cof_bench_options warm = *options;
+        warm.rw = COF_BENCH_READ;
+        warm.block_bytes = WARM_BLOCK_BYTES < span_bytes ? WARM_BLOCK_BYTES : span_bytes;
+        warm.depth = 4;
+        warm.threads = 1;
+        warm.amount_bytes = span_bytes;
+        warm.runtime_ns = 0;
+        struct cof_bench_result ignored;
+        error = run_once(&warm, target, span_bytes, &ignored);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return run_once(options, target, span_bytes, ret_result);
+}
+
+static uint64_t nanoseconds(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_usec * 1000u;
+}
+
+void cof_bench_usage(uint64_t *ret_user_ns, uint64_t *ret_system_ns, uint64_t *ret_resident_bytes)
+{
+    struct rusage usage;
+    memset(&usage, 0, sizeof usage);
+    getrusage(RUSAGE_SELF, &usage);
+    *ret_user_ns = nanoseconds(usage.ru_utime);
+    *ret_system_ns = nanoseconds(usage.ru_stime);
+    *ret_resident_bytes = (uint64_t)usage.ru_maxrss * 1024u;
+}

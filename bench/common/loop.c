@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/loop.c - fill the batch, submit it, reap, count; see loop.h.
+ *
+ * A slot is a request's buffer and its state. A slot is on the free stack, in the batch (offered to
+ * submit, perhaps more than once, because submit may take a part) or in flight. With
+ * COF_BENCH_FLUSH a write's completion puts its slot back into the batch as a flush.
+ */
+#include "common/loop.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLE_NS 50000000u        /* between looks at the engine's memory   */
+#define STUCK_NS 60000000000u      /* without a completion: it hangs         */
+
+struct cof_bench_slot {
+    struct iovec iov;
+    uint64_t offset_bytes;
+    uint64_t start_ns;
+    bool flushing;
+};
+
+void cof_bench_loop_done(struct cof_bench_loop *loop)
+{
+    coffer_queue_destroy(loop->queue);
+    free(loop->slots);
+    free(loop->buffers);
+    free(loop->free_slots);
+    free(loop->batch);
+    free(loop->cqes);
+}
+
+int cof_bench_loop_init(struct cof_bench_loop *loop, const struct cof_bench_options *options,
+                        const struct cof_bench_target *target)
+{
+    memset(loop, 0, sizeof *loop);
+    loop->options = options;
+    loop->target = target;
+    loop->depth = (unsigned)options->depth;
+    size_t depth = loop->depth;
+    size_t block_bytes = (size_t)options->block_bytes;
+    size_t stride = (block_bytes + 4095u) & ~(size_t)4095u;
+    loop->slots = calloc(depth, sizeof *loop->slots);
+    loop->buffers = aligned_alloc(4096, depth * stride);
+    loop->free_slots = calloc(depth, sizeof *loop->free_slots);
+    loop->batch = calloc(depth, sizeof *loop->batch);
+    loop->cqes = calloc(depth, sizeof *loop->cqes);
+    int error = COFFER_E_NO_MEMORY;
+    if (loop->slots != NULL && loop->buffers != NULL && loop->free_slots != NULL &&
+        loop->batch != NULL && loop->cqes != NULL) {
+        struct coffer_queue_opts opts = {.size = sizeof opts, .depth = loop->depth};
+        error = coffer_queue_create(target->store, &opts, &loop->queue);
+    }
+    if (error != 0) {
+        cof_bench_loop_done(loop);
+        return cof_bench_complain("making a queue", error, NULL);
+    }
+    cof_bench_fill(loop->buffers, depth * stride, options->seed);
+    for (size_t i = 0; i < depth; i++) {
+        loop->slots[i].iov.iov_base = loop->buffers + i * stride;
+        loop->slots[i].iov.iov_len = block_bytes;
+        loop->free_slots[loop->free_count++] = &loop->slots[i];
+    }
+    return 0;
+}
+
+static void offer(struct cof_bench_loop *loop, struct cof_bench_slot *slot)
+{
+    struct coffer_io *io = &loop->batch[loop->batch_count++];
+    memset(io, 0, sizeof *io);
+    io->volume = loop->target->volume;
+    io->user = slot;
+    if (slot->flushing) {
+        io->op = COFFER_IO_FLUSH;
+        return;
+    }
+    bool writes = cof_bench_is_write(loop->options->rw);
+    io->op = writes ? COFFER_IO_WRITE : COFFER_IO_READ;
+    io->flags = writes && loop->options->durable == COF_BENCH_FUA ? COFFER_IO_FUA : 0;
+    io->offset_bytes = slot->offset_bytes;
+    io->length_bytes = slot->iov.iov_len;
+    io->iov = &slot->iov;
+    io->iov_count = 1;
+}
+
+/* Put every free slot to work, while the plan has any left. */
+static void top_up(struct cof_bench_loop *loop, uint64_t now_ns)
+{
+    uint64_t offset_bytes = 0;
+    while (loop->free_count > 0 && cof_bench_plan_next(&loop->plan, now_ns, &offset_bytes)) {
+        struct cof_bench_slot *slot = loop->free_slots[--loop->free_count];
+        slot->offset_bytes = offset_bytes;
+        slot->flushing = false;
+        if (cof_bench_is_write(loop->options->rw)) {
+            cof_bench_stamp(slot->iov.iov_base, offset_bytes, slot->iov.iov_len);
+        }
+        slot->start_ns = now_ns;
+        offer(loop, slot);
+    }
+}
+
+static int push(struct cof_bench_loop *loop)
+{
+    if (loop->batch_count == 0) {
+        return 0;
+    }
+    int taken = coffer_submit(loop->queue, loop->batch, loop->batch_count);
+    if (taken < 0) {
+        return taken == COFFER_E_AGAIN ? 0 : cof_bench_complain("submit", taken, NULL);
+    }
+    loop->batch_count -= (unsigned)taken;
+    loop->in_flight += (unsigned)taken;
+    memmove(loop->batch, loop->batch + taken, loop->batch_count * sizeof *loop->batch);
+    return 0;
+}
+
+static int finish(struct cof_bench_loop *loop, const struct coffer_cqe *cqe, uint64_t now_ns)
+{
+    struct cof_bench_slot *slot = cqe->user;
+    bool writes = cof_bench_is_write(loop->options->rw);
+    loop->in_flight--;
+    if (cqe->result != 0) {
+        return cof_bench_complain("a request", cqe->result, &cqe->fault);
+    }
+    if (writes && loop->options->durable == COF_BENCH_FLUSH && !slot->flushing) {
+        slot->flushing = true;
+        offer(loop, slot);
+        return 0;
+    }
+    if (!writes && !cof_bench_stamped(slot->iov.iov_base, slot->offset_bytes, slot->iov.iov_len)) {
+        fprintf(stderr, "bench_volume: byte %llu and on: not what was written there\n",
+                (unsigned long long)slot->offset_bytes);
+        return COFFER_E_INTERNAL;
+    }
+    cof_bench_latency_add(&loop->latency, now_ns - slot->start_ns);
+    loop->operations++;
+    loop->bytes += slot->iov.iov_len;
+    loop->free_slots[loop->free_count++] = slot;
+    return 0;
+}
+
+void cof_bench_loop_sample(struct cof_bench_loop *loop, uint64_t now_ns)
+{
+    struct coffer_store_info info;
+    memset(&info, 0, sizeof info);
+    info.size = sizeof info;
+    loop->next_sample_ns = now_ns + SAMPLE_NS;
+    if (coffer_store_info_get(loop->target->store, &info) == 0 &&
+        info.memory_bytes > loop->memory_bytes_max) {
+        loop->memory_bytes_max = info.memory_bytes;
+    }
+}
+
+int cof_bench_loop_run(struct cof_bench_loop *loop, uint64_t start_ns)
+{
+    uint64_t now_ns = start_ns;
+    uint64_t progress_ns = start_ns;
+    for (;;) {
+        top_up(loop, now_ns);
+        int error = push(loop);
+        if (error != 0) {
+            return error;
+        }
+        if (loop->in_flight == 0 && loop->batch_count == 0) {
+            return 0;
+        }
+        unsigned wait = loop->in_flight > 0 ? 1 : 0;
+        int got = coffer_reap(loop->queue, loop->cqes, loop->depth, wait);
+        if (got < 0) {
+            return cof_bench_complain("reap", got, NULL);
+        }
+        now_ns = cof_bench_now_ns();
+        for (int i = 0; i < got; i++) {
+            error = finish(loop, &loop->cqes[i], now_ns);
+            if (error != 0) {
+                return error;
+            }
+        }
+        if (got > 0) {
+            progress_ns = now_ns;
+        } else if (now_ns - progress_ns > STUCK_NS) {
+            return cof_bench_complain("no completion for a minute", COFFER_E_AGAIN, NULL);
+        }
+        if (now_ns >= loop->next_sample_ns) {
+            cof_bench_loop_sample(loop, now_ns);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/options.h - what one run of bench_volume does, and how the command line says it.
+ */
+#ifndef COF_BENCH_OPTIONS_H
+#define COF_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cof_bench_rw {
+    COF_BENCH_NONE = 0, /* open and close only */
+    COF_BENCH_WRITE,
+    COF_BENCH_READ,
+    COF_BENCH_RANDWRITE,
+    COF_BENCH_RANDREAD
+};
+
+enum cof_bench_durable {
+    COF_BENCH_AT_END = 0, /* one flush after the last write, inside the measured time  */
+    COF_BENCH_FLUSH,      /* a flush after each write; both are one operation          */
+    COF_BENCH_FUA         /* each write completes when it is durable                   */
+};
+
+struct cof_bench_options {
+    const char *file;     /* the store, or with raw a file of at least span_bytes       */
+    const char *keys;     /* directory of key store and root key; NULL: a plain volume  */
+    const char *volume;
+    bool create;          /* make store and volume first                                */
+    bool raw;             /* pwrite and fdatasync on file, no store at all              */
+    bool hot;             /* read everything once before the measured time              */
+    bool kill_at_end;     /* end by SIGKILL: no close, no checkpoint                    */
+    enum cof_bench_rw rw;
+    enum cof_bench_durable durable;
+    uint64_t store_bytes; /* with create                                                */
+    uint64_t size_bytes;  /* of the volume, with create                                 */
+    uint64_t span_bytes;  /* the part of the volume worked on; 0: all                   */
+    uint64_t block_bytes; /* of one request                                             */
+    uint64_t amount_bytes; /* stop after this much; 0: no limit                         */
+    uint64_t runtime_ns;  /* stop after this long; 0: no limit                          */
+    uint64_t depth;       /* requests in flight, in each thread                         */
+    uint64_t threads;     /* each has a queue and a part of the span                    */
+    uint64_t seed;        /* of the random offsets                                      */
+
+    /* Budgets of coffer_store_opts; 0 is the library's default. */
+    uint64_t staging_bytes, delta_entries_max, node_cache_bytes, tag_cache_bytes, placement_bytes,
+        key_arena_bytes, checkpoint_ns, sync_ns;
+};
+
+/* Fill ret_options from the command line. Returns 0, 1 after --help, or -1 after a sentence on
+ * standard error about what is wrong. Strings are borrowed from argv. */
+int cof_bench_options_parse(int argc, char **argv, struct cof_bench_options *ret_options);
+
+bool cof_bench_is_write(enum cof_bench_rw rw);
+bool cof_bench_is_random(enum cof_bench_rw rw);
+const char *cof_bench_rw_name(enum cof_bench_rw rw);
+
+#endif

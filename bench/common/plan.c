@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/plan.c - see plan.h. The generator is SplitMix64 (Steele, Lea, Flood 2014): fast, with
+ * one word of state, and good enough for offsets; nothing secret comes from it.
+ */
+#include "common/plan.h"
+#include <string.h>
+
+#define PAGE_BYTES 4096u
+
+static uint64_t draw(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u;
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_options *options,
+                         uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns)
+{
+    memset(plan, 0, sizeof *plan);
+    plan->block_bytes = options->block_bytes;
+    plan->block_count = span_bytes / options->block_bytes / shares;
+    plan->first_block = share * plan->block_count;
+    plan->random_state = options->seed + share;
+    plan->random = cof_bench_is_random(options->rw);
+    plan->left = options->amount_bytes == 0 ? UINT64_MAX
+                                            : options->amount_bytes / options->block_bytes / shares;
+    plan->end_ns = options->runtime_ns == 0 ? 0 : now_ns + options->runtime_ns;
+}
+
+bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes)
+{
+    if (plan->left == 0 || (plan->end_ns != 0 && now_ns >= plan->end_ns)) {
+        return false;
+    }
+    uint64_t block;
+    if (plan->random) {
+        block = draw(&plan->random_state) % plan->block_count;
+    } else {
+        block = plan->position;
+        plan->position = block + 1 == plan->block_count ? 0 : block + 1;
+    }
+    plan->left -= plan->left == UINT64_MAX ? 0 : 1;
+    *ret_offset_bytes = (plan->first_block + block) * plan->block_bytes;
+    return true;
+}
+
+void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed)
+{
+    uint8_t *at = buffer;
+    for (size_t done = 0; done + 8 <= bytes; done += 8) {
+        uint64_t word = draw(&seed);
+        memcpy(at + done, &word, sizeof word);
+    }
+}
+
+void cof_bench_stamp(void *buffer, uint64_t offset_bytes, size_t bytes)
+{
+    uint8_t *at = buffer;
+    for (size_t done = 0; done + PAGE_BYTES <= bytes; done += PAGE_BYTES) {
+        uint64_t page = (offset_bytes + done) / PAGE_BYTES + 1;
+        memcpy(at + done, &page, sizeof page);
+    }
+}
+
+bool cof_bench_stamped(const void *buffer, uint64_t offset_bytes, size_t bytes)
+{
+    const uint8_t *at = buffer;
+    for (size_t done = 0; done + PAGE_BYTES <= bytes; done += PAGE_BYTES) {
+        uint64_t page = (offset_bytes + done) / PAGE_BYTES + 1;
+        if (memcmp(at + done, &page, sizeof page) != 0) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/plan.h - where the next request goes, when a load is over, and what its pages hold.
+ */
+#ifndef COF_BENCH_PLAN_H
+#define COF_BENCH_PLAN_H
+
+#include "common/options.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cof_bench_plan {
+    uint64_t block_bytes;
+    uint64_t first_block;  /* of this share of the span   */
+    uint64_t block_count;  /* in this share               */
+    uint64_t position;     /* of the next sequential one  */
+    uint64_t random_state;
+    bool random;
+    uint64_t left;         /* operations, UINT64_MAX: unlimited */
+    uint64_t end_ns;       /* 0: unlimited                      */
+};
+
+/* Share number `share` of `shares` of a load on span_bytes; now_ns is the start of the measured
+ * time. The shares are neighbouring parts of the span, and of the amount. */
+void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_options *options,
+                         uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns);
+
+/* The next request's offset; false when the load is over. */
+bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes);
+
+/* Fill with bytes that do not compress. */
+void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed);
+
+/* Write each page's number at its beginning; say whether each is there. Whole pages only. */
+void cof_bench_stamp(void *buffer, uint64_t offset_bytes, size_t bytes);
+bool cof_bench_stamped(const void *buffer, uint64_t offset_bytes, size_t bytes);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/model.h - the reference: what each page of each volume held after each operation.
+ *
+ * Every operation that changes data has a number; numbers grow in order of submission and are never
+ * used twice, not even after a crash. A page's version is eight tags, one a sector: the operation
+ * that wrote the sector, 0 for zeros. A sector's bytes follow from (volume, sector, tag), so what
+ * is read names its version, and a sector in the wrong place, an old one, a mixed one or a foreign
+ * one is told apart.
+ *
+ * After a crash the state must be a prefix of the log: there is an operation p such that everything
+ * before p is there, nothing after p is, and of p itself any of its pages are; and p lies behind
+ * everything that was acknowledged as durable. An operation that returned an error is optional: it
+ * may have happened or not. Events are those of the simulated device at the time. One thread.
+ */
+#ifndef TESTS_COMMON_MODEL_H
+#define TESTS_COMMON_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MODEL_VOLUMES_MAX 12u
+#define MODEL_SECTORS 8u
+#define MODEL_NEVER UINT64_MAX
+
+struct model_version {
+    uint32_t op;
+    bool optional;
+    uint32_t tags[MODEL_SECTORS];
+};
+
+struct model_page {
+    struct model_version *versions; /* none: zeros since ever */
+    uint32_t count, room;
+};
+
+struct model_op {
+    unsigned volume;
+    uint64_t first_page, page_count;
+    uint64_t completed_at;    /* model's clock, or MODEL_NEVER */
+    uint64_t completed_event; /* event, or MODEL_NEVER         */
+    uint64_t durable_at;      /* event, or MODEL_NEVER         */
+    bool failed;
+};
+
+struct model_size {
+    uint32_t op;
+    bool optional;
+    uint64_t pages;
+};
+
+struct model_volume {
+    bool used, encrypted;
+    char name[32];
+    uint32_t salt; /* no two volumes of a model have the same */
+    struct model_page *pages;
+    uint64_t pages_max;
+    struct model_size *sizes;
+    uint32_t size_count, size_room;
+    uint64_t create_from, create_done, delete_from, delete_done; /* events */
+};
+
+struct model {
+    uint32_t seed;
+    uint32_t salt_next, op_base, op_next; /* ops below op_base are settled */
+    struct model_op *ops;                 /* op_base is ops[0]             */
+    uint32_t op_room;
+    uint64_t clock;
+    struct model_volume volumes[MODEL_VOLUMES_MAX];
+};
+
+/* What a reader found. */
+struct model_seen_page {
+    uint32_t tags[MODEL_SECTORS];
+    bool unread; /* it gave an error: says nothing */
+};
+
+struct model_seen {
+    struct {
+        bool there;
+        bool refused; /* it is there, but open gave an error */
+        uint64_t pages;
+        struct model_seen_page *found; /* pages */
+    } volumes[MODEL_VOLUMES_MAX];
+};
+
+void model_init(struct model *model, uint32_t seed);
+void model_done(struct model *model);
+
+/* ---- volumes ---- */
+
+/* A volume whose creation begins now; returns its number. */
+unsigned model_volume_add(struct model *model, uint64_t pages, uint64_t pages_max, bool encrypted,
+                          uint64_t event);
+void model_volume_created(struct model *model, unsigned volume, uint64_t event);
+/* It may go from now on; deleted: it has gone. */
+void model_volume_deleting(struct model *model, unsigned volume, uint64_t event);
+void model_volume_deleted(struct model *model, unsigned volume, uint64_t event);
+/* Forget it altogether. */
+void model_volume_drop(struct model *model, unsigned volume);
+uint64_t model_volume_pages(const struct model *model, unsigned volume); /* newest size */
+
+/* ---- operations ---- */
+
+uint32_t model_write(struct model *model, unsigned volume, uint64_t sector, uint64_t count);
+uint32_t model_zero(struct model *model, unsigned volume, uint64_t sector, uint64_t count);
+uint32_t model_resize(struct model *model, unsigned volume, uint64_t pages);
+
+void model_op_completed(struct model *model, uint32_t op, uint64_t event);
+void model_op_failed(struct model *model, uint32_t op);
+/* The moment at which a flush or a FUA write is handed over. */
+uint64_t model_now(struct model *model);
+/* All that completed before `moment` is durable, acknowledged when so many events were there. */
+void model_durable(struct model *model, uint64_t moment, uint64_t event);
+void model_op_durable(struct model *model, uint32_t op, uint64_t event);
+
+/* ---- contents ---- */
+
+void model_fill(const struct model *model, unsigned volume, uint32_t tag, uint64_t sector,
+                uint64_t count, void *buffer);
+/* The tag of a sector's bytes; false when they are nothing that was ever written there. */
+bool model_tag(const struct model *model, unsigned volume, uint64_t sector, const void *bytes,
+               uint32_t *ret_tag);
+
+/* ---- oracles; each fails the case ---- */
+
+/* What was read while no operation on these sectors was in flight is the newest version. */
+void model_check_read(const struct model *model, unsigned volume, uint64_t sector, uint64_t count,
+                      const void *buffer);
+
+/* After a loss at `event`: prefix and durability. killed: the process died, not the power, so all
+ * that completed must be there. Returns the lowest p that fits. */
+uint32_t model_check_prefix(const struct model *model, const struct model_seen *seen,
+                            uint64_t event, bool killed);
+/* The weaker oracle where operations were logged in another order than submitted: each page is a
+ * version that was submitted, not older than the newest durable one. */
+void model_check_pages(const struct model *model, const struct model_seen *seen, uint64_t event,
+                       bool killed);
+/* Volumes that must exist, or must not, at `event`. */
+void model_check_volumes(const struct model *model, const struct model_seen *seen, uint64_t event);
+
+/* Go on from what was found: it is the only version there is now, and durable. */
+void model_rebase(struct model *model, const struct model_seen *seen, uint64_t event);
+
+/* A model of its own that begins where rebase would: the volumes as found, numbers going on. */
+void model_fork(struct model *model, const struct model *from, const struct model_seen *seen);
+
+void model_seen_done(struct model_seen *seen);
+/* Both readers found the same. */
+bool model_seen_equal(const struct model_seen *a, const struct model_seen *b);
+
+#endif

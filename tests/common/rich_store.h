@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/rich_store.h - a small store that holds every structure of the format, for damage.
+ *
+ * Two encrypted volumes and a plain one, a tree with discards, full segments with footers, a
+ * checkpoint, a tail of several batches behind it, of which all but the last were flushed.
+ */
+#ifndef TESTS_COMMON_RICH_STORE_H
+#define TESTS_COMMON_RICH_STORE_H
+
+#include "common/disk_forge.h"
+#include "common/world.h"
+
+struct rich_store {
+    struct world world; /* its model knows the truth; its store is closed */
+    struct sim_image *image;
+    struct forge_map map;
+    uint64_t event;     /* for the oracles */
+    unsigned volumes[3];
+};
+
+void rich_store_make(struct rich_store *rich, uint64_t seed);
+void rich_store_done(struct rich_store *rich);
+
+/* Open the image (a damaged clone) and look at all of it. Returns the error of opening the store,
+ * which must be one that says damage, or 0; ret_refused counts what was refused. What can be read
+ * must be right: not forged: a prefix of the log with all that was durable; forged: of each volume
+ * alone a prefix. */
+int rich_store_judge(const struct rich_store *rich, const struct sim_image *image, bool forged,
+                     uint64_t incarnation, uint64_t *ret_refused);
+
+#endif

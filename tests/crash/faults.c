@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crash/faults - every call of every workload fails: each device call (EIO, ENOSPC, a short
+ * transfer, cancelled), each allocation, each call of the key service, each draw of randomness;
+ * once, and sticky from there on.
+ *
+ * Judged: no crash, hang or leak; an append or a sync that failed is reported; after a failed sync
+ * no flush succeeds until the store is opened anew; and when the fault is gone, the store opens, on
+ * the medium as the process left it and on the medium after a power cut at that moment, with
+ * everything that was acknowledged as durable. (The device makes nothing durable that a failed sync
+ * covered, so a flush that lies is found by the second.)
+ */
+#include "common/harness.h"
+#include "common/recorder.h"
+#include "common/workloads.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+    KIND_DEVICE = 0, /* + enum coffer_segdev_op or enum sim_call */
+    KIND_ALLOC = SIM_CALLS,
+    KIND_KMS,
+    KIND_RANDOM,
+    KINDS
+};
+
+static const char *const kind_names[KINDS] = {
+    "read", "append", "sync",         "trim", "condition", "grow", "root_read",
+    "root_cas", "submit", "channel_open", "poll", "alloc",     "kms",  "random",
+};
+
+static const struct {
+    const char *name;
+    int error, os_errno;
+} errors[] = {
+    {"eio", COFFER_E_IO, EIO},
+    {"enospc", COFFER_E_NO_SPACE, ENOSPC},
+    {"short", COFFER_E_IO, 0},
+    {"cancelled", COFFER_E_CANCELLED, ECANCELED},
+};
+#define ERRORS 4u
+
+struct plan_case {
+    const struct workload *workload;
+    uint64_t seed, at;
+    unsigned kind, error;
+    bool sticky;
+};
+
+static struct plan_case current;
+static struct {
+    uint64_t cases, fired, reported, silent, by_kind[KINDS];
+} counts;
+
+static uint64_t calls_of(const struct world *world, unsigned kind)
+{
+    switch (kind) {
+    case KIND_ALLOC:
+        return world->env.allocations;
+    case KIND_KMS:
+        return world->kms->calls;
+    case KIND_RANDOM:
+        return world->env.random_calls;
+    default:
+        return sim_disk_calls(world->disk, kind);
+    }
+}
+
+static void plant(struct world *world, const struct plan_case *plan)
+{
+    static const int key_errors[ERRORS] = {COFFER_E_KEY_UNREACHABLE, COFFER_E_KEY_ACCESS,
+                                           COFFER_E_KEY_DISABLED, COFFER_E_KEY_CIPHERTEXT};
+    struct sim_fault fault = {.call = plan->kind,
+                              .at = plan->at,
+                              .error = errors[plan->error].error,
+                              .os_errno = errors[plan->error].os_errno,
+                              .sticky = plan->sticky};
+    if (plan->kind == KIND_ALLOC) {
+        det_env_fail(&world->env, plan->at, plan->sticky);
+    } else if (plan->kind == KIND_KMS) {
+        fake_kms_fail(world->kms, plan->at, plan->sticky, key_errors[plan->error]);
+    } else if (plan->kind == KIND_RANDOM) {
+        world->env.random_fail_at = plan->at;
+    } else {
+        sim_disk_inject(world->disk, &fault);
+    }
+}
+
+static uint64_t fired(const struct world *world, const struct plan_case *plan)
+{
+    switch (plan->kind) {
+    case KIND_ALLOC:
+        return world->env.fired;
+    case KIND_KMS:
+        return world->kms->fired;
+    case KIND_RANDOM:
+        return world->env.random_calls > plan->at ? 1 : 0;
+    default:
+        return sim_disk_fired(world->disk);
+    }
+}
+
+static void unplant(struct world *world)
+{
+    sim_disk_inject(world->disk, NULL);
+    det_env_fail_none(&world->env);
+    fake_kms_fail_none(world->kms);
+    world->env.random_fail_at = UINT64_MAX;
+}
+
+/* A write and a flush after the error: after a failed sync the flush may not succeed. */
+static void try_more(struct world *world, const struct plan_case *plan)
+{
+    for (unsigned v = 0; v < MODEL_VOLUMES_MAX && world->store != NULL; v++) {
+        int error;
+        if (world->volumes[v] == NULL) {
+            continue;
+        }
+        if (world->queue != NULL) {
+            (void)world_drain(world);
+        }
+        (void)world_write_pages(world, v, 0, 2);
+        error = world_flush(world, v);
+        harness_require(error != 0 || plan->kind != COFFER_SEGDEV_SYNC,
+                        "a flush succeeded after a sync had failed");
+    }
+}
+
+static bool must_be_reported(const struct plan_case *plan)
+{
+    return plan->kind == COFFER_SEGDEV_APPEND || plan->kind == COFFER_SEGDEV_SYNC;
+}
+
+static void judge_image(const struct world *from, const struct workload_marks *marks,
+                        struct sim_image *image, uint64_t event, uint64_t incarnation)
+{
+    struct world world;
+    struct model_seen seen;
+    struct model forked;
+    int error;
+    world_init_on(&world, from, image, incarnation, false);
+    sim_image_free(image);
+    error = world_open(&world);
+    if (marks->created == 0 && error != 0) {
+        enum coffer_error_class cls = coffer_error_class_of(error);
+        harness_require(cls == COFFER_CLASS_FORMAT || cls == COFFER_CLASS_CORRUPT,
+                        "open of what was never made: %s", coffer_error_name(error));
+        world_done(&world);
+        return;
+    }
+    world_must(&world, error, "open when the fault was gone");
+    world_look(&world, &seen);
+    model_check_volumes(world.model, &seen, event);
+    model_check_prefix(world.model, &seen, event, false);
+    model_fork(&forked, world.model, &seen);
+    model_seen_done(&seen);
+    world.model = &forked;
+    workload_go_on(&world);
+    must(&world, world_close(&world));
+    world_done(&world);
+    model_done(&forked);
+}
+
+static void one_case(void *ctx)
+{
+    const struct plan_case *plan = ctx;
+    struct workload_marks marks = {0, 0};
+    struct world_options options;
+    struct world world;
+    uint64_t event;
+    int error;
+    harness_context("faults --replay %llu:%s:%s:%llu:%s:%s", (unsigned long long)plan->seed,
+                    plan->workload->name, kind_names[plan->kind], (unsigned long long)plan->at,
+                    errors[plan->error].name, plan->sticky ? "sticky" : "once");
+    workload_options(plan->workload, plan->seed, true, &options);
+    world_init(&world, &options);
+    world.lenient = true;
+    plant(&world, plan);
+    error = workload_run(plan->workload, &world, &marks);
+    error = error != 0 ? error : world.first_error;
+    if (fired(&world, plan) == 0) {
+        harness_require(error == 0, "no fault struck, yet %s", coffer_error_name(error));
+    } else {
+        counts.fired++;
+        counts.reported += error != 0 ? 1u : 0u;
+        counts.silent += error == 0 ? 1u : 0u;
+        harness_require(error != 0 || !must_be_reported(plan), "the failed %s went unreported",
+                        kind_names[plan->kind]);
+        try_more(&world, plan);
+    }
+    (void)world_close(&world);
+    event = sim_disk_events(world.disk);
+    unplant(&world);
+    det_env_check_leaks(&world.env);
+    judge_image(&world, &marks, sim_disk_image_live(world.disk), event, 1);
+    judge_image(&world, &marks,
+                sim_disk_image_at(world.disk, event, SIM_CUT_NONE, plan->seed), event, 2);
+    world_done(&world);
+    recorder_check();
+}
+
+static void count_calls(void *ctx)
+{
+    uint64_t *calls = ctx;
+    struct world_options options;
+    struct world world;
+    harness_context("faults --workload %s --seed %llu (no fault)", current.workload->name,
+                    (unsigned long long)current.seed);
+    workload_options(current.workload, current.seed, false, &options);
+    world_init(&world, &options);
+    must(&world, workload_run(current.workload, &world, NULL));
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        calls[kind] = calls_of(&world, kind);
+    }
+    world_done(&world);
+}
+
+static void run_case(void)
+{
+    struct plan_case plan = current;
+    (void)harness_run(one_case, &plan);
+    recorder_reset();
+    counts.cases++;
+    counts.by_kind[current.kind]++;
+}
+
+struct plan {
+    uint64_t seed, seeds, points;
+    bool all;
+    const char *workload, *kind, *broken;
+};
+
+static bool stop(const struct plan *plan)
+{
+    return (plan->broken != NULL && harness_failures() > 0) || harness_failures() >= 50;
+}
+
+/* At most `points` places of a kind, from the first call to the last. A poll that fails for ever
+ * leaves buffers with the device for ever, so that one is not asked of anybody. */
+static void fail_kind(const struct plan *plan, unsigned kind, uint64_t calls)
+{
+    uint64_t stride = plan->all || calls <= plan->points ? 1 : (calls + plan->points - 1) /
+                                                                   plan->points;
+    bool errors_matter = kind != KIND_ALLOC && kind != KIND_RANDOM;
+    for (uint64_t at = plan->seed % stride; at < calls; at += stride) {
+        for (unsigned i = 0; i < 2 * ERRORS && !stop(plan); i++) {
+            unsigned turn = (unsigned)(at / stride + i / ERRORS) % ERRORS;
+            if (plan->all ? !errors_matter && i % ERRORS != 0 : i % ERRORS != turn) {
+                continue;
+            }
+            current.kind = kind;
+            current.at = at;
+            current.error = i % ERRORS;
+            current.sticky = i >= ERRORS;
+            if (!current.sticky || (kind != KIND_RANDOM && kind != SIM_CALL_POLL)) {
+                run_case();
+            }
+        }
+    }
+}
+
+static void fail_workload(const struct plan *plan)
+{
+    uint64_t calls[KINDS] = {0};
+    if (!harness_run(count_calls, calls)) {
+        return;
+    }
+    recorder_reset();
+    for (unsigned kind = 0; kind < KINDS && !stop(plan); kind++) {
+        if (plan->kind == NULL || strcmp(plan->kind, kind_names[kind]) == 0) {
+            fail_kind(plan, kind, calls[kind]);
+        }
+    }
+}
+
+static void campaign(const struct plan *plan)
+{
+    for (uint64_t seed = plan->seed; seed < plan->seed + plan->seeds && !stop(plan); seed++) {
+        for (unsigned i = 0; i < WORKLOADS && !stop(plan); i++) {
+            current.workload = &workloads[i];
+            current.seed = seed;
+            if (plan->workload == NULL || strcmp(plan->workload, workloads[i].name) == 0) {
+                fail_workload(plan);
+            }
+        }
+    }
+}
+
+static int replay(const char *text)
+{
+    char name[32] = "", kind[16] = "", error[16] = "", manner[16] = "";
+    unsigned long long seed, at;
+    if (sscanf(text, "%llu:%31[^:]:%15[^:]:%llu:%15[^:]:%15s", &seed, name, kind, &at, error,
+               manner) != 6 ||
+        (current.workload = workload_find(name)) == NULL) {
+        printf("--replay wants SEED:WORKLOAD:KIND:AT:ERROR:once|sticky\n");
+        return 2;
+    }
+    current.seed = seed;
+    current.at = at;
+    current.sticky = strcmp(manner, "sticky") == 0;
+    for (unsigned i = 0; i < KINDS; i++) {
+        current.kind = strcmp(kind_names[i], kind) == 0 ? i : current.kind;
+    }
+    for (unsigned i = 0; i < ERRORS; i++) {
+        current.error = strcmp(errors[i].name, error) == 0 ? i : current.error;
+    }
+    run_case();
+    return harness_close("faults", 1, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct plan plan = {.seed = 1, .seeds = 1, .points = 24};
+    const char *again = NULL;
+    double start = harness_seconds();
+    const struct harness_option options[] = {
+        {"--seed", &plan.seed, NULL, NULL, "first seed [1]"},
+        {"--seeds", &plan.seeds, NULL, NULL, "how many [1]"},
+        {"--points", &plan.points, NULL, NULL, "places a kind of call and workload [24]"},
+        {"--all", NULL, NULL, &plan.all, "every call, every error"},
+        {"--workload", NULL, &plan.workload, NULL, "only this workload"},
+        {"--kind", NULL, &plan.kind, NULL, "only read, append, sync, alloc, kms, ..."},
+        {"--break", NULL, &plan.broken, NULL, "plant a fault in the engine, which must be caught"},
+        {"--replay", NULL, &again, NULL, "SEED:WORKLOAD:KIND:AT:ERROR:once|sticky"},
+        {NULL, NULL, NULL, NULL, NULL},
+    };
+    harness_options(argc, argv, options, "every call of every workload fails, once and sticky");
+    if (plan.broken != NULL) {
+        harness_break(plan.broken);
+    }
+    recorder_install();
+    if (again != NULL) {
+        return replay(again);
+    }
+    campaign(&plan);
+    printf("faults: seed %llu, %llu cases, %llu struck, %llu reported, %llu without effect, "
+           "%.1f s\n",
+           (unsigned long long)plan.seed, (unsigned long long)counts.cases,
+           (unsigned long long)counts.fired, (unsigned long long)counts.reported,
+           (unsigned long long)counts.silent, harness_seconds() - start);
+    for (unsigned i = 0; i < KINDS; i++) {
+        printf("  %-12s %llu\n", kind_names[i], (unsigned long long)counts.by_kind[i]);
+    }
+    return harness_close("faults", counts.cases, plan.broken);
+}

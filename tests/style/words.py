@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A line knows its room: each outside library, and each side effect that a library must not have,
+is spelt in one room only. Comments and string literals do not count."""
+import re
+import sys
+
+import tree
+
+RULES = [
+    # what, where it may stand, the words
+    ("OpenSSL", r"engine/crypto/|kms/seal",
+     r"\bEVP_\w+|\bOPENSSL_\w+|\bRAND_\w+|\bHMAC\b|<openssl/"),
+    ("io_uring", r"engine/ring/", r"\bio_uring_\w+|<liburing\.h>|\bIORING_\w+"),
+    ("xxHash", r"engine/base/", r"\bXXH\w*|<xxhash\.h>"),
+    ("SQLite", r"kms/store", r"\bsqlite3\w*|<sqlite3\.h>|\bSQLITE_\w+"),
+    ("Argon2", r"kms/(?:root|seal)",
+     r"\bargon2(?:i|d|id)?_(?:hash|ctx|verify)\w*|\bArgon2_\w+|<argon2\.h>"),
+    ("endian conversion", r"engine/format/",
+     r"\bhto[lb]e\d+\b|\b[lb]e\d+toh\b|\bhton[ls]\b|\bntoh[ls]\b|__builtin_bswap\d+|<endian\.h>"),
+    ("printing and exiting", r"tools/|bench/",
+     r"\bstd(?:err|out)\b|\b_?exit\s*\(|\b(?:v?f?printf|vdprintf|dprintf|puts|perror)\s*\("),
+    ("the environment", r"tools/|bench/", r"\b(?:secure_)?getenv\s*\("),
+    ("the heap", r"engine/base/|kms/|tools/|bench/",
+     r"\b(?:malloc|calloc|realloc|strdup|strndup|aligned_alloc|posix_memalign)\s*\("),
+]
+RULES = [(what, re.compile(where), re.compile(words)) for what, where, words in RULES]
+
+
+def check(root):
+    found = []
+    for path in tree.files(root, ("engine", "kms", "tools", "bench"), (".c", ".h")):
+        source = tree.code(tree.text(root, path))
+        for what, where, words in RULES:
+            if where.match(path):
+                continue
+            for match in words.finditer(source):
+                line = source.count("\n", 0, match.start()) + 1
+                found.append(f"{path}:{line}: {what} does not belong here: {match.group(0)}")
+    return found
+
+
+SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
+CONTROLS = [
+    ("engine/lane/planted.c", SPDX + "int f(void) { return EVP_CIPHER_CTX_new() != 0; }\n"),
+    ("engine/volume/planted.h", SPDX + "#include <openssl/evp.h>\n"),
+    ("engine/segdev/planted.c", SPDX + "void f(void) { io_uring_submit(0); }\n"),
+    ("engine/lane/planted2.c", SPDX + "long f(void) { return XXH3_64bits(0, 0); }\n"),
+    ("kms/client_planted.c", SPDX + "void f(void) { sqlite3_close(0); }\n"),
+    ("kms/planted.c", SPDX + "void f(void) { argon2id_hash_raw(); }\n"),
+    ("engine/map/planted.c", SPDX + "long f(long x) { return htole64(x); }\n"),
+    ("engine/base/planted.c", SPDX + 'void f(void) { fprintf(stderr, "x"); }\n'),
+    ("kms/planted2.c", SPDX + "void f(void) { exit(1); }\n"),
+    ("engine/base/planted3.c", SPDX + 'char *f(void) { return getenv("X"); }\n'),
+    ("engine/ring/planted.c", SPDX + "void *f(void) { return malloc(1); }\n"),
+]
+
+if __name__ == "__main__":
+    sys.exit(tree.main(check, CONTROLS, (("engine", "kms", "tools"), (".c", ".h"), 20)))

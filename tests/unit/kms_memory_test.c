@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory of secrets: locked, wiped, fenced; no key or plaintext left behind in any page of the
+ * process after close; every allocation and every draw of randomness failing once.
+ */
+#include "kms_fixture.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+/* The sanitizers replace mlock by nothing. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MLOCK_IS_REAL 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MLOCK_IS_REAL 0
+#endif
+#endif
+#ifndef MLOCK_IS_REAL
+#define MLOCK_IS_REAL 1
+#endif
+
+/* ---- the pages --------------------------------------------------------------------------- */
+
+static int ends_by_signal(uint8_t *touched)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGBUS, SIG_DFL);
+        *(volatile uint8_t *)touched = 1;
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+static void secret_memory_is_fenced_and_wiped_on_fork(void **state)
+{
+    uint8_t *memory = NULL;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int status = 0;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(coffer_keystore_secret_new(page + 1, &memory), 0);
+    assert_int_equal(memory[0], 0);
+    memset(memory, 0x5a, 2 * page);
+    assert_true(ends_by_signal(memory + 2 * page));
+    assert_true(ends_by_signal(memory - 1));
+    assert_false(ends_by_signal(memory));
+    child = fork();
+    if (child == 0) {
+        _exit(memory[0] == 0 && memory[page] == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(memory[0], 0x5a);
+    coffer_keystore_secret_free(memory);
+    coffer_keystore_secret_free(NULL);
+    assert_int_equal(coffer_keystore_secret_new(0, &memory), COFFER_E_INVALID);
+}
+
+/* "Locked" of the mapping that holds address, from smaps, in KiB. */
+static long locked_kib(const void *address)
+{
+    char line[300];
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    unsigned long from, to;
+    long kib = -1;
+    int inside = 0;
+
+    assert_non_null(smaps);
+    while (fgets(line, sizeof(line), smaps) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+            inside = (uintptr_t)address >= from && (uintptr_t)address < to;
+        } else if (inside && sscanf(line, "Locked: %ld kB", &kib) == 1) {
+            break;
+        }
+    }
+    fclose(smaps);
+    return kib;
+}
+
+static void secret_memory_is_locked(void **state)
+{
+    uint8_t *memory = NULL;
+
+    (void)state;
+    if (!MLOCK_IS_REAL) {
+        skip();
+    }
+    assert_int_equal(coffer_keystore_secret_new(8192, &memory), 0);
+    assert_true(locked_kib(memory) >= 8);
+    coffer_keystore_secret_free(memory);
+}
+
+/* ---- what is left behind ----------------------------------------------------------------- */
+
+#define DRAWS_MAX 64
+#define MASK 0xa5
+
+static uint8_t draws[DRAWS_MAX][32]; /* masked, so that they aren't found themselves */
+static unsigned draw_count;
+
+static int draw_and_keep(void *ctx, void *buffer, size_t bytes)
+{
+    uint8_t *out = buffer;
+    size_t i;
+
+    (void)ctx;
+    for (i = 0; i < bytes; i++) {
+        out[i] = (uint8_t)random();
+    }
+    if (bytes == 32 && draw_count < DRAWS_MAX) {
+        for (i = 0; i < 32; i++) {
+            draws[draw_count][i] = out[i] ^ MASK;
+        }
+        draw_count++;
+    }
+    return 0;
+}
+
+static int same_as_draw(const uint8_t *at, const uint8_t *masked)
+{
+    size_t i;
+
+    for (i = 0; i < 32; i++) {
+        if ((at[i] ^ MASK) != masked[i]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* How many of the draws stand in [from, to). */
+static unsigned count_in(const uint8_t *from, const uint8_t *to, unsigned *found)
+{
+    const uint8_t *at;
+    unsigned i, hits = 0;
+
+    for (at = from; at + 32 <= to; at++) {
+        for (i = 0; i < draw_count; i++) {
+            if ((*at ^ MASK) == draws[i][0] && same_as_draw(at, draws[i])) {
+                found[i]++;
+                hits++;
+            }
+        }
+    }
+    return hits;
+}
+
+/* Search every readable and writable page of this process. */
+static void search_memory(unsigned *found)
+{
+    static char line[512];
+    static uint8_t window[1 << 16];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int memory = open("/proc/self/mem", O_RDONLY);
+    unsigned long from, to;
+    char rights[5];
+
+    assert_non_null(maps);
+    assert_true(memory >= 0);
+    memset(found, 0, DRAWS_MAX * sizeof(*found));
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long at;
+
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || rights[1] != 'w') {
+            continue;
+        }
+        for (at = from; at < to; at += sizeof(window) - 64) {
+            size_t want = to - at < sizeof(window) ? to - at : sizeof(window);
+            ssize_t got;
+
+            /* The window would find itself. */
+            if (at <= (uintptr_t)window + sizeof(window) && at + want >= (uintptr_t)window) {
+                continue;
+            }
+            got = pread(memory, window, want, (off_t)at);
+            if (got > 32) {
+                count_in(window, window + got, found);
+            }
+            memset(window, 0, sizeof(window));
+        }
+    }
+    close(memory);
+    fclose(maps);
+}
+
+static void no_key_is_left_in_memory_after_close(void **state)
+{
+    struct kms_fixture *f = *state;
+    struct coffer_env env = {.size = sizeof(env), .random = draw_and_keep};
+    unsigned found[DRAWS_MAX], i, secrets = 0;
+    struct coffer_key_blob blob;
+    uint8_t *back = NULL;
+    size_t bytes = 0;
+
+    fixture_close(f);
+    unlink(f->path);
+    f->opts.env = &env;
+    draw_count = 0;
+    assert_int_equal(fixture_open(f), 0);
+    /* Draws of 32 bytes: salt and root key, then id and material, then the data key's bytes. */
+    assert_int_equal(draw_count, 2);
+    assert_int_equal(coffer_keystore_secret_new(32, &back), 0);
+    assert_int_equal(coffer_keystore_generate_data_key(f->store, NULL, 32, NULL, NULL, &blob, NULL,
+                                                       &f->fault), 0);
+    assert_int_equal(coffer_keystore_decrypt(f->store, NULL, blob.bytes, blob.length_bytes, NULL,
+                                             back, 32, &bytes, NULL, &f->fault), 0);
+    assert_int_equal(draw_count, 5);
+    /* The scan finds what is there: the root key while the store is open, and the data key. */
+    search_memory(found);
+    for (i = 0; i < draw_count; i++) {
+        secrets += found[i] > 0;
+    }
+    assert_true(found[1] == 1);
+    assert_true(secrets >= 2);
+    coffer_keystore_secret_free(back);
+    fixture_close(f);
+    search_memory(found);
+    assert_int_equal(found[1], 0); /* root key    */
+    assert_int_equal(found[2], 0); /* data key    */
+    assert_int_equal(found[4], 0); /* material    */
+    f->opts.env = NULL;
+}
+
+static void no_key_is_in_the_file(void **state)
+{
+    struct kms_fixture *f = *state;
+    struct coffer_env env = {.size = sizeof(env), .random = draw_and_keep};
+    static uint8_t bytes[1 << 20];
+    unsigned found[DRAWS_MAX] = {0};
+    struct coffer_key_blob blob;
+    int fd;
+    ssize_t count;
+
+    fixture_close(f);
+    unlink(f->path);
+    f->opts.env = &env;
+    draw_count = 0;
+    assert_int_equal(fixture_open(f), 0);
+    assert_int_equal(coffer_keystore_generate_data_key(f->store, NULL, 32, NULL, NULL, &blob, NULL,
+                                                       &f->fault), 0);
+    fixture_close(f);
+    fd = open(f->path, O_RDONLY);
+    count = read(fd, bytes, sizeof(bytes));
+    close(fd);
+    assert_true(count > 0);
+    count_in(bytes, bytes + count, found);
+    assert_true(found[0] > 0);     /* the salt is there, so the search works */
+    assert_true(found[3] > 0);     /* and the material's id                  */
+    assert_int_equal(found[1], 0);
+    assert_int_equal(found[2], 0);
+    assert_int_equal(found[4], 0);
+    f->opts.env = NULL;
+}
+
+/* ---- failures ---------------------------------------------------------------------------- */
+
+static long allocations_until_failure, live_allocations, draws_until_failure;
+
+static void *failing_alloc(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    if (allocations_until_failure >= 0 && allocations_until_failure-- == 0) {
+        return NULL;
+    }
+    live_allocations++;
+    return malloc(bytes);
+}
+
+static void counting_free(void *ctx, void *memory)
+{
+    (void)ctx;
+    live_allocations--;
+    free(memory);
+}
+
+static int failing_random(void *ctx, void *buffer, size_t bytes)
+{
+    (void)ctx;
+    if (draws_until_failure >= 0 && draws_until_failure-- == 0) {
+        return -1;
+    }
+    memset(buffer, (int)(random() & 0xff), bytes);
+    return draw_and_keep(NULL, buffer, bytes);
+}
+
+/* Everything once; the first error. */
+static int use_everything(struct kms_fixture *f)
+{
+    static struct coffer_key_metadata key = {.size = sizeof(key)};
+    struct coffer_context_pair pair[] = {{"a", "b"}};
+    struct coffer_context context = {pair, 1};
+    const char *const operations[] = {"Decrypt"};
+    struct coffer_key_provider p;
+    struct coffer_key_info info;
+    struct coffer_key_blob blob;
+    uint8_t back[32];
+    char grant[65];
+    int error = fixture_open(f);
+
+    if (error == 0) {
+        error = coffer_keystore_provider(f->store, &p);
+    }
+    if (error == 0) {
+        error = coffer_keystore_create_key(f->store, "d", &key, NULL);
+    }
+    if (error == 0) {
+        error = p.ops->describe(p.ctx, NULL, &info);
+    }
+    if (error == 0) {
+        error = p.ops->generate_data_key_without_plaintext(p.ctx, info.arn, &context, &blob);
+    }
+    if (error == 0) {
+        error = p.ops->re_encrypt(p.ctx, &blob, &context, key.arn, &context, &blob);
+    }
+    if (error == 0) {
+        error = p.ops->decrypt(p.ctx, key.arn, &blob, &context, back);
+    }
+    if (error == 0) {
+        error = p.ops->create_grant(p.ctx, key.arn, "g", operations, 1, &context, grant);
+    }
+    if (error == 0) {
+        error = p.ops->retire_grant(p.ctx, key.arn, grant);
+    }
+    fixture_close(f);
+    return error;
+}
+
+static void each_failing_allocation_is_an_error_and_no_leak(void **state)
+{
+    struct kms_fixture *f = *state;
+    struct coffer_env env = {.size = sizeof(env), .alloc = failing_alloc,
+                             .dealloc = counting_free};
+    long n, failures = 0;
+
+    fixture_close(f);
+    f->opts.env = &env;
+    for (n = 0;; n++) {
+        int error;
+
+        allocations_until_failure = n;
+        live_allocations = 0;
+        error = use_everything(f);
+        assert_int_equal(live_allocations, 0);
+        if (error == 0) {
+            break;
+        }
+        failures++;
+        assert_int_equal(error, COFFER_E_NO_MEMORY);
+    }
+    assert_true(failures > 10);
+    f->opts.env = NULL;
+}
+
+static void each_failing_draw_is_an_error_and_changes_nothing(void **state)
+{
+    struct kms_fixture *f = *state;
+    struct coffer_env env = {.size = sizeof(env), .random = failing_random};
+    long n, failures = 0;
+
+    fixture_close(f);
+    f->opts.env = &env;
+    for (n = 0;; n++) {
+        int error;
+
+        unlink(f->path);
+        draws_until_failure = n;
+        error = use_everything(f);
+        if (error == 0) {
+            break;
+        }
+        failures++;
+        assert_int_equal(error, COFFER_E_CRYPTO);
+        if (access(f->path, F_OK) == 0) {
+            assert_int_equal(fixture_number(f, "SELECT (SELECT count(*) FROM key) ="
+                                               " (SELECT count(*) FROM material)"), 1);
+        } else {
+            assert_int_equal(fixture_files(f), 0);
+        }
+    }
+    assert_true(failures > 10);
+    f->opts.env = NULL;
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secret_memory_is_fenced_and_wiped_on_fork),
+        cmocka_unit_test(secret_memory_is_locked),
+        CASE(no_key_is_left_in_memory_after_close),
+        CASE(no_key_is_in_the_file),
+        CASE(each_failing_allocation_is_an_error_and_no_leak),
+        CASE(each_failing_draw_is_an_error_and_changes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
