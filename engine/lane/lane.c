@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BATCHES_MIN 6u
+#define POLL_FAILURES_MAX 1000u
 #define BATCHES_INTERNAL 3u /* kept for summaries, footers and checkpoints */
 
 int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_lane_config *config)
@@ -52,10 +53,9 @@ int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_l
 void cof_lane_done(struct cof_lane *lane)
 {
     if (lane->channel != NULL) {
-        while (lane->writes_in_flight > 0 || lane->sync_in_flight || lane->conditioning) {
-            if (cof_lane_poll(lane, true) < 0) {
-                break;
-            }
+        for (unsigned failures = 0;
+             (cof_lane_busy(lane) || lane->conditioning) && failures < POLL_FAILURES_MAX;) {
+            failures += cof_lane_poll(lane, true) < 0 ? 1u : 0u;
         }
         lane->dev->ops->channel_close(lane->channel);
         lane->channel = NULL;
@@ -92,7 +92,11 @@ void cof_lane_head(const struct cof_lane *lane, struct cof_lane_head *ret_head)
     ret_head->segment = lane->segment;
     ret_head->next_segment = lane->next_segment;
     ret_head->block = lane->block;
-    ret_head->batch_no = lane->next_batch;
+    if (lane->open_batch != NULL && lane->open_batch->first_in_segment &&
+        lane->open_batch->run_count == 0) {
+        ret_head->block = 0; /* the segment's header is still to be written */
+    }
+    ret_head->batch_no = cof_lane_last(lane) + 1u; /* an open batch may still be empty */
     ret_head->durable_upto = lane->durable_upto;
 }
 

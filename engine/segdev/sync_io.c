@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define POLLS_MAX 1000u
+
 int cof_sync_io_init(struct cof_sync_io *io, struct cof_env *env, struct coffer_segdev *dev)
 {
     int err;
@@ -39,23 +41,32 @@ void cof_sync_io_done(struct cof_sync_io *io)
     pthread_mutex_destroy(&io->lock);
 }
 
-/* Submit one request and wait for it; the lock is held. */
+/* Collect what is in flight. A failing poll is tried again, because the device owns the requests
+ * until it has returned them; when it never does, the channel is given up. */
+static int collect(struct cof_sync_io *io, struct coffer_segdev_request **ret_list)
+{
+    int err = 0;
+    for (unsigned i = 0; i < POLLS_MAX; i++) {
+        *ret_list = NULL;
+        err = io->dev->ops->poll(io->channel, 1, ret_list);
+        if (err > 0) {
+            return err;
+        }
+    }
+    io->broken = true;
+    return err < 0 ? err : COFFER_E_IO;
+}
+
+/* Submit the one request and wait for it; the lock is held. */
 static int run(struct cof_sync_io *io, struct coffer_segdev_request *request)
 {
-    int err = io->dev->ops->submit(io->channel, request);
+    struct coffer_segdev_request *list;
+    int err = io->broken ? COFFER_E_IO : io->dev->ops->submit(io->channel, request);
     if (err != 0) {
         return err;
     }
-    for (;;) {
-        struct coffer_segdev_request *list = NULL;
-        int count = io->dev->ops->poll(io->channel, 1, &list);
-        if (count < 0) {
-            return count;
-        }
-        if (count > 0) {
-            return request->result;
-        }
-    }
+    err = collect(io, &list);
+    return err < 0 ? err : request->result;
 }
 
 static void prepare(struct coffer_segdev_request *request, enum coffer_segdev_op op,
@@ -67,17 +78,27 @@ static void prepare(struct coffer_segdev_request *request, enum coffer_segdev_op
     request->buffer_index = -1;
 }
 
+/* The first request, with one block of the bounce buffer. */
+static struct coffer_segdev_request *start(struct cof_sync_io *io, enum coffer_segdev_op op,
+                                           uint32_t segment)
+{
+    struct coffer_segdev_request *request = &io->requests[0];
+    prepare(request, op, segment);
+    io->iov[0].iov_base = io->bounce;
+    io->iov[0].iov_len = COFFER_BLOCK_BYTES;
+    request->iov = &io->iov[0];
+    request->iov_count = 1;
+    return request;
+}
+
 static int read_piece(struct cof_sync_io *io, uint32_t segment, uint32_t offset, uint8_t *bytes,
                       size_t length_bytes)
 {
-    struct coffer_segdev_request request;
-    struct iovec iov = {io->bounce, length_bytes};
+    struct coffer_segdev_request *request = start(io, COFFER_SEGDEV_READ, segment);
     int err;
-    prepare(&request, COFFER_SEGDEV_READ, segment);
-    request.offset = offset;
-    request.iov = &iov;
-    request.iov_count = 1;
-    err = run(io, &request);
+    io->iov[0].iov_len = length_bytes;
+    request->offset = offset;
+    err = run(io, request);
     if (err == 0) {
         memcpy(bytes, io->bounce, length_bytes);
         io->reads++;
@@ -105,30 +126,30 @@ int cof_sync_io_read(struct cof_sync_io *io, uint32_t segment, uint32_t offset, 
 }
 
 /* Read up to a window of blocks at once into the bounce buffer. */
-static int read_window(struct cof_sync_io *io, const struct cof_block_place *places, unsigned count,
-                       uint8_t *blocks, int *results)
+static int read_window(struct cof_sync_io *io, const struct cof_block_place *places,
+                       unsigned count, uint8_t *blocks, int *results)
 {
-    struct coffer_segdev_request requests[COF_SYNC_IO_WINDOW];
-    struct iovec iov[COF_SYNC_IO_WINDOW];
     unsigned flying = 0;
-    int failed = 0;
+    if (io->broken) {
+        return COFFER_E_IO;
+    }
     for (unsigned i = 0; i < count; i++) {
-        iov[i].iov_base = io->bounce + (size_t)i * COFFER_BLOCK_BYTES;
-        iov[i].iov_len = COFFER_BLOCK_BYTES;
-        prepare(&requests[i], COFFER_SEGDEV_READ, places[i].segment);
-        requests[i].offset = places[i].block * COFFER_BLOCK_BYTES;
-        requests[i].iov = &iov[i];
-        requests[i].iov_count = 1;
-        results[i] = io->dev->ops->submit(io->channel, &requests[i]);
+        struct coffer_segdev_request *request = &io->requests[i];
+        prepare(request, COFFER_SEGDEV_READ, places[i].segment);
+        io->iov[i].iov_base = io->bounce + (size_t)i * COFFER_BLOCK_BYTES;
+        io->iov[i].iov_len = COFFER_BLOCK_BYTES;
+        request->offset = places[i].block * COFFER_BLOCK_BYTES;
+        request->iov = &io->iov[i];
+        request->iov_count = 1;
+        request->user = &results[i];
+        results[i] = io->dev->ops->submit(io->channel, request);
         flying += results[i] == 0 ? 1u : 0u;
-        requests[i].user = results[i] == 0 ? &results[i] : NULL;
     }
     while (flying > 0) {
-        struct coffer_segdev_request *list = NULL;
-        int got = io->dev->ops->poll(io->channel, 1, &list);
+        struct coffer_segdev_request *list;
+        int got = collect(io, &list);
         if (got < 0) {
-            failed = got;
-            break;
+            return got;
         }
         for (; list != NULL; list = list->next) {
             *(int *)list->user = list->result;
@@ -138,7 +159,7 @@ static int read_window(struct cof_sync_io *io, const struct cof_block_place *pla
     memcpy(blocks, io->bounce, (size_t)count * COFFER_BLOCK_BYTES);
     io->reads += count;
     io->read_bytes += (uint64_t)count * COFFER_BLOCK_BYTES;
-    return failed;
+    return 0;
 }
 
 int cof_sync_io_read_blocks(struct cof_sync_io *io, const struct cof_block_place *places,
@@ -157,25 +178,22 @@ int cof_sync_io_read_blocks(struct cof_sync_io *io, const struct cof_block_place
 
 int cof_sync_io_control(struct cof_sync_io *io, enum coffer_segdev_op op, uint32_t segment)
 {
-    struct coffer_segdev_request request;
+    struct coffer_segdev_request *request;
     int err;
-    prepare(&request, op, segment);
     pthread_mutex_lock(&io->lock);
-    err = run(io, &request);
+    request = start(io, op, segment);
+    request->iov = NULL;
+    request->iov_count = 0;
+    err = run(io, request);
     pthread_mutex_unlock(&io->lock);
     return err;
 }
 
 int cof_sync_io_root_read(struct cof_sync_io *io, unsigned slot, uint8_t block[4096])
 {
-    struct coffer_segdev_request request;
-    struct iovec iov = {io->bounce, COFFER_BLOCK_BYTES};
     int err;
-    prepare(&request, COFFER_SEGDEV_ROOT_READ, slot);
-    request.iov = &iov;
-    request.iov_count = 1;
     pthread_mutex_lock(&io->lock);
-    err = run(io, &request);
+    err = run(io, start(io, COFFER_SEGDEV_ROOT_READ, slot));
     if (err == 0) {
         memcpy(block, io->bounce, COFFER_BLOCK_BYTES);
     }
@@ -186,16 +204,13 @@ int cof_sync_io_root_read(struct cof_sync_io *io, unsigned slot, uint8_t block[4
 int cof_sync_io_root_cas(struct cof_sync_io *io, unsigned slot, uint64_t expect_epoch,
                          const uint8_t block[4096])
 {
-    struct coffer_segdev_request request;
-    struct iovec iov = {io->bounce, COFFER_BLOCK_BYTES};
+    struct coffer_segdev_request *request;
     int err;
-    prepare(&request, COFFER_SEGDEV_ROOT_CAS, slot);
-    request.iov = &iov;
-    request.iov_count = 1;
-    request.expect_epoch = expect_epoch;
     pthread_mutex_lock(&io->lock);
+    request = start(io, COFFER_SEGDEV_ROOT_CAS, slot);
+    request->expect_epoch = expect_epoch;
     memcpy(io->bounce, block, COFFER_BLOCK_BYTES);
-    err = run(io, &request);
+    err = run(io, request);
     pthread_mutex_unlock(&io->lock);
     return err;
 }

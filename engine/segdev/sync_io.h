@@ -11,17 +11,20 @@
 #include <coffer/segdev.h>
 #include <pthread.h>
 
+#define COF_SYNC_IO_BOUNCE_BYTES (256u * 1024u)
+#define COF_SYNC_IO_WINDOW 32u
+
 struct cof_sync_io {
     struct cof_env *env;
     struct coffer_segdev *dev;
     struct coffer_segdev_channel *channel;
     pthread_mutex_t lock;
     uint8_t *bounce; /* page-aligned, COF_SYNC_IO_BOUNCE_BYTES */
+    struct coffer_segdev_request requests[COF_SYNC_IO_WINDOW];
+    struct iovec iov[COF_SYNC_IO_WINDOW];
+    bool broken; /* the channel kept a request: nothing more can be asked of it */
     uint64_t reads, read_bytes;
 };
-
-#define COF_SYNC_IO_BOUNCE_BYTES (256u * 1024u)
-#define COF_SYNC_IO_WINDOW 32u
 
 COFFER_MUST_CHECK int cof_sync_io_init(struct cof_sync_io *io, struct cof_env *env,
                                        struct coffer_segdev *dev);

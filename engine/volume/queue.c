@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define SLEEP_MS 50
+#define POLL_FAILURES_MAX 1000u
 #define READ_CHANNEL_DEPTH 256u
 
 /* ---- memory of a request ---- */
@@ -176,6 +177,7 @@ static int poll_reads(struct coffer_queue *queue, bool wait)
         return 0;
     }
     count = queue->store->dev->ops->poll(queue->channel, wait ? 1u : 0u, &list);
+    queue->poll_failures = count < 0 ? queue->poll_failures + 1u : 0u;
     while (count > 0 && list != NULL) {
         struct coffer_segdev_request *next = list->next;
         cof_read_complete(queue, list);
@@ -391,6 +393,10 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
         count += hand_over(queue, cqe + count, max - count);
         if (count >= want) {
             break;
+        }
+        if (queue->poll_failures > POLL_FAILURES_MAX) {
+            queue->inside = false;
+            return COFFER_E_IO; /* the device keeps the reads: the queue is good for nothing more */
         }
         pthread_mutex_lock(&store->lock);
         queue->inside = false;

@@ -76,7 +76,7 @@ struct coffer_queue {
     struct cof_io_request *free_list;
     struct cof_io_request *active, *active_last; /* in order of submission */
     struct cof_io_request *done, *done_last;
-    unsigned done_count, reads_in_flight;
+    unsigned done_count, reads_in_flight, poll_failures;
     struct cof_read_run *run_pool;
     unsigned run_pool_count;
     uint64_t device_reads, device_read_bytes;

@@ -210,10 +210,11 @@ static enum found find_page(struct coffer_volume *volume, uint64_t page, struct 
 }
 
 /* Whether the page goes on where the run ends. */
-static bool continues(const struct cof_read_run *run, const struct place *place,
+static bool continues(const struct cof_read_run *run, const struct place *place, uint64_t page,
                       const struct coffer_volume *volume)
 {
-    return run != NULL && run->pages < COF_READ_IOV_MAX && run->segment == place->segment &&
+    return run != NULL && run->pages < COF_READ_IOV_MAX && run->first_page + run->pages == page &&
+           run->segment == place->segment &&
            run->header_block == place->header_block && run->block + run->pages == place->block &&
            run->opener->extent == cof_vaddr_extent(place->addr) &&
            run->opener->volume == volume->number;
@@ -368,7 +369,7 @@ static uint64_t look_up(struct cof_io_request *request, uint64_t page, uint64_t 
                 continue;
             }
         } else if (found == FOUND_DEVICE) {
-            if (!continues(last, &place, volume)) {
+            if (!continues(last, &place, page, volume)) {
                 err = begin_run(request, &place, page, &last);
                 if (err == 0) {
                     last->next = *runs;

@@ -109,11 +109,11 @@ static int no_root(const struct roots *roots, int read_error, struct coffer_faul
 int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault)
 {
     struct roots roots;
-    int read_error, err;
+    int read_error, second, err;
     memset(&roots, 0, sizeof roots);
     read_error = read_slots(store, &roots, 0, 1);
     if (!roots.found && !roots.too_new) {
-        int second = probe_sizes(store, &roots);
+        second = probe_sizes(store, &roots);
         read_error = read_error != 0 ? read_error : second;
     }
     if (!roots.found) {
@@ -123,7 +123,13 @@ int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault)
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "the device refuses the segment size");
     }
-    (void)read_slots(store, &roots, 2, 3);
+    second = read_slots(store, &roots, 2, 3);
+    read_error = read_error != 0 ? read_error : second;
+    if (read_error != 0 && !store->read_only) {
+        return cof_fault(fault, read_error, COFFER_STAGE_IO,
+                         "a copy of the root can't be read, so none can be written: open the store "
+                         "for reading only and copy it");
+    }
     if (roots.too_new && roots.newer.epoch > roots.best.epoch) {
         return no_root(&roots, 0, fault);
     }
@@ -583,7 +589,7 @@ static void begin(struct scan *scan, struct coffer_store *store, uint8_t *window
     scan->window = window;
     scan->dry = dry;
     scan->segment = head->segment;
-    scan->block = head->block;
+    scan->block = head->block == 0 ? 1u : head->block; /* behind the segment's header */
     scan->number = head->batch_no;
     scan->next_segment = head->next_segment;
     scan->durable_upto = head->durable_upto;

@@ -32,6 +32,9 @@ int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
 {
     int err;
     root->epoch = store->root.epoch + 1u;
+    while (root->epoch <= store->anchor_epoch) {
+        root->epoch += 2u; /* a rollback was accepted: go on above it, in the same pair of slots */
+    }
     err = write_pair(store, root);
     if (err == 0) {
         root->epoch++;
@@ -74,6 +77,7 @@ int cof_store_anchor_put(struct coffer_store *store)
     if (store->anchor.ops == NULL) {
         return 0;
     }
+    store->anchor_epoch = 0;
     memset(&state, 0, sizeof state);
     memcpy(state.store_uuid.bytes, store->root.store_uuid, 16);
     state.epoch = store->root.epoch;
@@ -97,6 +101,7 @@ int cof_store_anchor_check(struct coffer_store *store, bool accept, struct coffe
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "the anchor can't be read");
     }
+    store->anchor_epoch = state.epoch;
     if (store->root.epoch < state.epoch && !accept) {
         return cof_fault(fault, COFFER_E_ROLLBACK, COFFER_STAGE_ROOT,
                          "the store is at epoch %llu, the anchor has seen %llu: it was put back to "

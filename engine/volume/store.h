@@ -140,6 +140,7 @@ struct coffer_store {
 
     struct cof_root root; /* the newest durable */
     uint64_t slot_epochs[COFFER_ROOT_SLOTS];
+    uint64_t anchor_epoch; /* that new roots must be above */
     uint64_t next_extent;
     struct cof_segments segments;
     struct cof_ptree catalogue_tree, placement_tree, segment_tree;

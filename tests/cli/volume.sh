@@ -4,9 +4,9 @@
 # Stores and volumes: made, shown, listed, resized, deleted; the reference documents' fields.
 . "$(dirname "$0")/lib.sh"
 
-make_store 256M
-matches '^Size: 256 MiB$' "$COFFER" store describe "$store"
-prints 268435456 "$COFFER" store describe "$store" --query Size
+make_store 128M
+matches '^Size: 128 MiB$' "$COFFER" store describe "$store"
+prints 134217728 "$COFFER" store describe "$store" --query Size
 prints 1048576 "$COFFER" store describe "$store" --query SegmentSize
 prints 0 "$COFFER" store describe "$store" --query VolumeCount
 prints 1.0 "$COFFER" store describe "$store" --query FormatVersion
@@ -120,10 +120,10 @@ ok "$COFFER" volume create "$store:t" --size 4K
 unchanged "$store" matches '^NewSize: 512 MiB$' "$COFFER" store grow "$store" --size 512M --dry-run
 ok "$COFFER" store grow "$store" --size 512M
 prints 536870912 "$COFFER" store describe "$store" --query Size
-fails 2 'store shrink' "$COFFER" store grow "$store" --size 128M
+fails 2 'store shrink' "$COFFER" store grow "$store" --size 64M
 fails 2 'store grow' "$COFFER" store shrink "$store" --size 1G --yes
-fails 2 'give --yes' "$COFFER" store shrink "$store" --size 256M </dev/null
-ok "$COFFER" store shrink "$store" --size 256M --yes
-prints 268435456 "$COFFER" store describe "$store" --query Size
+fails 2 'give --yes' "$COFFER" store shrink "$store" --size 128M </dev/null
+ok "$COFFER" store shrink "$store" --size 128M --yes
+prints 134217728 "$COFFER" store describe "$store" --query Size
 ok "$COFFER" check "$store"
 finish

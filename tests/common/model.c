@@ -30,7 +30,7 @@ void model_init(struct model *model, uint32_t seed)
     model->salt_next = 1;
     model->op_base = 1;
     model->op_next = 1;
-    model->clock = 1;
+    model->clock = model->clock_base = 1;
 }
 
 static void drop_versions(struct model_volume *volume)
@@ -130,6 +130,7 @@ static uint32_t new_op(struct model *model, unsigned volume, uint64_t first_page
         .volume = volume,
         .first_page = first_page,
         .page_count = page_count,
+        .submitted_at = model->clock++,
         .completed_at = MODEL_NEVER,
         .completed_event = MODEL_NEVER,
         .durable_at = MODEL_NEVER,

@@ -8,10 +8,11 @@
  * is read names its version, and a sector in the wrong place, an old one, a mixed one or a foreign
  * one is told apart.
  *
- * After a crash the state must be a prefix of the log: there is an operation p such that everything
- * before p is there, nothing after p is, and of p itself any of its pages are; and p lies behind
- * everything that was acknowledged as durable. An operation that returned an error is optional: it
- * may have happened or not. Events are those of the simulated device at the time. One thread.
+ * After a crash the state must be a causal prefix of what was submitted: when an operation shows,
+ * everything that had completed before it was submitted shows, too (operations in flight together
+ * have no order); and everything that was acknowledged as durable shows. An operation that returned
+ * an error is optional: it may have happened or not. Two requests in flight together must not touch
+ * the same page. Events are those of the simulated device at the time. One thread.
  */
 #ifndef TESTS_COMMON_MODEL_H
 #define TESTS_COMMON_MODEL_H
@@ -38,6 +39,7 @@ struct model_page {
 struct model_op {
     unsigned volume;
     uint64_t first_page, page_count;
+    uint64_t submitted_at;    /* model's clock                 */
     uint64_t completed_at;    /* model's clock, or MODEL_NEVER */
     uint64_t completed_event; /* event, or MODEL_NEVER         */
     uint64_t durable_at;      /* event, or MODEL_NEVER         */
@@ -66,7 +68,7 @@ struct model {
     uint32_t salt_next, op_base, op_next; /* ops below op_base are settled */
     struct model_op *ops;                 /* op_base is ops[0]             */
     uint32_t op_room;
-    uint64_t clock;
+    uint64_t clock, clock_base; /* at the last rebase */
     struct model_volume volumes[MODEL_VOLUMES_MAX];
 };
 
@@ -129,14 +131,10 @@ bool model_tag(const struct model *model, unsigned volume, uint64_t sector, cons
 void model_check_read(const struct model *model, unsigned volume, uint64_t sector, uint64_t count,
                       const void *buffer);
 
-/* After a loss at `event`: prefix and durability. killed: the process died, not the power, so all
- * that completed must be there. Returns the lowest p that fits. */
-uint32_t model_check_prefix(const struct model *model, const struct model_seen *seen,
-                            uint64_t event, bool killed);
-/* The weaker oracle where operations were logged in another order than submitted: each page is a
- * version that was submitted, not older than the newest durable one. */
-void model_check_pages(const struct model *model, const struct model_seen *seen, uint64_t event,
-                       bool killed);
+/* After a loss at `event`: a causal prefix, with all that was durable. killed: the process died,
+ * not the power, so all that completed must be there. */
+void model_check_prefix(const struct model *model, const struct model_seen *seen, uint64_t event,
+                        bool killed);
 /* Volumes that must exist, or must not, at `event`. */
 void model_check_volumes(const struct model *model, const struct model_seen *seen, uint64_t event);
 

@@ -2,10 +2,10 @@
 /*
  * common/model_crash.c - the oracles after a loss; see model.h.
  *
- * A page that shows version v, made by operation a, whose next version that surely happened was
- * made by operation b, allows every p in [a, b]. The state is a prefix when one p is allowed by
- * all pages of all volumes. Pages that show zeros may match several versions: their ranges are
- * merged.
+ * A page that shows version v, and lacks the next version n that surely happened, says that the cut
+ * lies at a moment T with submitted(v) <= T <= completed(n). The state is a causal prefix when one
+ * T is allowed by all pages of all volumes. Pages that show zeros may match several versions:
+ * their ranges are merged.
  */
 #include "common/model.h"
 
@@ -15,47 +15,72 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many pages allow each p from op_base to op_next, as differences; and who is strictest. */
+/* How many pages allow each T since the last rebase, as differences; and who is strictest. */
 struct tally {
     const struct model *model;
     int64_t *steps;
-    uint32_t span;
+    uint64_t span;
     uint64_t voters;
-    uint32_t low, high; /* the highest lower bound and the lowest upper bound seen */
+    uint64_t low, high; /* the highest lower bound and the lowest upper bound seen */
+    uint32_t low_op, high_op;
     char low_name[64], high_name[64];
 };
 
-struct range {
-    uint32_t from, to;
+/* What a page or a size has said so far. */
+struct ballot {
+    int64_t done; /* everything up to here is counted already */
+    uint64_t low, high;
+    uint32_t low_op, high_op;
+    bool matched;
 };
 
-static void note_bounds(struct tally *tally, const char *name, uint64_t page, uint32_t low,
-                        uint32_t high)
+static const struct ballot new_ballot = {.done = -1, .low = UINT64_MAX};
+
+static const struct model_op *op_of(const struct model *model, uint32_t op)
 {
-    if (low > tally->low) {
-        tally->low = low;
+    return op < model->op_base || op >= model->op_next ? NULL : &model->ops[op - model->op_base];
+}
+
+/* The version of shown is there, that of lacked (UINT32_MAX: none) is not. */
+static void vote(struct tally *tally, struct ballot *ballot, uint32_t shown, uint32_t lacked)
+{
+    const struct model_op *v = op_of(tally->model, shown), *n = op_of(tally->model, lacked);
+    uint64_t base = tally->model->clock_base;
+    uint64_t from = v == NULL ? 0 : v->submitted_at - base;
+    uint64_t to = n == NULL || n->completed_at == MODEL_NEVER ? tally->span - 1
+                                                              : n->completed_at - base;
+    int64_t low = (int64_t)from <= ballot->done ? ballot->done + 1 : (int64_t)from;
+    if (low <= (int64_t)to) {
+        tally->steps[low] += 1;
+        tally->steps[to + 1] -= 1;
+        ballot->done = (int64_t)to;
+    }
+    if (from <= ballot->low) {
+        ballot->low = from;
+        ballot->low_op = shown;
+    }
+    if (to >= ballot->high) {
+        ballot->high = to;
+        ballot->high_op = lacked;
+    }
+    ballot->matched = true;
+}
+
+static void cast(struct tally *tally, const struct ballot *ballot, const char *name, int64_t page)
+{
+    if (ballot->low >= tally->low) {
+        tally->low = ballot->low;
+        tally->low_op = ballot->low_op;
         snprintf(tally->low_name, sizeof tally->low_name, "%.30s page %lld", name,
                  (long long)page);
     }
-    if (high < tally->high) {
-        tally->high = high;
+    if (ballot->high <= tally->high) {
+        tally->high = ballot->high;
+        tally->high_op = ballot->high_op;
         snprintf(tally->high_name, sizeof tally->high_name, "%.30s page %lld", name,
                  (long long)page);
     }
-}
-
-/* Add [from, to], of which everything up to *done is counted already. */
-static void vote(struct tally *tally, uint32_t from, uint32_t to, int64_t *done)
-{
-    uint32_t base = tally->model->op_base;
-    int64_t low = from < base ? 0 : (int64_t)(from - base);
-    int64_t high = to - base >= tally->span ? (int64_t)tally->span - 1 : (int64_t)(to - base);
-    low = low <= *done ? *done + 1 : low;
-    if (low <= high) {
-        tally->steps[low] += 1;
-        tally->steps[high + 1] -= 1;
-        *done = high;
-    }
+    tally->voters++;
 }
 
 static uint32_t next_certain(const struct model_page *page, uint32_t at)
@@ -74,65 +99,42 @@ static void vote_page(struct tally *tally, const struct model_volume *volume, ui
     static const struct model_version none;
     const struct model_page *page = &volume->pages[number];
     bool settled = page->count > 0 && page->versions[0].op < tally->model->op_base;
-    uint32_t low = UINT32_MAX, high = 0;
-    int64_t done = -1;
+    struct ballot ballot = new_ballot;
     for (uint32_t i = settled ? 1 : 0; i <= page->count; i++) {
         const struct model_version *version = i == 0 ? &none : &page->versions[i - 1];
-        uint32_t next = next_certain(page, i);
-        if (memcmp(version->tags, seen->tags, sizeof seen->tags) != 0) {
-            continue;
+        if (memcmp(version->tags, seen->tags, sizeof seen->tags) == 0) {
+            vote(tally, &ballot, version->op, next_certain(page, i));
         }
-        low = version->op < low ? version->op : low;
-        high = next > high ? next : high;
-        vote(tally, version->op, next, &done);
     }
-    harness_require(low != UINT32_MAX,
+    harness_require(ballot.matched,
                     "torn or foreign: %s page %llu shows sectors of ops %u %u %u %u %u %u %u %u",
                     volume->name, (unsigned long long)number, seen->tags[0], seen->tags[1],
                     seen->tags[2], seen->tags[3], seen->tags[4], seen->tags[5], seen->tags[6],
                     seen->tags[7]);
-    note_bounds(tally, volume->name, number, low, high);
-    tally->voters++;
+    cast(tally, &ballot, volume->name, (int64_t)number);
 }
 
 static void vote_size(struct tally *tally, const struct model_volume *volume, uint64_t pages)
 {
-    int64_t done = -1;
-    uint32_t low = UINT32_MAX, high = 0;
+    struct ballot ballot = new_ballot;
     for (uint32_t i = 0; i < volume->size_count; i++) {
         uint32_t next = UINT32_MAX;
         for (uint32_t at = i + 1; at < volume->size_count && next == UINT32_MAX; at++) {
             next = volume->sizes[at].optional ? UINT32_MAX : volume->sizes[at].op;
         }
         if (volume->sizes[i].pages == pages) {
-            low = volume->sizes[i].op < low ? volume->sizes[i].op : low;
-            high = next > high ? next : high;
-            vote(tally, volume->sizes[i].op, next, &done);
+            vote(tally, &ballot, volume->sizes[i].op, next);
         }
     }
-    harness_require(low != UINT32_MAX, "%s has %llu pages, which it never had", volume->name,
+    harness_require(ballot.matched, "%s has %llu pages, which it never had", volume->name,
                     (unsigned long long)pages);
-    note_bounds(tally, volume->name, UINT64_MAX, low, high);
-    tally->voters++;
+    cast(tally, &ballot, volume->name, -1);
 }
 
 /* The operation had to survive a loss at event. */
 static bool safe(const struct model_op *op, uint64_t event, bool killed)
 {
     return op->durable_at <= event || (killed && op->completed_event <= event);
-}
-
-/* One behind the newest operation that was safe at event. */
-static uint32_t floor_at(const struct model *model, const struct model_seen *seen, uint64_t event,
-                         bool killed)
-{
-    uint32_t floor = model->op_base;
-    for (uint32_t i = 0; i < model->op_next - model->op_base; i++) {
-        if (safe(&model->ops[i], event, killed) && seen->volumes[model->ops[i].volume].there) {
-            floor = model->op_base + i + 1;
-        }
-    }
-    return floor;
 }
 
 static void tally_votes(struct tally *tally, const struct model_seen *seen)
@@ -151,34 +153,25 @@ static void tally_votes(struct tally *tally, const struct model_seen *seen)
     }
 }
 
-uint32_t model_check_prefix(const struct model *model, const struct model_seen *seen,
-                            uint64_t event, bool killed)
+static void check_causal(const struct model *model, const struct model_seen *seen)
 {
     struct tally tally = {.model = model,
-                          .span = model->op_next - model->op_base + 1,
-                          .high = UINT32_MAX};
-    uint32_t floor = floor_at(model, seen, event, killed);
-    uint32_t first = 0, last = 0;
+                          .span = model->clock - model->clock_base + 1,
+                          .high = UINT64_MAX};
     uint64_t count = 0;
+    bool found = false;
     tally.steps = calloc(tally.span + 1, sizeof *tally.steps);
     if (tally.steps == NULL) {
         abort();
     }
     tally_votes(&tally, seen);
-    for (uint32_t i = 0; i < tally.span; i++) {
+    for (uint64_t i = 0; i < tally.span; i++) {
         count += (uint64_t)tally.steps[i];
-        if (count == tally.voters) {
-            last = model->op_base + i;
-            first = first == 0 ? last : first;
-        }
+        found = found || count == tally.voters;
     }
     free(tally.steps);
-    harness_require(last != 0, "not a prefix: %s shows op %u, but %s lacks op %u", tally.low_name,
-                    tally.low, tally.high_name, tally.high);
-    harness_require(last >= floor,
-                    "lost: op %u was acknowledged as safe, but %s lacks op %u", floor - 1,
-                    tally.high_name, tally.high);
-    return first;
+    harness_require(found, "not a prefix: %s shows op %u, but %s lacks op %u, which completed before",
+                    tally.low_name, tally.low_op, tally.high_name, tally.high_op);
 }
 
 static bool page_allowed(const struct model *model, const struct model_page *page,
@@ -199,21 +192,49 @@ static bool page_allowed(const struct model *model, const struct model_page *pag
     return false;
 }
 
-void model_check_pages(const struct model *model, const struct model_seen *seen, uint64_t event,
-                       bool killed)
+/* The size is the newest that was safe, or a newer one. */
+static bool size_allowed(const struct model *model, const struct model_volume *volume,
+                         uint64_t pages, uint64_t event, bool killed)
+{
+    for (uint32_t i = volume->size_count; i > 0; i--) {
+        const struct model_size *size = &volume->sizes[i - 1];
+        const struct model_op *op = op_of(model, size->op);
+        if (size->pages == pages) {
+            return true;
+        }
+        if (op == NULL || (!size->optional && safe(op, event, killed))) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static void check_durable(const struct model *model, const struct model_seen *seen, uint64_t event,
+                          bool killed)
 {
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         const struct model_volume *volume = &model->volumes[v];
         if (!volume->used || !seen->volumes[v].there) {
             continue;
         }
+        harness_require(size_allowed(model, volume, seen->volumes[v].pages, event, killed),
+                        "lost: %s has %llu pages again", volume->name,
+                        (unsigned long long)seen->volumes[v].pages);
         for (uint64_t i = 0; i < seen->volumes[v].pages && i < volume->pages_max; i++) {
             const struct model_seen_page *found = &seen->volumes[v].found[i];
-            harness_require(page_allowed(model, &volume->pages[i], found, event, killed),
-                            "lost or torn: %s page %llu shows op %u..%u", volume->name,
-                            (unsigned long long)i, found->tags[0], found->tags[7]);
+            harness_require(found->unread ||
+                                page_allowed(model, &volume->pages[i], found, event, killed),
+                            "lost: %s page %llu shows op %u.., older than what was safe",
+                            volume->name, (unsigned long long)i, found->tags[0]);
         }
     }
+}
+
+void model_check_prefix(const struct model *model, const struct model_seen *seen, uint64_t event,
+                        bool killed)
+{
+    check_causal(model, seen);
+    check_durable(model, seen, event, killed);
 }
 
 void model_check_volumes(const struct model *model, const struct model_seen *seen, uint64_t event)
@@ -265,6 +286,7 @@ void model_rebase(struct model *model, const struct model_seen *seen, uint64_t e
 {
     (void)event;
     model->op_base = model->op_next;
+    model->clock_base = model->clock;
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         if (!model->volumes[v].used) {
             continue;

@@ -77,7 +77,7 @@ static void judge_each(const struct rich_store *rich, const struct model_seen *s
         memset(&alone, 0, sizeof alone);
         alone.volumes[v] = seen->volumes[v];
         if (alone.volumes[v].there) {
-            (void)model_check_prefix(rich->world.model, &alone, 0, false);
+            model_check_prefix(rich->world.model, &alone, 0, false);
         }
     }
 }
@@ -98,7 +98,7 @@ int rich_store_judge(const struct rich_store *rich, const struct sim_image *imag
             judge_each(rich, &seen);
         } else {
             model_check_volumes(world.model, &seen, rich->event);
-            (void)model_check_prefix(world.model, &seen, rich->event, false);
+            model_check_prefix(world.model, &seen, rich->event, false);
         }
         model_seen_done(&seen);
         world_crash(&world);

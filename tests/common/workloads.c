@@ -342,7 +342,7 @@ void workload_options(const struct workload *workload, uint64_t seed, bool recor
     ret_options->disk.record = record;
     ret_options->disk.shuffle = true;
     ret_options->disk.delay_polls_max = (unsigned)(seed % 3);
-    ret_options->disk.again = seed % 4 == 3;
+    ret_options->disk.again = false;
     if (workload->tune != NULL) {
         workload->tune(ret_options);
     }

@@ -76,7 +76,6 @@ static void init_common(struct world *world, const struct world_options *options
     }
     world->options.disk.seed = options->seed;
     world->prng.state = prng_mix(options->seed, 0x776f726c64u);
-    world->ordered = true;
     world->anchor.api.ops = options->anchor ? &anchor_ops : NULL;
     world->anchor.api.ctx = world;
 }

@@ -85,7 +85,6 @@ struct world {
     struct world_slot slots[WORLD_DEPTH_MAX];
     unsigned in_flight;
     unsigned open_flags;       /* of the store */
-    bool ordered;              /* operations on parts of pages go alone, so the log's order is ours */
     bool lenient;              /* completions with errors are noted, not failed                     */
     unsigned tolerate;         /* world_look_damaged: 1 damage, 2 forgery */
     uint64_t damaged;          /* errors it met                           */

@@ -2,8 +2,8 @@
 /*
  * common/world_io.c - reads and writes of a world, by the synchronous calls and by the queue.
  *
- * Invariant: a request that covers part of a page, and every read, is never in flight together with
- * a request that overlaps its pages, since only then the model knows what it must find.
+ * Invariant: two requests that overlap, and of which one writes, are never in flight together,
+ * since their order is the device's affair and only so the model knows what it must find.
  */
 #include "common/harness.h"
 #include "common/world.h"
@@ -188,26 +188,15 @@ int world_drain(struct world *world)
     return 0;
 }
 
-static bool is_partial(uint64_t sector, uint64_t count)
-{
-    return sector % MODEL_SECTORS != 0 || count % MODEL_SECTORS != 0;
-}
-
 static bool must_wait(const struct world *world, enum world_kind kind, unsigned volume,
                       uint64_t sector, uint64_t count)
 {
-    bool alone = kind == WORLD_READ || is_partial(sector, count);
     for (unsigned i = 0; i < WORLD_DEPTH_MAX; i++) {
         const struct world_slot *slot = &world->slots[i];
-        bool slot_alone = slot->kind == WORLD_READ || is_partial(slot->sector, slot->count);
         if (!slot->used || slot->kind == WORLD_FLUSH || kind == WORLD_FLUSH) {
             continue;
         }
-        if (world->ordered && kind != WORLD_READ && slot->kind != WORLD_READ &&
-            (alone || slot_alone)) {
-            return true;
-        }
-        if (slot->volume == volume && (alone || slot_alone) &&
+        if (slot->volume == volume && (kind != WORLD_READ || slot->kind != WORLD_READ) &&
             slot->sector / MODEL_SECTORS <= (sector + count - 1) / MODEL_SECTORS &&
             sector / MODEL_SECTORS <= (slot->sector + slot->count - 1) / MODEL_SECTORS) {
             return true;

@@ -50,14 +50,16 @@ static const char *status_of(const struct coffer_volume_info *info)
                : "inaccessible";
 }
 
-static const char *time_text(uint64_t ns, char text[32])
+static json_t *time_of(const struct coffer_volume_info *info)
 {
-    time_t seconds = (time_t)(ns / 1000000000u);
+    time_t seconds = (time_t)(info->created_ns / 1000000000u);
     struct tm parts;
-    if (gmtime_r(&seconds, &parts) == NULL || strftime(text, 32, "%FT%TZ", &parts) == 0) {
-        return "-";
+    char text[32];
+    if (!info->name_known || gmtime_r(&seconds, &parts) == NULL ||
+        strftime(text, sizeof text, "%FT%TZ", &parts) == 0) {
+        return json_null();
     }
-    return text;
+    return json_string(text);
 }
 
 static json_t *text_or_null(const char *text)
@@ -83,33 +85,31 @@ static json_t *budget_of(const struct coffer_volume_info *info)
 json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info)
 {
     char uuid[CLI_UUID_TEXT_BYTES];
-    char created[32];
     const char *why = info->name_known || info->open_error == 0
                           ? "" : coffer_error_name(info->open_error);
     return json_pack(
-        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:s, s:s, s:s, s:o, s:o}", "Name",
+        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:s, s:o, s:s, s:o, s:o}", "Name",
         info->name_known ? json_string(info->name) : json_null(), "Status", status_of(info),
         "StorageEncrypted", info->encrypted != 0, "KmsKeyId", text_or_null(info->key_arn),
         "Cipher", info->encrypted ? json_string("AES-256-GCM") : json_null(), "ResourceId",
         info->resource_id, "Arn", arn_of(session, info), "IAMDatabaseAuthenticationEnabled", 0,
         "Size", number_if(info->name_known, info->size_bytes), "MappedBytes",
         number_if(info->name_known, info->mapped_bytes), "VolumeUuid",
-        cli_uuid_text(&info->uuid, uuid), "CreateTime", time_text(info->created_ns, created),
-        "Store", session->address.store, "KeyBudget", budget_of(info), "Inaccessible",
+        cli_uuid_text(&info->uuid, uuid), "CreateTime", time_of(info), "Store",
+        session->address.store, "KeyBudget", budget_of(info), "Inaccessible",
         text_or_null(why));
 }
 
 json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info)
 {
-    char created[32];
     json_t *lines = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:s}", "Name",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "Name",
         info->name_known ? info->name : "(sealed)", "Status", status_of(info), "Encryption",
         info->encrypted ? "Enabled" : "Not enabled", "Cipher",
         info->encrypted ? json_string("AES-256-GCM") : json_null(), "KmsKeyId",
         text_or_null(info->key_arn), "Size", number_if(info->name_known, info->size_bytes), "Data",
         number_if(info->name_known, info->mapped_bytes), "ResourceId", info->resource_id, "Arn",
-        arn_of(session, info), "Created", time_text(info->created_ns, created));
+        arn_of(session, info), "Created", time_of(info));
     json_t *budget = budget_of(info);
     if (lines != NULL && json_is_object(budget)) {
         json_object_set(lines, "KeyBudget", budget);

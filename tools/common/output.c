@@ -96,7 +96,7 @@ static json_t *queried(const struct cof_tool_call *call, json_t *value,
 
 static int write_json(const json_t *value)
 {
-    if (json_dumpf(value, stdout, JSON_INDENT(4) | JSON_ENCODE_ANY) != 0) {
+    if (json_dumpf(value, stdout, JSON_INDENT(4) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) != 0) {
         return -1;
     }
     putchar('\n');
