@@ -11,9 +11,9 @@ DEFAULTS = {"staging": 16 * MIB, "node-cache": 64 * MIB, "tag-cache": 64 * MIB,
             "placement": 64 * MIB, "key-arena": 1 * MIB, "delta-entries": 4 * MIB}
 SMALL = {"staging": 4 * MIB, "node-cache": 8 * MIB, "tag-cache": 8 * MIB,
          "placement": 8 * MIB, "key-arena": 1 * MIB, "delta-entries": 65536}
-# A dirty map entry costs at most this, with the table's empty slots and the generation that a
-# checkpoint is working on (docs/architecture.md, "Memory").
-DELTA_ENTRY_BYTES = 32
+# A dirty map entry costs 16 bytes in a table that is at least 3/8 full, and a checkpoint sorts a copy
+# of 16 bytes more; 48 with some room (engine/map/delta.c). What is written meanwhile comes on top.
+DELTA_ENTRY_BYTES = 48
 
 
 def budget_bytes(budgets):

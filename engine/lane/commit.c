@@ -14,8 +14,7 @@
 
 #include <string.h>
 
-#define SYNC_BYTES_UNKNOWN UINT64_MAX
-#define CONDITION_BELOW_BYTES (256u * 1024u)
+#define CONDITION_BELOW_BYTES (192u * 1024u) /* docs/decisions/0006-conditioning.md */
 
 void cof_lane_register(struct cof_lane *lane)
 {
@@ -64,6 +63,22 @@ static void submit(struct cof_lane *lane, struct cof_batch *batch, uint8_t *from
     lane->stats.writes++;
     lane->stats.write_bytes += batch->iov.iov_len;
     lane->bytes_since_sync += batch->iov.iov_len;
+    lane->append_bytes_mean = (lane->append_bytes_mean * 15u + batch->iov.iov_len) / 16u;
+}
+
+void cof_lane_maybe_condition(struct cof_lane *lane)
+{
+    struct coffer_segdev_request *request = &lane->condition_request;
+    if (!lane->next_fresh || lane->conditioning || lane->next_segment == COF_NO_SEGMENT ||
+        lane->append_bytes_mean >= CONDITION_BELOW_BYTES) {
+        return;
+    }
+    lane->next_fresh = false;
+    memset(request, 0, sizeof *request);
+    request->op = COFFER_SEGDEV_CONDITION;
+    request->segment = lane->next_segment;
+    request->buffer_index = -1;
+    lane->conditioning = lane->dev->ops->submit(lane->channel, request) == 0;
 }
 
 /* The lists of all runs, sealed, behind the run array. */
@@ -240,7 +255,6 @@ static void start_sync(struct cof_lane *lane)
     lane->sync_covers = lane->completed_upto;
     lane->sync_in_flight = true;
     lane->stats.syncs++;
-    lane->sync_bytes_mean = (lane->sync_bytes_mean * 7u + lane->bytes_since_sync) / 8u;
     lane->bytes_since_sync = 0;
     lane->oldest_unsynced_ns = 0;
     if (COF_BROKEN(DROP_FLUSH)) {

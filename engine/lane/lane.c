@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BATCHES_MIN 6u
+#define APPEND_BYTES_FIRST (64u * 1024u) /* until more is known appends are taken to be small */
 #define POLL_FAILURES_MAX 1000u
 #define BATCHES_INTERNAL 3u /* kept for summaries, footers and checkpoints */
 
@@ -25,6 +26,7 @@ int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_l
     lane->id = config->id;
     lane->batch_count = count < BATCHES_MIN ? BATCHES_MIN : count;
     lane->dev->ops->geometry(lane->dev, &geometry);
+    lane->append_bytes_mean = APPEND_BYTES_FIRST;
     lane->writes_in_flight_max = geometry.write_in_flight > 0 ? geometry.write_in_flight : 8u;
     lane->batches = cof_calloc(env, lane->batch_count, sizeof *lane->batches);
     lane->fifo = cof_calloc(env, lane->batch_count, sizeof(struct cof_batch *));
@@ -132,7 +134,11 @@ static int reserve_next(struct cof_lane *lane)
         return 0;
     }
     lane->next_announced = false;
-    err = lane->ops->take_segment(lane->ctx, lane->id, &lane->next_segment, &lane->next_sequence);
+    err = lane->ops->take_segment(lane->ctx, lane->id, &lane->next_segment, &lane->next_sequence,
+                                  &lane->next_fresh);
+    if (err == 0) {
+        cof_lane_maybe_condition(lane);
+    }
     return err == COFFER_E_NO_SPACE ? 0 : err;
 }
 
@@ -201,6 +207,10 @@ static int roll(struct cof_lane *lane)
     if (lane->next_segment == COF_NO_SEGMENT ||
         (!lane->next_announced && lane->id != COF_LANE_CHECKPOINT)) {
         return COFFER_E_NO_SPACE;
+    }
+    cof_lane_maybe_condition(lane);
+    if (lane->conditioning) {
+        return COFFER_E_AGAIN; /* a few milliseconds; polling brings it on */
     }
     if (lane->segment != COF_NO_SEGMENT) {
         lane->in_segment_end = true;

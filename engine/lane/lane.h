@@ -58,8 +58,9 @@ struct cof_lane_ops {
     /* Seal the list of a run in place (chain word and words, length_bytes in all). */
     int (*seal_list)(void *ctx, void *owner, const struct cof_run *run, uint64_t batch_no,
                      uint8_t *list, size_t length_bytes, uint8_t ret_tag[16]);
-    /* A segment for the lane: NO_SPACE when there is none. */
-    int (*take_segment)(void *ctx, unsigned lane_id, uint32_t *ret_segment, uint64_t *ret_sequence);
+    /* A segment for the lane, fresh if it was never written: NO_SPACE when there is none. */
+    int (*take_segment)(void *ctx, unsigned lane_id, uint32_t *ret_segment, uint64_t *ret_sequence,
+                        bool *ret_fresh);
     /* The segment will take no more batches: place what must still stand in it (summaries). */
     int (*segment_end)(void *ctx, struct cof_lane *lane);
     /* Fill the segment's footer, COF_FOOTER_BYTES; 0 when there is to be none, 1 when filled. */
@@ -97,11 +98,12 @@ struct cof_lane {
 
     uint64_t next_batch, completed_upto, durable_upto;
     uint64_t sync_first, sync_last; /* smallest and largest batch that a flush waits for; 0: none */
-    bool sync_in_flight, conditioning;
+    bool sync_in_flight, conditioning, next_fresh;
     uint64_t sync_covers;
     unsigned writes_in_flight, writes_in_flight_max;
     uint64_t oldest_unsynced_ns;
-    uint64_t bytes_since_sync, sync_bytes_mean; /* of the last syncs, for conditioning */
+    uint64_t bytes_since_sync;
+    uint64_t append_bytes_mean; /* of the last appends: small ones are slow on fresh segments */
     struct coffer_segdev_request sync_request, condition_request;
     struct cof_lane_stats stats;
     int error; /* sticky */

@@ -84,7 +84,7 @@ int cof_segments_resize(struct cof_segments *segments, uint32_t count)
 }
 
 int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t keep,
-                      uint32_t *ret_segment, uint64_t *ret_sequence)
+                      uint32_t *ret_segment, uint64_t *ret_sequence, bool *ret_fresh)
 {
     if (segments->free_count <= keep) {
         return COFFER_E_NO_SPACE;
@@ -104,7 +104,8 @@ int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t kee
         segments->dirty[at / COF_SEGMENTS_PER_RECORD] = true;
         segments->free_count--;
         segments->scan = at + 1u;
-        if (segments->conditioned <= at) {
+        *ret_fresh = segments->conditioned <= at;
+        if (*ret_fresh) {
             segments->conditioned = at + 1u;
         }
         *ret_segment = at;

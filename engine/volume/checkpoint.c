@@ -401,6 +401,9 @@ static int step(struct coffer_store *store, bool clean, bool *ret_progress)
     struct cof_checkpoint *checkpoint = &store->checkpoint;
     int err = 0;
     *ret_progress = true;
+    if (store->error != 0) {
+        return COFFER_E_FAILED;
+    }
     switch (checkpoint->state) {
     case COF_CHECKPOINT_IDLE:
         freeze(store);

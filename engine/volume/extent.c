@@ -341,11 +341,12 @@ static uint32_t segments_kept(const struct coffer_store *store)
     return kept < 4u ? 4u : kept;
 }
 
-static int take_segment(void *ctx, unsigned lane_id, uint32_t *ret_segment, uint64_t *ret_sequence)
+static int take_segment(void *ctx, unsigned lane_id, uint32_t *ret_segment, uint64_t *ret_sequence,
+                        bool *ret_fresh)
 {
     struct coffer_store *store = ctx;
     uint32_t keep = lane_id == COF_LANE_CHECKPOINT ? 0u : segments_kept(store);
-    return cof_segments_take(&store->segments, lane_id, keep, ret_segment, ret_sequence);
+    return cof_segments_take(&store->segments, lane_id, keep, ret_segment, ret_sequence, ret_fresh);
 }
 
 static int user_segment_end(void *ctx, struct cof_lane *lane)
@@ -426,9 +427,17 @@ static int no_footer(void *ctx, struct cof_lane *lane, uint8_t *bytes)
     return 0;
 }
 
+/* A lane that failed takes the store with it: a checkpoint after a failed sync would make a root
+ * that names pages the device may have dropped. */
 static void progress(void *ctx)
 {
-    cof_queues_wake(ctx);
+    struct coffer_store *store = ctx;
+    int error = store->lane.error != 0 ? store->lane.error : store->meta.error;
+    if (error != 0 && store->error == 0) {
+        cof_store_fail(store, error);
+        return;
+    }
+    cof_queues_wake(store);
 }
 
 const struct cof_lane_ops cof_user_lane_ops = {seal_list, take_segment, user_segment_end,

@@ -244,7 +244,8 @@ static int start_lane(struct coffer_store *store, struct cof_lane *lane,
         lane->next_sequence = store->segments.table[begin.next_segment].sequence;
         return 0;
     }
-    err = lane->ops->take_segment(lane->ctx, lane->id, &lane->next_segment, &lane->next_sequence);
+    err = lane->ops->take_segment(lane->ctx, lane->id, &lane->next_segment, &lane->next_sequence,
+                                  &lane->next_fresh);
     return err == COFFER_E_NO_SPACE ? 0 : err;
 }
 
@@ -348,6 +349,9 @@ static void dismantle(struct coffer_store *store)
     }
     if (store->lanes_ready || store->meta.batches != NULL) {
         cof_lane_done(&store->meta);
+    }
+    if (store->checkpoint.merging) {
+        cof_merge_end(&store->checkpoint.merge);
     }
     cof_extents_done(store);
     cof_openers_forget(store, 0);

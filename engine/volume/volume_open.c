@@ -224,6 +224,9 @@ int coffer_volume_close(struct coffer_volume *volume)
     for (at = &store->volumes; *at != volume; at = &(*at)->next) {
     }
     *at = volume->next;
+    if (store->checkpoint.volume == volume) {
+        store->checkpoint.volume = volume->next; /* it was read-only, or the store failed */
+    }
     volume->item->open = NULL;
     if (err != 0) {
         /* The store failed: nothing more is written, and its memory goes with it. */

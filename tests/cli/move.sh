@@ -61,6 +61,14 @@ ok "$COFFER" volume export "$store:small" kept --force
 [ "$(stat -c %s kept)" -eq 1048576 ] || die "--force did not replace the file"
 fails 7 'No such file' "$COFFER" volume export "$store:small" no/such/folder
 
+# A file that can't be finished does not appear, and nothing is left beside it.
+limited() { (ulimit -f 1000 && "$@"); }
+fails 8 'File too large' limited "$COFFER" volume export "$store:a" limited_file
+# shellcheck disable=SC2016 # expanded by the inner shell
+fails 1 'Broken pipe' bash -c '"$1" volume export "$2" - | true; exit "${PIPESTATUS[0]}"' - \
+    "$COFFER" "$store:a"
+[ -z "$(find . -name '*limited_file*')" ] || die "a failed export left a file"
+
 # A pipe that turns out too long, with --create: the volume is gone again.
 fails 2 'is larger than' \
     "$COFFER" volume import "$store:long" - --create --size 1M < <(random_bytes 3M)

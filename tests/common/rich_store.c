@@ -32,6 +32,10 @@ static void fill_store(struct rich_store *rich)
     must(world, world_io(world, WORLD_WRITE, a, 12 * 8 + 3, 7, 0));
     must(world, world_io(world, WORLD_DISCARD, a, 44 * 8, 3 * 8, 0));
     must(world, world_flush(world, a));
+    for (uint64_t page = 150; page < 220; page++) { /* an extent closes at its 65th batch */
+        must(world, world_write_pages(world, a, page, 1));
+        must(world, world_flush(world, a));
+    }
     must(world, world_write_pages(world, a, 20, 2));
     must(world, world_write_pages(world, b, 2, 2));
     must(world, world_flush(world, b));

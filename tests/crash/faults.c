@@ -51,6 +51,7 @@ struct plan_case {
 };
 
 static struct plan_case current;
+static bool tell;
 static struct {
     uint64_t cases, fired, reported, silent, by_kind[KINDS];
 } counts;
@@ -143,6 +144,7 @@ static void judge_image(const struct world *from, const struct workload_marks *m
     int error;
     world_init_on(&world, from, image, incarnation, false);
     sim_image_free(image);
+    world.tell = tell;
     error = world_open(&world);
     if (marks->created == 0 && error != 0) {
         enum coffer_error_class cls = coffer_error_class_of(error);
@@ -178,6 +180,7 @@ static void one_case(void *ctx)
     workload_options(plan->workload, plan->seed, true, &options);
     world_init(&world, &options);
     world.lenient = true;
+    world.tell = tell;
     plant(&world, plan);
     error = workload_run(plan->workload, &world, &marks);
     error = error != 0 ? error : world.first_error;
@@ -195,9 +198,10 @@ static void one_case(void *ctx)
     event = sim_disk_events(world.disk);
     unplant(&world);
     det_env_check_leaks(&world.env);
-    judge_image(&world, &marks, sim_disk_image_live(world.disk), event, 1);
+    judge_image(&world, &marks, sim_disk_image_live(world.disk), event, 1000001);
     judge_image(&world, &marks,
-                sim_disk_image_at(world.disk, event, SIM_CUT_NONE, plan->seed), event, 2);
+                sim_disk_image_at(world.disk, event, SIM_CUT_NONE, plan->seed), event,
+                1000002);
     world_done(&world);
     recorder_check();
 }
@@ -325,6 +329,7 @@ int main(int argc, char **argv)
         {"--workload", NULL, &plan.workload, NULL, "only this workload"},
         {"--kind", NULL, &plan.kind, NULL, "only read, append, sync, alloc, kms, ..."},
         {"--break", NULL, &plan.broken, NULL, "plant a fault in the engine, which must be caught"},
+        {"--tell", NULL, NULL, &tell, "print each call"},
         {"--replay", NULL, &again, NULL, "SEED:WORKLOAD:KIND:AT:ERROR:once|sticky"},
         {NULL, NULL, NULL, NULL, NULL},
     };

@@ -58,6 +58,8 @@ static const struct attack_kind kinds[] = {
     {"edit_run", edit_run, 0},
     {"graft_descriptor", graft_descriptor, 0},
     {"empty_batch", empty_batch, 8},
+    {"omit_extent", omit_extent, 8},
+
     {"omit_batch", omit_batch, 8},
     {"damage_durable", damage_durable, 16},
     {"damage_roots", damage_roots, 4},

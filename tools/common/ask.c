@@ -63,7 +63,10 @@ void cof_tool_catch_interrupts(void)
         sigaction(SIGINT, &action, NULL);
     }
     sigaction(SIGTERM, &action, NULL);
+    /* A reader that has gone and a file that may not grow are errors like others, so that what is
+     * half made is taken back. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 bool cof_tool_interrupted(void)

@@ -23,39 +23,15 @@ static struct cof_node *expression(struct parser *parser, int strength);
 
 static int strength_of(enum cof_query_token token)
 {
-    switch (token) {
-    case COF_TOKEN_PIPE:
-        return 1;
-    case COF_TOKEN_OR:
-        return 2;
-    case COF_TOKEN_AND:
-        return 3;
-    case COF_TOKEN_EQ:
-    case COF_TOKEN_NE:
-    case COF_TOKEN_LT:
-    case COF_TOKEN_LE:
-    case COF_TOKEN_GT:
-    case COF_TOKEN_GE:
-        return 5;
-    case COF_TOKEN_FLATTEN:
-        return 9;
-    case COF_TOKEN_STAR:
-        return 20;
-    case COF_TOKEN_FILTER:
-        return 21;
-    case COF_TOKEN_DOT:
-        return 40;
-    case COF_TOKEN_NOT:
-        return 45;
-    case COF_TOKEN_LBRACE:
-        return 50;
-    case COF_TOKEN_LBRACKET:
-        return 55;
-    case COF_TOKEN_LPAREN:
-        return 60;
-    default:
-        return 0;
-    }
+    static const unsigned char strengths[COF_TOKEN_BAD + 1] = {
+        [COF_TOKEN_PIPE] = 1,      [COF_TOKEN_OR] = 2,      [COF_TOKEN_AND] = 3,
+        [COF_TOKEN_EQ] = 5,        [COF_TOKEN_NE] = 5,      [COF_TOKEN_LT] = 5,
+        [COF_TOKEN_LE] = 5,        [COF_TOKEN_GT] = 5,      [COF_TOKEN_GE] = 5,
+        [COF_TOKEN_FLATTEN] = 9,   [COF_TOKEN_STAR] = 20,   [COF_TOKEN_FILTER] = 21,
+        [COF_TOKEN_DOT] = 40,      [COF_TOKEN_NOT] = 45,    [COF_TOKEN_LBRACE] = 50,
+        [COF_TOKEN_LBRACKET] = 55, [COF_TOKEN_LPAREN] = 60,
+    };
+    return strengths[token];
 }
 
 static struct cof_node *fail(struct parser *parser, const char *why)

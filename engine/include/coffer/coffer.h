@@ -178,7 +178,9 @@ struct coffer_volume_create_opts {
     const struct coffer_key_provider *provider;
 };
 
-/* Make a volume, all zeros; durable on return. It is not opened. */
+/* Make a volume, all zeros; durable on return. It is not opened. Names of encrypted volumes are
+ * sealed: when one cannot be opened to compare (no provider, key refused) and its one-byte hint
+ * fits, that error is returned rather than risk two volumes of one name. */
 COFFER_MUST_CHECK int coffer_volume_create(struct coffer_store *store,
                                            const struct coffer_volume_create_opts *opts,
                                            struct coffer_fault *fault);
@@ -334,10 +336,10 @@ int coffer_queue_fd(struct coffer_queue *queue);
 
 /*
  * Submit up to count requests, in order. Returns how many were taken (the rest were not, because
- * the queue or the staging memory is full: reap, then submit them again), or AGAIN when none was,
- * or another error of the first. The data of a taken write is sealed before submit returns where
- * it covers whole pages; the iovec and buffers must stay until its completion is reaped all the
- * same. A bad request (range, alignment) is refused here and changes nothing.
+ * the queue is at its depth: reap, then submit them again), or AGAIN when none was, or another
+ * error of the first. The iovec and the buffers must stay as they are until the completion is
+ * reaped. Writes that overlap and are in flight together resolve page by page, in no certain
+ * order. A bad request (range, alignment) is refused here and changes nothing.
  */
 COFFER_MUST_CHECK int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io,
                                     unsigned count);

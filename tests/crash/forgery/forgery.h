@@ -42,6 +42,7 @@ void exchange_volumes(uint64_t number);
 void empty_batch(uint64_t number);
 void omit_batch(uint64_t number);
 void damage_durable(uint64_t number);
+void omit_extent(uint64_t number);
 /* forks.c: a copy of the store that went on by itself; the store itself goes on, too */
 void graft_forks(uint64_t rounds);
 /* beside.c: what only an anchor or a pin can show */

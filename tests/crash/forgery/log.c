@@ -11,7 +11,8 @@
 static bool in_tail(const struct forge_batch *batch)
 {
     return batch->header.lane == COF_LANE_USER &&
-           batch->header.number >= forgery.rich.map.root.lanes[COF_LANE_USER].batch_no;
+           batch->header.number >= forgery.rich.map.root.lanes[COF_LANE_USER].batch_no &&
+           memcmp(batch->header.session, forgery.rich.map.root.session, 16) == 0;
 }
 
 /* The n-th batch behind the checkpoint; NULL when there are not so many. */
@@ -116,5 +117,113 @@ void damage_durable(uint64_t number)
     attack.must_refuse = true;
     byte = sim_image_bytes(forgery.rich.image, batch->segment, block)[100] ^ 4u;
     sim_image_poke(attack.image, batch->segment, block, 100, &byte, 1);
+    attack_conclude(&attack);
+}
+
+/* ---- a whole extent ---- */
+
+struct extent_id {
+    uint32_t volume;
+    uint64_t extent;
+};
+
+/* The number-th extent of the tail that has a later one of its volume behind it. */
+static bool find_extent(uint64_t number, struct extent_id *ret_id)
+{
+    struct extent_id seen[64];
+    unsigned count = 0, pairs = 0;
+    for (unsigned i = 0; tail_batch(i) != NULL; i++) {
+        const struct forge_batch *batch = tail_batch(i);
+        for (unsigned r = 0; r < batch->header.runs && count < 64; r++) {
+            struct cof_run run;
+            unsigned first;
+            bool known = false;
+            forge_run(forgery.rich.image, batch, r, &run, &first);
+            for (unsigned k = 0; k < count; k++) {
+                known = known || seen[k].extent == run.extent;
+            }
+            if (!known) {
+                seen[count++] = (struct extent_id){run.volume, run.extent};
+            }
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = i + 1; k < count; k++) {
+            if (seen[k].volume == seen[i].volume && pairs++ == number) {
+                *ret_id = seen[i];
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Copy a batch to block `to` without the runs of an extent; returns the blocks it takes. */
+static uint32_t copy_without(struct sim_image *image, const struct forge_batch *batch,
+                             const struct extent_id *gone, uint32_t to)
+{
+    struct cof_batch_header header = batch->header;
+    struct forge_batch moved = *batch;
+    uint8_t block[COFFER_BLOCK_BYTES] = {0}, runs[COF_BATCH_RUNS_MAX * COF_RUN_BYTES];
+    uint8_t lists[COFFER_BLOCK_BYTES], entries[COFFER_BLOCK_BYTES];
+    uint32_t lists_bytes = 0;
+    header.runs = header.pages = 0;
+    for (unsigned r = 0; r < batch->header.runs; r++) {
+        struct cof_run run;
+        unsigned first;
+        uint32_t bytes, offset = forge_list_offset(forgery.rich.image, batch, r, &bytes);
+        forge_run(forgery.rich.image, batch, r, &run, &first);
+        if (run.volume == gone->volume && run.extent == gone->extent) {
+            continue;
+        }
+        cof_run_encode(&run, runs + (size_t)header.runs++ * COF_RUN_BYTES);
+        forge_read(forgery.rich.image, batch->segment, batch->block, offset, lists + lists_bytes,
+                   bytes);
+        lists_bytes += bytes;
+        for (unsigned page = first; page < first + cof_run_pages(&run); page++) {
+            forge_read(forgery.rich.image, batch->segment, batch->block,
+                       batch->entries_offset + page * COF_ENTRY_BYTES,
+                       entries + (size_t)header.pages * COF_ENTRY_BYTES, COF_ENTRY_BYTES);
+            header.pages++;
+            sim_image_put(image, batch->segment, to + header.pages,
+                          sim_image_block(forgery.rich.image, batch->segment,
+                                          batch->block + 1 + page));
+        }
+    }
+    memcpy(block + COF_BATCH_HEADER_BYTES, runs, (size_t)header.runs * COF_RUN_BYTES);
+    memcpy(block + cof_batch_lists_offset(&header), lists, lists_bytes);
+    memcpy(block + cof_batch_lists_offset(&header) + lists_bytes, entries,
+           (size_t)header.pages * COF_ENTRY_BYTES);
+    header.block = moved.block = to;
+    cof_batch_header_encode(&header, block);
+    sim_image_poke(image, batch->segment, to, 0, block, sizeof block);
+    forge_fix_header(image, &moved);
+    return 1u + header.pages;
+}
+
+/* An extent that ended, with all its runs: no slot is missing in any extent that is left, and no
+ * batch in the log; only the chain tells. */
+void omit_extent(uint64_t number)
+{
+    struct attack attack;
+    struct extent_id gone;
+    uint32_t segment = COF_NO_SEGMENT, to = 0, end = 0;
+    if (!find_extent(number, &gone)) {
+        return;
+    }
+    attack_begin(&attack, "omit_extent", number);
+    attack.must_refuse = true;
+    for (unsigned i = 0; tail_batch(i) != NULL; i++) {
+        const struct forge_batch *batch = tail_batch(i);
+        if (batch->segment != segment) {
+            segment = batch->segment;
+            to = batch->block;
+            end = sim_image_blocks(attack.image, segment);
+            for (uint32_t block = to; block < end; block++) {
+                sim_image_put(attack.image, segment, block, NULL); /* the footer goes, too */
+            }
+        }
+        to += copy_without(attack.image, batch, &gone, to);
+    }
     attack_conclude(&attack);
 }
