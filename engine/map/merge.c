@@ -25,12 +25,33 @@ static void take_holes(struct cof_merge *merge, struct cof_merge_frame *frame)
     }
 }
 
+/* Levels for the volume's pages, the old tree, and every entry: a volume that shrank still has
+ * entries beyond its end, which have to die. */
+static unsigned merge_height(const struct cof_merge *merge, uint64_t size_pages)
+{
+    unsigned height = cof_tree_height_for(size_pages);
+    if (merge->tree.height > height) {
+        height = merge->tree.height;
+    }
+    if (merge->page_count > 0) {
+        unsigned needed = cof_tree_height_for(merge->pages[merge->page_count - 1u].key + 1u);
+        height = needed > height ? needed : height;
+    }
+    for (uint64_t i = 0; i < merge->hole_count; i++) {
+        unsigned level = cof_delta_key_level(merge->holes[i].key);
+        uint64_t end = (cof_delta_key_index(merge->holes[i].key) + 1u) << (COF_NODE_SHIFT * level);
+        unsigned needed = cof_tree_height_for(end);
+        height = needed > height ? needed : height;
+    }
+    return height;
+}
+
 int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct cof_node_io *io,
                     const struct cof_tree *tree, const struct cof_delta *delta,
                     uint64_t size_pages, struct cof_kills *kills)
 {
     struct cof_merge_frame *top;
-    unsigned height = cof_tree_height_for(size_pages);
+    unsigned height;
     int err;
     memset(merge, 0, sizeof *merge);
     merge->env = env;
@@ -40,9 +61,6 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
     merge->done = delta->count == 0;
     if (merge->done) {
         return 0;
-    }
-    if (height < tree->height) {
-        height = tree->height;
     }
     merge->frames = cof_calloc(env, COF_MAP_LEVELS_MAX + 1u, sizeof *merge->frames);
     if (merge->frames == NULL) {
@@ -54,6 +72,7 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
         cof_merge_end(merge);
         return err;
     }
+    height = merge_height(merge, size_pages);
     top = &merge->frames[0];
     top->level = height;
     merge->depth = 1;

@@ -27,6 +27,7 @@ struct cof_segments {
     struct cof_segment *table;
     bool *dirty; /* one a record of COF_SEGMENTS_PER_RECORD */
     uint32_t count, free_count, conditioned, scan;
+    unsigned records_written; /* records that the persisted table may have */
     uint64_t next_sequence, live_total;
 };
 

@@ -90,12 +90,24 @@ static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_
     return 0;
 }
 
+/* Records behind the end of a store that was made smaller. */
+static int drop_records(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    int err = 0;
+    for (unsigned record = cof_segments_records(&store->segments);
+         err == 0 && record < store->segments.records_written; record++) {
+        err = cof_ptree_write(&store->segment_tree, writer, record, NULL, 0);
+    }
+    store->segments.records_written = cof_segments_records(&store->segments);
+    return err;
+}
+
 static int write_segment_table(struct coffer_store *store, const struct cof_raw_writer *writer)
 {
     uint8_t block[4096];
     bool again = true;
-    while (again) {
-        int err;
+    int err = drop_records(store, writer);
+    while (err == 0 && again) {
         again = false;
         for (unsigned record = 0; record < cof_segments_records(&store->segments); record++) {
             if (!store->segments.dirty[record]) {
@@ -110,11 +122,8 @@ static int write_segment_table(struct coffer_store *store, const struct cof_raw_
             }
         }
         err = cof_ptree_flush(&store->segment_tree, writer);
-        if (err != 0) {
-            return err;
-        }
     }
-    return 0;
+    return err;
 }
 
 /* ---- freeze ---- */

@@ -138,6 +138,7 @@ static int open_segments(struct opening *opening)
     }
     store->segments.next_sequence = store->root.next_sequence;
     store->segments.conditioned = store->root.conditioned;
+    store->segments.records_written = cof_segments_records(&store->segments);
     cof_ptree_init(&store->segment_tree, &store->env, &store->io, &store->segments,
                    COF_RAW_SEGMENTS, store->segment_blocks, &store->root.segments);
     cof_ptree_init(&store->catalogue_tree, &store->env, &store->io, &store->segments,
