@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define SAMPLE_NS 50000000u        /* between looks at the engine's memory   */
+#define REAP_SHARE 4u              /* a fourth of the depth is reaped at a time */
 #define STUCK_NS 60000000000u      /* without a completion: it hangs         */
 
 struct cof_bench_slot {
@@ -38,6 +39,8 @@ int cof_bench_loop_init(struct cof_bench_loop *loop, const struct cof_bench_opti
     loop->options = options;
     loop->target = target;
     loop->depth = (unsigned)options->depth;
+    /* Refill in small steps, as fio does, or the device would run empty between two steps. */
+    loop->reap_max = loop->depth < REAP_SHARE ? 1 : loop->depth / REAP_SHARE;
     size_t depth = loop->depth;
     size_t block_bytes = (size_t)options->block_bytes;
     size_t stride = (block_bytes + 4095u) & ~(size_t)4095u;
@@ -166,7 +169,7 @@ int cof_bench_loop_run(struct cof_bench_loop *loop, uint64_t start_ns)
             return 0;
         }
         unsigned wait = loop->in_flight > 0 ? 1 : 0;
-        int got = coffer_reap(loop->queue, loop->cqes, loop->depth, wait);
+        int got = coffer_reap(loop->queue, loop->cqes, loop->reap_max, wait);
         if (got < 0) {
             return cof_bench_complain("reap", got, NULL);
         }

@@ -26,7 +26,7 @@ struct cof_bench_loop {
     struct cof_bench_slot **free_slots;
     struct coffer_io *batch;
     struct coffer_cqe *cqes;
-    unsigned depth, free_count, batch_count, in_flight;
+    unsigned depth, reap_max, free_count, batch_count, in_flight;
     uint64_t next_sample_ns;
 
     uint64_t operations, bytes;

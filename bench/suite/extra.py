@@ -11,8 +11,8 @@ DEFAULTS = {"staging": 16 * MIB, "node-cache": 64 * MIB, "tag-cache": 64 * MIB,
             "placement": 64 * MIB, "key-arena": 1 * MIB, "delta-entries": 4 * MIB}
 SMALL = {"staging": 4 * MIB, "node-cache": 8 * MIB, "tag-cache": 8 * MIB,
          "placement": 8 * MIB, "key-arena": 1 * MIB, "delta-entries": 65536}
-# A dirty map entry costs 16 bytes in a table that is at least 3/8 full, and a checkpoint sorts a copy
-# of 16 bytes more; 48 with some room (engine/map/delta.c). What is written meanwhile comes on top.
+# A dirty map entry costs 16 bytes in a table at least 3/8 full, and a checkpoint sorts a copy of
+# 16 bytes more; 48 with some room (engine/map/delta.c). What is written meanwhile comes on top.
 DELTA_ENTRY_BYTES = 48
 
 

@@ -33,7 +33,8 @@ void cof_segment_header_encode(const struct cof_segment_header *header, uint8_t 
 
 int cof_segment_header_decode(const uint8_t block[4096], struct cof_segment_header *ret_header)
 {
-    const struct cofd_segment_header *disk = (const struct cofd_segment_header *)(const void *)block;
+    const struct cofd_segment_header *disk =
+        (const struct cofd_segment_header *)(const void *)block;
     if (memcmp(disk->magic, SEGMENT_MAGIC, 4) != 0) {
         return COFFER_E_NOT_A_STORE;
     }

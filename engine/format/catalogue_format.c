@@ -55,8 +55,8 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     ret_entry->generation = cof_le32_get(at + 60);
     memcpy(ret_entry->nonce, at + 64, 12);
     memcpy(ret_entry->tag, at + 80, 16);
-    if (ret_entry->record_bytes != COF_RECORD_BYTES ||
-        ret_entry->ring_bytes > COF_RING_BYTES_MAX || ret_entry->number == 0 ||
+    if (ret_entry->record_bytes != COF_RECORD_BYTES || ret_entry->ring_bytes > COF_RING_BYTES_MAX ||
+        ret_entry->number == 0 || ret_entry->number > COF_VOLUME_NUMBER_MAX ||
         ret_entry->data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_CORRUPT;
     }

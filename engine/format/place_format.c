@@ -164,8 +164,7 @@ static bool places_in_bounds(const struct cof_desc *desc, uint32_t segment_count
 {
     unsigned previous = 0;
     for (unsigned i = 0; i < desc->piece_count; i++) {
-        if (desc->pieces[i].segment == COF_NO_SEGMENT ||
-            desc->pieces[i].segment >= segment_count) {
+        if (desc->pieces[i].segment == COF_NO_SEGMENT || desc->pieces[i].segment >= segment_count) {
             return false;
         }
     }
@@ -180,8 +179,7 @@ static bool places_in_bounds(const struct cof_desc *desc, uint32_t segment_count
                                         : cof_bitmap_rank(&desc->present, end)) -
                 cof_bitmap_rank(&desc->present, ref->first_slot);
         if (ref->distance > ref->block || ref->block + pages > segment_blocks ||
-            ref->block - ref->distance < 1 ||
-            (ref->distance == 0 && pages != 0) ||
+            ref->block - ref->distance < 1 || (ref->distance == 0 && pages != 0) ||
             (ref->distance > 0 && ref->distance + pages > COF_BATCH_PAGES_MAX + 1u)) {
             return false;
         }
@@ -221,8 +219,7 @@ static int decode_parts(struct cof_desc *desc, const uint8_t *at, uint32_t segme
         desc->refs[i].distance = (uint8_t)((packed >> 23) & 0x7fu);
         used += 4;
     }
-    if (desc->slots_used > COF_EXTENT_SLOTS || desc->extent == 0 ||
-        desc->extent > COF_EXTENT_MAX) {
+    if (desc->slots_used > COF_EXTENT_SLOTS || desc->extent == 0 || desc->extent > COF_EXTENT_MAX) {
         return COFFER_E_CORRUPT;
     }
     fill_present(&derived, desc->slots_used, desc->summary);
@@ -321,8 +318,7 @@ int cof_footer_decode(const uint8_t bytes[COF_FOOTER_BYTES], struct cof_footer *
     if (memcmp(bytes, FOOTER_MAGIC, 4) != 0) {
         return COFFER_E_NOT_A_STORE;
     }
-    if (cof_le64_get(bytes + COF_FOOTER_BYTES - 8) !=
-            cof_checksum64(bytes, COF_FOOTER_BYTES - 8) ||
+    if (cof_le64_get(bytes + COF_FOOTER_BYTES - 8) != cof_checksum64(bytes, COF_FOOTER_BYTES - 8) ||
         cof_le16_get(bytes + 4) != 1) {
         return COFFER_E_CORRUPT;
     }

@@ -13,8 +13,7 @@
 #define FLAG_CLEAN 1u
 #define LANE_USED 1u
 
-void cof_tree_pointer_encode(const struct cof_tree_pointer *pointer,
-                             struct cofd_tree_pointer *disk)
+void cof_tree_pointer_encode(const struct cof_tree_pointer *pointer, struct cofd_tree_pointer *disk)
 {
     memset(disk, 0, sizeof *disk);
     cof_le32_put(disk->segment, pointer->segment);

@@ -35,9 +35,8 @@ struct cof_vaddr {
 static inline struct cof_vaddr cof_vaddr_make(unsigned index, uint64_t extent, unsigned slot,
                                               bool hole)
 {
-    struct cof_vaddr addr = {((uint64_t)index & 0x3fffu) << 49 |
-                             (extent & COF_EXTENT_MAX) << 10 | ((uint64_t)slot & 0x1ffu) << 1 |
-                             (hole ? 1u : 0u)};
+    struct cof_vaddr addr = {((uint64_t)index & 0x3fffu) << 49 | (extent & COF_EXTENT_MAX) << 10 |
+                             ((uint64_t)slot & 0x1ffu) << 1 | (hole ? 1u : 0u)};
     return addr;
 }
 

@@ -40,8 +40,8 @@ static void submit(struct cof_lane *lane, struct cof_batch *batch, uint8_t *from
 {
     struct coffer_segdev_request *request = &batch->request;
     int err;
-    uint32_t block = batch->footer ? batch->block
-                                   : batch->block - (batch->first_in_segment ? 1u : 0u);
+    uint32_t block =
+        batch->footer ? batch->block : batch->block - (batch->first_in_segment ? 1u : 0u);
     memset(request, 0, sizeof *request);
     batch->iov.iov_base = from;
     batch->iov.iov_len = (size_t)blocks * COF_BLOCK_BYTES;
@@ -93,8 +93,8 @@ static int write_lists(struct cof_lane *lane, struct cof_batch *batch, uint8_t *
             for (size_t word = 0; word < bytes / 8u; word++) {
                 cof_le64_put(header + at + 8u * word, batch->words[batch->first_words[i] + word]);
             }
-            err = lane->ops->seal_list(lane->ctx, batch->owners[i], run, batch->number,
-                                       header + at, bytes, run->tag);
+            err = lane->ops->seal_list(lane->ctx, batch->owners[i], run, batch->number, header + at,
+                                       bytes, run->tag);
             if (err != 0) {
                 return err;
             }
@@ -188,8 +188,7 @@ void cof_lane_close_batch(struct cof_lane *lane)
     cof_lane_submit_ready(lane);
 }
 
-void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned first,
-                     unsigned count)
+void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned first, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         batch->ready[first + i] = true;

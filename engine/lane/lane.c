@@ -302,8 +302,8 @@ int cof_lane_prepare(struct cof_lane *lane, bool internal)
     return open_batch(lane, batch, internal);
 }
 
-static bool extends_last_run(const struct cof_batch *batch, const void *owner,
-                             unsigned first_slot, bool no_pages)
+static bool extends_last_run(const struct cof_batch *batch, const void *owner, unsigned first_slot,
+                             bool no_pages)
 {
     const struct cof_run *last;
     if (batch->run_count == 0 || batch->owners[batch->run_count - 1u] != owner) {

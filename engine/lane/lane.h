@@ -93,7 +93,7 @@ struct cof_lane {
     uint32_t segment, next_segment, previous_segment, block;
     uint64_t sequence, next_sequence, segment_first_batch;
     uint32_t segment_first_block;
-    uint32_t tail_reserve_blocks; /* kept at the end of a segment for segment_end's pages */
+    uint32_t tail_reserve_blocks;        /* kept at the end of a segment for segment_end's pages */
     bool in_segment_end, next_announced; /* a header or a root names next_segment */
 
     uint64_t next_batch, completed_upto, durable_upto;

@@ -65,8 +65,7 @@ struct cof_vaddr cof_delta_lookup(const struct cof_delta *delta, uint64_t page);
 /* All entries: those of level 0 in order of pages, and the others in order of their first page,
  * larger subtrees first. Arrays belong to the caller (cof_free). */
 COFFER_MUST_CHECK int cof_delta_sorted(const struct cof_delta *delta,
-                                       struct cof_delta_entry **ret_pages,
-                                       uint64_t *ret_page_count,
+                                       struct cof_delta_entry **ret_pages, uint64_t *ret_page_count,
                                        struct cof_delta_entry **ret_holes,
                                        uint64_t *ret_hole_count);
 uint64_t cof_delta_bytes(const struct cof_delta *delta);

@@ -47,8 +47,8 @@ static unsigned merge_height(const struct cof_merge *merge, uint64_t size_pages)
 }
 
 int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct cof_node_io *io,
-                    const struct cof_tree *tree, const struct cof_delta *delta,
-                    uint64_t size_pages, struct cof_kills *kills)
+                    const struct cof_tree *tree, const struct cof_delta *delta, uint64_t size_pages,
+                    struct cof_kills *kills)
 {
     struct cof_merge_frame *top;
     unsigned height;
@@ -108,8 +108,7 @@ static uint64_t child_end(const struct cof_merge_frame *frame, unsigned i)
 
 static uint64_t hole_page(const struct cof_delta_entry *hole)
 {
-    return cof_delta_key_index(hole->key)
-           << (COF_NODE_SHIFT * cof_delta_key_level(hole->key));
+    return cof_delta_key_index(hole->key) << (COF_NODE_SHIFT * cof_delta_key_level(hole->key));
 }
 
 static bool child_is_touched(const struct cof_merge *merge, const struct cof_merge_frame *frame,
@@ -156,8 +155,7 @@ static int merge_leaf(struct cof_merge *merge, struct cof_merge_frame *frame)
     for (unsigned i = 0; i < COF_NODE_FANOUT; i++) {
         struct cof_vaddr fresh = {0};
         int err;
-        if (merge->page_at < merge->page_count &&
-            merge->pages[merge->page_at].key == first + i) {
+        if (merge->page_at < merge->page_count && merge->pages[merge->page_at].key == first + i) {
             fresh = merge->pages[merge->page_at++].addr;
         } else if (frame->hole.bits == 0) {
             continue;
@@ -190,8 +188,8 @@ static int leave(struct cof_merge *merge)
         addr.bits = 0;
         err = cof_kills_add(merge->kills, frame->old_addr);
         if (err == 0 && !empty(frame)) {
-            err = merge->io->write(merge->io->ctx, frame->level, frame->index, frame->entries,
-                                   &addr);
+            err =
+                merge->io->write(merge->io->ctx, frame->level, frame->index, frame->entries, &addr);
         }
         if (err != 0) {
             return err;
@@ -233,8 +231,8 @@ static int enter(struct cof_merge *merge, unsigned i)
         if (cached != NULL) {
             memcpy(frame->entries, cached->entries, sizeof frame->entries);
         } else {
-            int err = merge->io->read(merge->io->ctx, addr, frame->level, frame->index,
-                                      frame->entries);
+            int err =
+                merge->io->read(merge->io->ctx, addr, frame->level, frame->index, frame->entries);
             if (err != 0) {
                 return err;
             }

@@ -37,7 +37,7 @@ unsigned cof_tree_height_for(uint64_t pages);
 /* Address of a page, bits 0 when it is not mapped. */
 COFFER_MUST_CHECK int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io,
                                       uint64_t page, struct cof_vaddr *ret_addr);
-/* First mapped page at or after *page that the tree knows; *page = UINT64_MAX when there is none. */
+/* First mapped page at or after *page that the tree knows; UINT64_MAX when there is none. */
 COFFER_MUST_CHECK int cof_tree_next(const struct cof_tree *tree, const struct cof_node_io *io,
                                     uint64_t *page);
 
@@ -70,7 +70,7 @@ struct cof_merge_frame {
     unsigned level;
     uint64_t index;
     struct cof_vaddr old_addr, hole;
-    unsigned child;   /* next child to look at */
+    unsigned child; /* next child to look at */
     bool changed;
     struct cof_vaddr entries[COF_NODE_FANOUT];
 };

@@ -4,6 +4,8 @@
  */
 #include "place/place.h"
 
+#include "format/vaddr.h"
+
 #include <string.h>
 
 #define HASH_MIN 256u
@@ -177,8 +179,10 @@ int cof_bucket_decode(struct cof_env *env, const uint8_t *bytes, size_t length, 
     return err;
 }
 
-/* The bucket of key, read if it is not cached; new and empty if there is none. */
-static int get_bucket(struct cof_place *place, uint64_t key, struct cof_bucket **ret_bucket)
+/* The bucket of key, read if it is not cached; when there is none, new and empty (make), or
+ * NOT_FOUND. */
+static int get_bucket(struct cof_place *place, uint64_t key, bool make,
+                      struct cof_bucket **ret_bucket)
 {
     uint8_t bytes[COF_BUCKET_BLOCKS_MAX * 4096u];
     struct cof_bucket *bucket = cached(place, key);
@@ -193,7 +197,7 @@ static int get_bucket(struct cof_place *place, uint64_t key, struct cof_bucket *
         return 0;
     }
     err = cof_ptree_read(place->tree, key, bytes, COF_BUCKET_BLOCKS_MAX, &blocks);
-    if (err != 0 && err != COFFER_E_NOT_FOUND) {
+    if (err != 0 && (err != COFFER_E_NOT_FOUND || !make)) {
         return err;
     }
     bucket = cof_calloc(place->env, 1, sizeof *bucket);
@@ -221,7 +225,7 @@ int cof_place_find(struct cof_place *place, uint32_t lineage, uint64_t extent,
                    struct cof_desc **ret_desc)
 {
     struct cof_bucket *bucket;
-    int err = get_bucket(place, cof_bucket_key(lineage, extent), &bucket);
+    int err = get_bucket(place, cof_bucket_key(lineage, extent), false, &bucket);
     if (err != 0) {
         return err;
     }
@@ -232,6 +236,67 @@ int cof_place_find(struct cof_place *place, uint32_t lineage, uint64_t extent,
     return 0;
 }
 
+/* The smallest key >= key of a bucket, in the table or only in memory. */
+static int next_key(struct cof_place *place, uint64_t key, uint64_t *ret_key)
+{
+    uint64_t found = key;
+    int err;
+    if (cached(place, key) != NULL) {
+        *ret_key = key;
+        return 0;
+    }
+    err = cof_ptree_next(place->tree, &found);
+    if (err != 0 && err != COFFER_E_NOT_FOUND) {
+        return err;
+    }
+    if (err == COFFER_E_NOT_FOUND) {
+        found = UINT64_MAX;
+    }
+    for (const struct cof_bucket *bucket = place->newest; bucket != NULL; bucket = bucket->older) {
+        if (bucket->key >= key && bucket->key < found) {
+            found = bucket->key;
+        }
+    }
+    *ret_key = found;
+    return found == UINT64_MAX ? COFFER_E_NOT_FOUND : 0;
+}
+
+int cof_place_next(struct cof_place *place, uint32_t lineage, uint64_t *extent,
+                   struct cof_desc **ret_desc)
+{
+    uint64_t key = cof_bucket_key(lineage, *extent);
+    uint64_t last = cof_bucket_key(lineage, COF_EXTENT_MAX);
+    unsigned from = (unsigned)(*extent % COF_BUCKET_EXTENTS);
+    for (;;) {
+        struct cof_bucket *bucket;
+        uint64_t found;
+        int err = next_key(place, key, &found);
+        if (err != 0) {
+            *extent = COF_EXTENT_MAX; /* the tree does not read: nobody knows what follows */
+            return err;
+        }
+        if (found > last) {
+            return COFFER_E_NOT_FOUND;
+        }
+        from = found == key ? from : 0u;
+        key = found;
+        err = get_bucket(place, key, false, &bucket);
+        if (err != 0) {
+            *extent = (key - cof_bucket_key(lineage, 0)) * COF_BUCKET_EXTENTS + from;
+            return err;
+        }
+        for (unsigned i = from; i < COF_BUCKET_EXTENTS; i++) {
+            if (bucket->descs[i] != NULL) {
+                *extent = bucket->descs[i]->extent;
+                *ret_desc = bucket->descs[i];
+                return 0;
+            }
+        }
+        key++;
+        from = 0;
+    }
+}
+
 int cof_place_add(struct cof_place *place, struct cof_desc *desc)
 {
     struct cof_bucket *bucket;
@@ -240,7 +305,7 @@ int cof_place_add(struct cof_place *place, struct cof_desc *desc)
     if (place->bytes > place->budget_bytes) {
         cof_place_trim(place);
     }
-    err = get_bucket(place, cof_bucket_key(desc->lineage, desc->extent), &bucket);
+    err = get_bucket(place, cof_bucket_key(desc->lineage, desc->extent), true, &bucket);
     if (err != 0) {
         return err;
     }
@@ -258,7 +323,7 @@ int cof_place_add(struct cof_place *place, struct cof_desc *desc)
 int cof_place_touch(struct cof_place *place, const struct cof_desc *desc)
 {
     struct cof_bucket *bucket;
-    int err = get_bucket(place, cof_bucket_key(desc->lineage, desc->extent), &bucket);
+    int err = get_bucket(place, cof_bucket_key(desc->lineage, desc->extent), true, &bucket);
     if (err == 0) {
         bucket->dirty = true;
     }
@@ -274,9 +339,9 @@ int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent, u
     if (place->bytes > place->budget_bytes) {
         cof_place_trim(place);
     }
-    err = get_bucket(place, cof_bucket_key(lineage, extent), &bucket);
+    err = get_bucket(place, cof_bucket_key(lineage, extent), false, &bucket);
     if (err != 0) {
-        return err;
+        return err == COFFER_E_NOT_FOUND ? 0 : err;
     }
     desc = bucket->descs[extent % COF_BUCKET_EXTENTS];
     if (desc == NULL || !cof_bitmap_get(&desc->live, slot)) {

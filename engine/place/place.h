@@ -53,6 +53,11 @@ void cof_place_done(struct cof_place *place);
 /* NOT_FOUND; CORRUPT when its bucket is damaged; IO. */
 COFFER_MUST_CHECK int cof_place_find(struct cof_place *place, uint32_t lineage, uint64_t extent,
                                      struct cof_desc **ret_desc);
+/* The first descriptor at or after *extent; sets *extent. NOT_FOUND when there is none. When a
+ * bucket is damaged, its error, and *extent is the first extent that the bucket could hold (or what
+ * it was, if that lies in the bucket); COF_EXTENT_MAX when the tree above is. */
+COFFER_MUST_CHECK int cof_place_next(struct cof_place *place, uint32_t lineage, uint64_t *extent,
+                                     struct cof_desc **ret_desc);
 /* Take over desc (made by cof_desc_new), in place of one of the same extent if there is one. On
  * failure desc still belongs to the caller. */
 COFFER_MUST_CHECK int cof_place_add(struct cof_place *place, struct cof_desc *desc);
@@ -62,8 +67,7 @@ COFFER_MUST_CHECK int cof_place_touch(struct cof_place *place, const struct cof_
 COFFER_MUST_CHECK int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent,
                                      unsigned slot);
 /* Write dirty buckets through the tree (its nodes are flushed by the caller). */
-COFFER_MUST_CHECK int cof_place_flush(struct cof_place *place,
-                                      const struct cof_raw_writer *writer);
+COFFER_MUST_CHECK int cof_place_flush(struct cof_place *place, const struct cof_raw_writer *writer);
 /* Drop clean buckets beyond the budget. */
 void cof_place_trim(struct cof_place *place);
 

@@ -12,8 +12,8 @@
 #define HEIGHT_MAX 8u
 
 void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env, struct cof_sync_io *io,
-                    struct cof_segments *segments, enum cof_raw_kind kind,
-                    uint32_t segment_blocks, const struct cof_tree_pointer *root)
+                    struct cof_segments *segments, enum cof_raw_kind kind, uint32_t segment_blocks,
+                    const struct cof_tree_pointer *root)
 {
     memset(tree, 0, sizeof *tree);
     tree->env = env;
@@ -72,8 +72,8 @@ int cof_ptree_fetch(struct cof_ptree *tree, const struct cof_tree_pointer *point
                : COFFER_E_CORRUPT;
 }
 
-static int load_node(struct cof_ptree *tree, const struct cof_tree_pointer *pointer,
-                     unsigned level, struct cof_tree_node **ret_node)
+static int load_node(struct cof_ptree *tree, const struct cof_tree_pointer *pointer, unsigned level,
+                     struct cof_tree_node **ret_node)
 {
     uint8_t block[4096];
     struct cof_tree_node *node;
@@ -157,6 +157,47 @@ int cof_ptree_find(struct cof_ptree *tree, uint64_t key, struct cof_tree_pointer
     }
     *ret_pointer = node->entries[slot_of(key, 1)];
     return ret_pointer->blocks != 0 ? 0 : COFFER_E_NOT_FOUND;
+}
+
+/* first: key of the node's first record. */
+static int next_below(struct cof_ptree *tree, struct cof_tree_node *node, unsigned level,
+                      uint64_t first, uint64_t *key)
+{
+    uint64_t span = UINT64_C(1) << (FANOUT_SHIFT * (level - 1u));
+    unsigned slot = *key > first ? (unsigned)((*key - first) / span) : 0u;
+    for (; slot < COF_TREE_FANOUT; slot++) {
+        uint64_t begin = first + slot * span;
+        struct cof_tree_node *child;
+        int err;
+        if (level == 1) {
+            if (node->entries[slot].blocks != 0) {
+                *key = begin;
+                return 0;
+            }
+            continue;
+        }
+        err = descend(tree, node, level, slot, false, &child);
+        if (err == 0) {
+            err = next_below(tree, child, level - 1u, begin, key);
+        }
+        if (err != COFFER_E_NOT_FOUND) {
+            return err;
+        }
+    }
+    return COFFER_E_NOT_FOUND;
+}
+
+int cof_ptree_next(struct cof_ptree *tree, uint64_t *key)
+{
+    int err;
+    if (!covers(tree->root.height, *key)) {
+        return COFFER_E_NOT_FOUND;
+    }
+    if (tree->root.height == 0) {
+        return *key == 0 && tree->root.blocks != 0 ? 0 : COFFER_E_NOT_FOUND;
+    }
+    err = load_top(tree);
+    return err == 0 ? next_below(tree, tree->top, tree->root.height, 0, key) : err;
 }
 
 int cof_ptree_read(struct cof_ptree *tree, uint64_t key, uint8_t *bytes, unsigned room_blocks,
@@ -290,8 +331,7 @@ static int flush_node(struct cof_ptree *tree, const struct cof_raw_writer *write
     for (unsigned i = 0; level > 1 && i < COF_TREE_FANOUT; i++) {
         if (node->children[i] != NULL) {
             err = flush_node(tree, writer, node->children[i], level - 1u,
-                             key | (uint64_t)i << (FANOUT_SHIFT * (level - 1u)),
-                             &node->entries[i]);
+                             key | (uint64_t)i << (FANOUT_SHIFT * (level - 1u)), &node->entries[i]);
             if (err != 0) {
                 return err;
             }

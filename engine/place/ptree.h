@@ -36,17 +36,19 @@ struct cof_ptree {
     uint32_t segment_blocks;
     struct cof_tree_pointer root;
     struct cof_tree_node *top; /* NULL: not read, or the tree has height 0 */
-    uint64_t visit_budget;     /* nodes a visit may still read: a forged tree can't make it endless */
+    uint64_t visit_budget; /* nodes a visit may still read: a forged tree can't make it endless */
 };
 
 void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env, struct cof_sync_io *io,
-                    struct cof_segments *segments, enum cof_raw_kind kind,
-                    uint32_t segment_blocks, const struct cof_tree_pointer *root);
+                    struct cof_segments *segments, enum cof_raw_kind kind, uint32_t segment_blocks,
+                    const struct cof_tree_pointer *root);
 void cof_ptree_done(struct cof_ptree *tree);
 
 /* The pointer of a record; NOT_FOUND. */
 COFFER_MUST_CHECK int cof_ptree_find(struct cof_ptree *tree, uint64_t key,
                                      struct cof_tree_pointer *ret_pointer);
+/* The smallest key >= *key that has a record; NOT_FOUND. */
+COFFER_MUST_CHECK int cof_ptree_next(struct cof_ptree *tree, uint64_t *key);
 /* Read a record of at most room_blocks blocks: CORRUPT when its checksum is wrong. */
 COFFER_MUST_CHECK int cof_ptree_read(struct cof_ptree *tree, uint64_t key, uint8_t *bytes,
                                      unsigned room_blocks, unsigned *ret_blocks);

@@ -37,11 +37,11 @@ void cof_segments_done(struct cof_segments *segments);
 /* Change the number of segments; shrinking requires that those that go are free. */
 COFFER_MUST_CHECK int cof_segments_resize(struct cof_segments *segments, uint32_t count);
 
-/* A free segment, the lowest that was written before if there is one (else it is fresh). Leaves at least `keep` free:
- * NO_SPACE. */
-COFFER_MUST_CHECK int cof_segments_take(struct cof_segments *segments, unsigned lane,
-                                        uint32_t keep, uint32_t *ret_segment,
-                                        uint64_t *ret_sequence, bool *ret_fresh);
+/* A free segment, the lowest that was written before if there is one (else it is fresh). Leaves at
+ * least `keep` free: NO_SPACE. */
+COFFER_MUST_CHECK int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t keep,
+                                        uint32_t *ret_segment, uint64_t *ret_sequence,
+                                        bool *ret_fresh);
 
 void cof_segments_live_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
 void cof_segments_live_sub(struct cof_segments *segments, uint32_t segment, uint32_t blocks);

@@ -15,10 +15,9 @@
 
 void cof_uuid_text(const uint8_t uuid[16], char ret_text[37])
 {
-    snprintf(ret_text, 37,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", uuid[0],
-             uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8], uuid[9],
-             uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
+    snprintf(ret_text, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             uuid[0], uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8],
+             uuid[9], uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
 }
 
 void cof_resource_id(const uint8_t uuid[16], char ret_id[COFFER_RESOURCE_ID_BYTES])
@@ -71,10 +70,10 @@ static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *
         return COFFER_E_NO_MEMORY;
     }
     err = cof_volume_entry_decode(bytes, &item->entry);
-    if (err == 0 && (cof_catalogue_key(item->entry.number, 0) != key ||
-                     COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES >
-                         length ||
-                     item->entry.encrypted != (item->entry.ring_bytes != 0))) {
+    if (err == 0 &&
+        (cof_catalogue_key(item->entry.number, 0) != key ||
+         COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES > length ||
+         item->entry.encrypted != (item->entry.ring_bytes != 0))) {
         err = COFFER_E_CORRUPT;
     }
     if (err == 0 && item->entry.ring_bytes > 0) {
@@ -88,8 +87,7 @@ static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *
     if (item->ring != NULL) {
         memcpy(item->ring, bytes + COF_VOLUME_ENTRY_BYTES, item->entry.ring_bytes);
     }
-    memcpy(item->record, bytes + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes,
-           COF_RECORD_BYTES);
+    memcpy(item->record, bytes + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes, COF_RECORD_BYTES);
     *ret_item = item;
     return 0;
 }

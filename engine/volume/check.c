@@ -187,8 +187,9 @@ static int check_ref(struct check *check, const struct cof_desc *desc, unsigned 
         check->live[segment]++;
         check->summary.pages_checked++;
         err = cof_entry_from_header(store, check->batch, segment, header_block, block, entry);
-        if (err != 0 || cof_checksum64(check->batch + (size_t)(block - header_block) * COF_BLOCK_BYTES,
-                                       COF_BLOCK_BYTES) != cof_le64_get(entry + 16)) {
+        if (err != 0 ||
+            cof_checksum64(check->batch + (size_t)(block - header_block) * COF_BLOCK_BYTES,
+                           COF_BLOCK_BYTES) != cof_le64_get(entry + 16)) {
             err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_CHECKSUM, COFFER_NOWHERE, segment,
                          (uint64_t)block * COF_BLOCK_BYTES,
                          err != 0 ? "extent %llu slot %u: its batch header is damaged"
@@ -206,10 +207,10 @@ static int check_desc(struct check *check, const struct cof_desc *desc)
 {
     int err = 0;
     if (check->store->segments.table[desc->pieces[0].segment].state != COF_SEGMENT_USED) {
-        err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE,
-                     desc->pieces[0].segment, COFFER_NOWHERE,
-                     "extent %llu lies in a segment that is free",
-                     (unsigned long long)desc->extent);
+        err =
+            report(check, COFFER_E_CORRUPT, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE,
+                   desc->pieces[0].segment, COFFER_NOWHERE,
+                   "extent %llu lies in a segment that is free", (unsigned long long)desc->extent);
     }
     for (unsigned i = 0; err == 0 && i < desc->ref_count; i++) {
         err = check_ref(check, desc, i);
@@ -222,22 +223,26 @@ static int each_desc(struct check *check, int (*visit)(struct check *, const str
 {
     struct coffer_store *store = check->store;
     int err = 0;
-    for (uint64_t extent = 1; err == 0 && extent < store->next_extent; extent++) {
+    for (uint64_t extent = 1; err == 0; extent++) {
         struct cof_desc *desc;
-        int found = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
+        int found = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+        if (found == COFFER_E_NOT_FOUND) {
+            break;
+        }
         if (found == 0) {
             err = visit(check, desc);
-        } else if (found != COFFER_E_NOT_FOUND) {
+        } else {
             err = report(check, found, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE, COFFER_NOWHERE,
                          COFFER_NOWHERE, "descriptors of extents %llu to %llu: %s",
                          (unsigned long long)extent,
                          (unsigned long long)(extent | (COF_BUCKET_EXTENTS - 1u)),
                          coffer_error_sentence(found));
+            if (extent == COF_EXTENT_MAX) {
+                break;
+            }
             extent |= COF_BUCKET_EXTENTS - 1u;
         }
-        if (extent % COF_BUCKET_EXTENTS == 0) {
-            cof_place_trim(&store->place);
-        }
+        cof_place_trim(&store->place);
     }
     return err;
 }
@@ -434,8 +439,8 @@ static int check_piece(struct check *check, uint64_t offset, uint64_t length)
         return err;
     }
     for (uint64_t at = 0; err != 0 && at < length; at += COF_PAGE_BYTES) {
-        int page_err = coffer_volume_read(check->volume, check->batch, offset + at, COF_PAGE_BYTES,
-                                          &fault);
+        int page_err =
+            coffer_volume_read(check->volume, check->batch, offset + at, COF_PAGE_BYTES, &fault);
         if (page_err != 0 && report(check, page_err, fault.stage, (offset + at) / COF_PAGE_BYTES,
                                     fault.segment, fault.offset, "page %llu: %s",
                                     (unsigned long long)((offset + at) / COF_PAGE_BYTES),
@@ -468,7 +473,6 @@ static int check_pages(struct check *check)
 }
 
 /* ---- volumes ---- */
-
 
 static int check_volume(struct check *check, const struct coffer_volume_info *info)
 {

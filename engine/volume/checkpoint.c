@@ -182,8 +182,8 @@ static void freeze(struct coffer_store *store)
     freeze_young(store);
     cof_segments_freeze(&store->segments);
     cof_lane_head(&store->lane, &checkpoint->head);
-    checkpoint->head_sequence = store->lane.segment != COF_NO_SEGMENT ? store->lane.sequence
-                                                                       : store->lane.next_sequence;
+    checkpoint->head_sequence =
+        store->lane.segment != COF_NO_SEGMENT ? store->lane.sequence : store->lane.next_sequence;
     checkpoint->freeze_batch = cof_lane_last(&store->lane);
     checkpoint->volume = store->volumes;
     checkpoint->merging = false;
@@ -243,9 +243,9 @@ static int settle_tail(struct coffer_store *store, const struct coffer_volume *v
     for (uint64_t extent = volume->frozen_tail_first;
          extent <= volume->frozen_tail_last && volume->frozen_tail_last != 0; extent++) {
         struct cof_desc *desc;
-        int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
-        if (err == COFFER_E_NOT_FOUND) {
-            continue;
+        int err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+        if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > volume->frozen_tail_last)) {
+            break;
         }
         if (err != 0) {
             return err;

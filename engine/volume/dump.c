@@ -168,17 +168,17 @@ static void extent(struct dump *dump, const struct cof_desc *desc)
 static int extents(struct dump *dump, struct coffer_store *store)
 {
     array(dump, "extents");
-    for (uint64_t at = 1; dump->stop == 0 && at < store->next_extent; at++) {
+    for (uint64_t at = 1; dump->stop == 0; at++) {
         struct cof_desc *desc;
-        int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, at, &desc);
-        if (err == 0) {
-            extent(dump, desc);
-        } else if (err != COFFER_E_NOT_FOUND) {
+        int err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &at, &desc);
+        if (err == COFFER_E_NOT_FOUND) {
+            break;
+        }
+        if (err != 0) {
             return err;
         }
-        if (at % COF_BUCKET_EXTENTS == 0) {
-            cof_place_trim(&store->place);
-        }
+        extent(dump, desc);
+        cof_place_trim(&store->place);
     }
     end(dump);
     return 0;

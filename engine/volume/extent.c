@@ -66,6 +66,9 @@ static int derive(struct coffer_volume *volume, struct cof_extent *extent, struc
         extent->seed = cof_plain_seed(volume->store->root.store_uuid, desc->extent, desc->uuid);
         return 0;
     }
+    if (!volume->eks_ready) {
+        return COFFER_E_INTERNAL; /* the durable root does not list the keys of this process */
+    }
     err = cof_keys_active(volume, desc->extent, &ek);
     if (err != 0) {
         return err;

@@ -135,9 +135,8 @@ int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr, enum cof
     } else {
         err = cof_unprotect_page(store->aead, opener, kind, slot, word, page, entry);
         if (err != 0) {
-            cof_fault(fault, err,
-                      err == COFFER_E_TAMPER ? COFFER_STAGE_TAG : COFFER_STAGE_CHECKSUM, "%s",
-                      coffer_error_sentence(err));
+            cof_fault(fault, err, err == COFFER_E_TAMPER ? COFFER_STAGE_TAG : COFFER_STAGE_CHECKSUM,
+                      "%s", coffer_error_sentence(err));
         }
     }
     if (err != 0) {

@@ -175,8 +175,7 @@ static uint8_t *encode_ring(struct coffer_store *store, const uint8_t vk_uuid[16
     cof_le16_put(ring + RING_SLOT_FIXED, (uint16_t)arn_bytes);
     cof_le16_put(ring + RING_SLOT_FIXED + 2, (uint16_t)blob->length_bytes);
     memcpy(ring + RING_SLOT_FIXED + WRAP_HEADER_BYTES, arn, arn_bytes);
-    memcpy(ring + RING_SLOT_FIXED + WRAP_HEADER_BYTES + arn_bytes, blob->bytes,
-           blob->length_bytes);
+    memcpy(ring + RING_SLOT_FIXED + WRAP_HEADER_BYTES + arn_bytes, blob->bytes, blob->length_bytes);
     *ret_bytes = (uint32_t)bytes;
     return ring;
 }
@@ -551,8 +550,7 @@ int cof_keys_activate(struct coffer_volume *volume, struct cof_ek *ek, uint64_t 
 static struct cof_ek *first_spare(struct coffer_volume *volume)
 {
     for (unsigned i = 0; i < volume->ek_count; i++) {
-        if ((volume->eks[i].entry.flags & COF_EK_FLAG_SPARE) != 0 &&
-            volume->eks[i].seal != NULL) {
+        if ((volume->eks[i].entry.flags & COF_EK_FLAG_SPARE) != 0 && volume->eks[i].seal != NULL) {
             return &volume->eks[i];
         }
     }
@@ -630,8 +628,8 @@ static int write_part(struct coffer_volume *volume, const struct cof_raw_writer 
         return err;
     }
     return cof_ptree_write(&volume->store->catalogue_tree, writer,
-                           cof_catalogue_key(volume->number, COF_CATALOGUE_KEYS_PART + part),
-                           bytes, blocks);
+                           cof_catalogue_key(volume->number, COF_CATALOGUE_KEYS_PART + part), bytes,
+                           blocks);
 }
 
 int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *writer)
@@ -659,8 +657,8 @@ int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *wr
          part++) {
         unsigned first = part * COF_EK_PER_PART;
         unsigned count = first >= volume->ek_count ? 0u : volume->ek_count - first;
-        err = write_part(volume, writer, part,
-                         count < COF_EK_PER_PART ? count : COF_EK_PER_PART, bytes, digest);
+        err = write_part(volume, writer, part, count < COF_EK_PER_PART ? count : COF_EK_PER_PART,
+                         bytes, digest);
     }
     cof_free(&store->env, bytes);
     if (cof_sha256_end(digest, volume->record.keys_digest) != 0 && err == 0) {

@@ -160,9 +160,9 @@ static int open_caches(struct opening *opening)
 {
     struct coffer_store *store = opening->store;
     const struct coffer_store_opts *opts = opening->opts;
-    int err = cof_place_init(&store->place, &store->env, &store->segments, &store->placement_tree,
-                             store->segment_blocks,
-                             or_default(opts->placement_bytes, PLACEMENT_DEFAULT));
+    int err =
+        cof_place_init(&store->place, &store->env, &store->segments, &store->placement_tree,
+                       store->segment_blocks, or_default(opts->placement_bytes, PLACEMENT_DEFAULT));
     if (err == 0) {
         err = cof_nodes_init(&store->nodes, &store->env,
                              or_default(opts->node_cache_bytes, NODE_CACHE_DEFAULT));
@@ -194,9 +194,9 @@ static int pin_tails(struct opening *opening)
         for (uint64_t extent = item->entry.tail_first;
              extent <= item->entry.tail_last && extent < store->next_extent; extent++) {
             struct cof_desc *desc;
-            int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
-            if (err == COFFER_E_NOT_FOUND) {
-                continue;
+            int err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+            if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > item->entry.tail_last)) {
+                break;
             }
             if (err != 0) {
                 return cof_fault(opening->fault, err, COFFER_STAGE_PLACEMENT,
@@ -335,7 +335,7 @@ struct step {
 };
 
 static const struct step steps[] = {
-    {"device", open_device}, {"channel", open_io},   {"root", open_root},
+    {"device", open_device}, {"channel", open_io},        {"root", open_root},
     {"keys", open_keys},     {"segments", open_segments}, {"caches", open_caches},
     {"log", open_log},       {"session", become_writer},
 };
@@ -500,8 +500,8 @@ int coffer_store_resize(struct coffer_store *store, uint64_t size_bytes, struct 
     }
     pthread_mutex_lock(&store->lock);
     if (count > store->geometry.segment_count && store->geometry.fixed_size) {
-        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE,
-                        "the device holds %u segments", store->geometry.segment_count);
+        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the device holds %u segments",
+                        store->geometry.segment_count);
     }
     if (err == 0 && count > store->geometry.segment_count) {
         err = cof_sync_io_control(&store->io, COFFER_SEGDEV_GROW, (uint32_t)count);

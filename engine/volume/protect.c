@@ -66,8 +66,8 @@ int cof_unprotect_page(struct cof_aead *aead, const struct cof_opener *opener,
         /* The checksum tells damage from tampering, and only matters when the tag fails; but the
          * open is in place, so it has to be taken first. It is cheap beside the cipher. */
         seen = cof_checksum64(page, COF_PAGE_BYTES);
-        err = cof_page_open(aead, opener->subkey, NONCE_KIND_PAGE, slot, aad, page,
-                            COF_PAGE_BYTES, entry, page);
+        err = cof_page_open(aead, opener->subkey, NONCE_KIND_PAGE, slot, aad, page, COF_PAGE_BYTES,
+                            entry, page);
         if (err == COFFER_E_TAMPER && seen != cof_le64_get(entry + 16)) {
             err = COFFER_E_CORRUPT;
         }
@@ -191,8 +191,7 @@ static int opener_make(struct coffer_volume *volume, const struct cof_desc *desc
         return err;
     }
     cof_extent_info(ek->entry.lineage, desc->extent, desc->uuid, info);
-    return cof_subkey_open_new(ek->seal, ek->seal != NULL ? NULL : ek->open, info,
-                               &opener->subkey);
+    return cof_subkey_open_new(ek->seal, ek->seal != NULL ? NULL : ek->open, info, &opener->subkey);
 }
 
 int cof_opener_get(struct coffer_volume *volume, const struct cof_desc *desc,

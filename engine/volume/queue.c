@@ -30,7 +30,8 @@ static bool fits_pages(const struct cof_io_request *request)
         return false;
     }
     for (unsigned i = 0; i < io->iov_count; i++) {
-        if (io->iov[i].iov_len % COF_PAGE_BYTES != 0 || ((uintptr_t)io->iov[i].iov_base & mask) != 0) {
+        if (io->iov[i].iov_len % COF_PAGE_BYTES != 0 ||
+            ((uintptr_t)io->iov[i].iov_base & mask) != 0) {
             return false;
         }
     }
@@ -121,14 +122,17 @@ static int committed(struct coffer_store *store, struct cof_io_request *request)
     return 0;
 }
 
-/* Move every active request on as far as it goes; finished ones change lists. */
-static void pump(struct coffer_queue *queue)
+/* Move every active request on as far as it goes; finished ones change lists. True when the lane
+ * moved after the requests were looked at. */
+static bool pump(struct coffer_queue *queue)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
+    bool moved = false;
     queue->active = NULL;
     queue->active_last = NULL;
     pthread_mutex_lock(&store->lock);
+    queue->stale = false;
     if (cof_store_slice(store) < 0) {
         cof_log(&store->env, COFFER_LOG_ERROR, "work that was due failed");
     }
@@ -164,9 +168,11 @@ static void pump(struct coffer_queue *queue)
     }
     if (store->lanes_ready) {
         cof_lane_kick(&store->lane);
-        (void)cof_lane_poll(&store->lane, false); /* hands what was queued to the device */
+        /* Hands what was queued to the device. */
+        moved = cof_lane_poll(&store->lane, false) > 0;
     }
     pthread_mutex_unlock(&store->lock);
+    return moved;
 }
 
 static int poll_reads(struct coffer_queue *queue, bool wait)
@@ -186,6 +192,70 @@ static int poll_reads(struct coffer_queue *queue, bool wait)
     return count;
 }
 
+/* ---- waking ---- */
+
+/* Make the queue's descriptor readable. Under the store's lock. */
+static void wake(struct coffer_queue *queue)
+{
+    uint64_t one = 1;
+    if (queue->woken || queue->wake_fd < 0) {
+        return;
+    }
+    queue->woken = true;
+    if (write(queue->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) {
+        cof_log(&queue->store->env, COFFER_LOG_WARN, "a queue can't be woken");
+    }
+}
+
+void cof_queues_wake(struct coffer_store *store)
+{
+    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
+        if (queue->inside) {
+            queue->stale = true;
+        } else if (queue->in_flight > 0) {
+            wake(queue);
+        }
+    }
+}
+
+static void enter(struct coffer_queue *queue)
+{
+    uint64_t count;
+    bool woken;
+    pthread_mutex_lock(&queue->store->lock);
+    queue->inside = true;
+    woken = queue->woken;
+    queue->woken = false;
+    pthread_mutex_unlock(&queue->store->lock);
+    if (woken && read(queue->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN) {
+        cof_log(&queue->store->env, COFFER_LOG_WARN, "the queue's eventfd can't be read");
+    }
+}
+
+/*
+ * What was collected from the devices' channels no longer makes the descriptor readable: whoever
+ * polls it must find it readable as long as there is something to hand over or to move on.
+ */
+static void leave(struct coffer_queue *queue)
+{
+    pthread_mutex_lock(&queue->store->lock);
+    queue->inside = false;
+    if (queue->done != NULL || (queue->stale && queue->in_flight > 0)) {
+        wake(queue);
+    }
+    pthread_mutex_unlock(&queue->store->lock);
+}
+
+/* Collect and move on until neither the lane nor a read gives anything new. */
+static void work(struct coffer_queue *queue)
+{
+    bool moved;
+    (void)poll_reads(queue, false);
+    do {
+        moved = pump(queue);
+    } while (poll_reads(queue, false) > 0 || moved);
+}
+
 /* ---- submit ---- */
 
 static int check_io(const struct coffer_store *store, const struct coffer_io *io)
@@ -200,7 +270,8 @@ static int check_io(const struct coffer_store *store, const struct coffer_io *io
     if (io->op > COFFER_IO_WRITE_ZEROES) {
         return COFFER_E_INVALID;
     }
-    if (io->offset_bytes % COFFER_SECTOR_BYTES != 0 || io->length_bytes % COFFER_SECTOR_BYTES != 0) {
+    if (io->offset_bytes % COFFER_SECTOR_BYTES != 0 ||
+        io->length_bytes % COFFER_SECTOR_BYTES != 0) {
         return COFFER_E_ALIGN;
     }
     size = io->volume->size_pages * COF_PAGE_BYTES;
@@ -300,7 +371,7 @@ int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io, unsign
 {
     unsigned taken = 0;
     int err = 0;
-    queue->inside = true;
+    enter(queue);
     while (taken < count && queue->free_list != NULL) {
         struct cof_io_request *request = queue->free_list;
         struct cof_io_request *next = request->next;
@@ -317,9 +388,8 @@ int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io, unsign
         begin(request);
         taken++;
     }
-    pump(queue);
-    (void)poll_reads(queue, false);
-    queue->inside = false;
+    work(queue);
+    leave(queue);
     if (taken > 0) {
         return (int)taken;
     }
@@ -356,7 +426,6 @@ static void wait_for_more(struct coffer_queue *queue)
 {
     struct coffer_store *store = queue->store;
     struct epoll_event events[4];
-    uint64_t count;
     if (queue->epoll_fd < 0) {
         if (queue->reads_in_flight > 0) {
             (void)poll_reads(queue, true);
@@ -370,10 +439,7 @@ static void wait_for_more(struct coffer_queue *queue)
         sched_yield();
         return;
     }
-    if (epoll_wait(queue->epoll_fd, events, 4, SLEEP_MS) > 0 &&
-        read(queue->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN) {
-        cof_log(&store->env, COFFER_LOG_WARN, "the queue's eventfd can't be read");
-    }
+    (void)epoll_wait(queue->epoll_fd, events, 4, SLEEP_MS);
 }
 
 int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max, unsigned wait)
@@ -386,43 +452,27 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
     }
     for (;;) {
         bool more;
-        queue->inside = true;
-        (void)poll_reads(queue, false);
-        pump(queue);
-        (void)poll_reads(queue, false);
+        enter(queue);
+        work(queue);
         count += hand_over(queue, cqe + count, max - count);
+        leave(queue);
         if (count >= want) {
             break;
         }
         if (queue->poll_failures > POLL_FAILURES_MAX) {
-            queue->inside = false;
             return COFFER_E_IO; /* the device keeps the reads: the queue is good for nothing more */
         }
         pthread_mutex_lock(&store->lock);
-        queue->inside = false;
         more = store->checkpoint.state != COF_CHECKPOINT_IDLE;
         pthread_mutex_unlock(&store->lock);
         if (!more || (store->lanes_ready && cof_lane_busy(&store->lane))) {
             wait_for_more(queue);
         }
     }
-    queue->inside = false;
     return (int)count;
 }
 
 /* ---- life of a queue ---- */
-
-void cof_queues_wake(struct coffer_store *store)
-{
-    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
-        if (!queue->inside && queue->in_flight > 0 && queue->wake_fd >= 0) {
-            uint64_t one = 1;
-            if (write(queue->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) {
-                cof_log(&store->env, COFFER_LOG_WARN, "a queue can't be woken");
-            }
-        }
-    }
-}
 
 static int watch(struct coffer_queue *queue, int fd)
 {
@@ -481,7 +531,8 @@ void cof_queue_free(struct coffer_queue *queue)
 static int fill_queue(struct coffer_queue *queue)
 {
     struct coffer_store *store = queue->store;
-    unsigned depth = queue->depth * 2u < READ_CHANNEL_DEPTH ? READ_CHANNEL_DEPTH : queue->depth * 2u;
+    unsigned depth =
+        queue->depth * 2u < READ_CHANNEL_DEPTH ? READ_CHANNEL_DEPTH : queue->depth * 2u;
     int err = cof_aead_new(&store->env, &queue->aead);
     if (err == 0) {
         err = store->dev->ops->channel_open(store->dev, depth, &queue->channel);

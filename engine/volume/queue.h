@@ -58,8 +58,8 @@ struct cof_io_request {
     bool head_partial, tail_partial, zeroes; /* zeroes: whole pages become holes */
     uint8_t *bounce; /* pages of the request (zeroes: first and last), when the caller's memory
                         is not whole pages that the device can take */
-    bool locked;                     /* its partial pages are in the volume's table */
-    uint64_t commit_batch;           /* wait until this batch is complete, or durable */
+    bool locked;     /* its partial pages are in the volume's table */
+    uint64_t commit_batch; /* wait until this batch is complete, or durable */
     bool want_durable;
     unsigned reads_in_flight;
     unsigned retries;
@@ -72,7 +72,9 @@ struct coffer_queue {
     struct coffer_segdev_channel *channel;
     unsigned depth, in_flight;
     int epoll_fd, wake_fd;
-    bool inside; /* its thread is in submit or reap, and will look by itself */
+    /* Under the store's lock: a queue whose thread is in submit or reap (inside) looks by itself
+     * before it leaves, when something moved since its last look (stale); any other is woken. */
+    bool inside, stale, woken;
     struct cof_io_request *free_list;
     struct cof_io_request *active, *active_last; /* in order of submission */
     struct cof_io_request *done, *done_last;

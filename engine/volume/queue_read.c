@@ -117,8 +117,8 @@ static int tags_from_header(struct cof_read_run *run)
     struct coffer_store *store = run->owner->queue->store;
     int err = run->header.result;
     for (unsigned i = 0; err == 0 && i < run->pages; i++) {
-        err = cof_entry_from_header(store, run->header_block_bytes, run->segment,
-                                    run->header_block, run->block + i, run->entries[i]);
+        err = cof_entry_from_header(store, run->header_block_bytes, run->segment, run->header_block,
+                                    run->block + i, run->entries[i]);
     }
     return err;
 }
@@ -203,7 +203,7 @@ static enum found find_page(struct coffer_volume *volume, uint64_t page, struct 
         place->batch = cof_lane_find(&store->lane, place->segment, place->block);
         if (place->batch != NULL) {
             return place->batch->ready[place->block - place->batch->block - 1u] ? FOUND_MEMORY
-                                                                              : FOUND_BUSY;
+                                                                                : FOUND_BUSY;
         }
     }
     return FOUND_DEVICE;
@@ -214,8 +214,8 @@ static bool continues(const struct cof_read_run *run, const struct place *place,
                       const struct coffer_volume *volume)
 {
     return run != NULL && run->pages < COF_READ_IOV_MAX && run->first_page + run->pages == page &&
-           run->segment == place->segment &&
-           run->header_block == place->header_block && run->block + run->pages == place->block &&
+           run->segment == place->segment && run->header_block == place->header_block &&
+           run->block + run->pages == place->block &&
            run->opener->extent == cof_vaddr_extent(place->addr) &&
            run->opener->volume == volume->number;
 }

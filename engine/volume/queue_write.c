@@ -97,12 +97,13 @@ int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64
         struct cof_vaddr loser;
         unsigned level = 0;
         int err;
-        while (level < height && (page & ((UINT64_C(1) << (COF_NODE_SHIFT * (level + 1u))) - 1u)) == 0 &&
+        while (level < height &&
+               (page & ((UINT64_C(1) << (COF_NODE_SHIFT * (level + 1u))) - 1u)) == 0 &&
                pages >= UINT64_C(1) << (COF_NODE_SHIFT * (level + 1u))) {
             level++;
         }
-        err = cof_delta_put(&volume->active,
-                            cof_delta_key(level, page >> (COF_NODE_SHIFT * level)), addr, &loser);
+        err = cof_delta_put(&volume->active, cof_delta_key(level, page >> (COF_NODE_SHIFT * level)),
+                            addr, &loser);
         if (err == 0) {
             err = cof_kills_add(&volume->active_kills, loser);
         }
@@ -335,6 +336,9 @@ void cof_write_advance(struct cof_io_request *request)
 {
     struct coffer_store *store = request->queue->store;
     int err = 0;
+    if (request->reads_in_flight > 0) {
+        return; /* the device still writes to its memory, whatever became of the store */
+    }
     if (store->error != 0 || store->lane.error != 0) {
         err = COFFER_E_FAILED;
     }

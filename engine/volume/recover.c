@@ -102,8 +102,7 @@ static int no_root(const struct roots *roots, int read_error, struct coffer_faul
         return cof_fault(fault, read_error, COFFER_STAGE_IO, "the root can't be read: %s",
                          coffer_error_sentence(read_error));
     }
-    return cof_fault(fault, COFFER_E_NOT_A_STORE, COFFER_STAGE_ROOT,
-                     "this is not a Coffer store");
+    return cof_fault(fault, COFFER_E_NOT_A_STORE, COFFER_STAGE_ROOT, "this is not a Coffer store");
 }
 
 int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault)
@@ -153,14 +152,14 @@ int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault)
 struct scan {
     struct coffer_store *store;
     uint32_t segment, block;
-    uint64_t number;         /* of the next batch */
-    uint32_t next_segment;   /* as the last header or the root says */
-    uint64_t durable_upto;   /* highest seen */
+    uint64_t number;       /* of the next batch */
+    uint32_t next_segment; /* as the last header or the root says */
+    uint64_t durable_upto; /* highest seen */
     bool found;
     uint8_t *window;
     uint32_t window_segment, window_block, window_count;
-    bool dry;                /* only look how far the log goes and what was durable */
-    uint64_t trusted_upto;   /* footers of segments that end later are not used */
+    bool dry;              /* only look how far the log goes and what was durable */
+    uint64_t trusted_upto; /* footers of segments that end later are not used */
 };
 
 /* Blocks of a segment, through a window that reads ahead. NULL at the segment's end or on error. */
@@ -529,8 +528,8 @@ static int follow(struct scan *scan, struct coffer_fault *fault)
 static bool later_header(const struct scan *scan, const uint8_t *block, uint32_t segment,
                          uint32_t at, struct cof_batch_header *ret_header)
 {
-    return cof_batch_header_decode(block, ret_header) == 0 &&
-           ours(scan, ret_header, segment, at) && ret_header->number >= scan->number;
+    return cof_batch_header_decode(block, ret_header) == 0 && ours(scan, ret_header, segment, at) &&
+           ret_header->number >= scan->number;
 }
 
 /* After the end: does anything later in this session say that more had been durable? */
@@ -540,8 +539,7 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
     uint32_t segment = scan->segment == COF_NO_SEGMENT ? scan->next_segment : scan->segment;
     uint32_t block = scan->segment == COF_NO_SEGMENT ? 1u : scan->block;
     uint32_t next = scan->segment == COF_NO_SEGMENT ? COF_NO_SEGMENT : scan->next_segment;
-    for (unsigned looked = 0; segment != COF_NO_SEGMENT && looked < SEARCH_SEGMENTS_MAX;
-         looked++) {
+    for (unsigned looked = 0; segment != COF_NO_SEGMENT && looked < SEARCH_SEGMENTS_MAX; looked++) {
         for (; block < store->segment_blocks; block++) {
             struct cof_batch_header header;
             const uint8_t *at;
@@ -620,8 +618,7 @@ int cof_store_replay_lane(struct coffer_store *store, bool *ret_found, struct co
     } else if (fault != NULL && fault->error == 0) {
         cof_fault(fault, err, COFFER_STAGE_LOG, "the log can't be followed: %s",
                   coffer_error_sentence(err));
-        cof_fault_at(fault, COFFER_NOWHERE, scan.segment,
-                     (uint64_t)scan.block * COF_BLOCK_BYTES);
+        cof_fault_at(fault, COFFER_NOWHERE, scan.segment, (uint64_t)scan.block * COF_BLOCK_BYTES);
     }
     cof_free(&store->env, window);
     if (err == 0) {

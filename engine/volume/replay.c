@@ -80,9 +80,8 @@ static int apply_words(struct replay *replay, const struct cof_desc *desc, unsig
 static int check_chain(struct replay *replay, const struct cof_desc *desc, uint64_t chain)
 {
     const struct coffer_volume *volume = replay->volume;
-    uint64_t expected = volume->chain_extent == 0
-                            ? 0
-                            : cof_chain_word(volume->chain_extent, volume->chain_slots);
+    uint64_t expected =
+        volume->chain_extent == 0 ? 0 : cof_chain_word(volume->chain_extent, volume->chain_slots);
     if (chain != expected && !COF_BROKEN(SKIP_CHAIN)) {
         return refuse(replay, desc, COFFER_E_TAMPER,
                       "it does not follow on what came before: a part of the log is missing");
@@ -277,7 +276,8 @@ static int add_extent(struct replay *replay, struct cof_desc *desc)
         return 0;
     }
     for (unsigned i = 0; i < desc->ref_count; i++) {
-        want(replay, desc->pieces[0].segment, (uint32_t)desc->refs[i].block - desc->refs[i].distance);
+        want(replay, desc->pieces[0].segment,
+             (uint32_t)desc->refs[i].block - desc->refs[i].distance);
     }
     return 0;
 }
@@ -286,6 +286,7 @@ int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
     struct replay *replay = cof_calloc(&store->env, 1, sizeof *replay);
+    uint64_t first;
     int err = 0;
     if (replay == NULL) {
         return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
@@ -296,16 +297,14 @@ int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault)
     if (replay->blocks == NULL) {
         err = cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
     }
-    for (uint64_t extent = volume->tail_first;
-         err == 0 && extent <= volume->tail_last && volume->tail_last != 0; extent++) {
+    first = volume->tail_first > volume->record.chain_extent ? volume->tail_first
+                                                             : volume->record.chain_extent + 1u;
+    for (uint64_t extent = first; err == 0 && extent <= volume->tail_last; extent++) {
         struct cof_desc *desc;
-        if (extent <= volume->record.chain_extent) {
-            continue;
-        }
-        err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, extent, &desc);
-        if (err == COFFER_E_NOT_FOUND) {
+        err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+        if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > volume->tail_last)) {
             err = 0;
-            continue;
+            break;
         }
         if (err != 0) {
             cof_fault(fault, err, COFFER_STAGE_PLACEMENT, "the placement table is damaged");

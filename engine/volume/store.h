@@ -59,8 +59,8 @@ struct cof_opener {
 
 struct cof_catalogue_item {
     struct cof_volume_entry entry;
-    uint8_t *ring;                      /* entry.ring_bytes */
-    uint8_t record[COF_RECORD_BYTES];   /* sealed */
+    uint8_t *ring;                    /* entry.ring_bytes */
+    uint8_t record[COF_RECORD_BYTES]; /* sealed */
     bool dirty;
     struct coffer_volume *open;
     struct cof_catalogue_item *next;
@@ -70,7 +70,7 @@ struct cof_tag_cache {
     struct cof_tag_entry {
         uint64_t addr;
         uint8_t entry[COF_ENTRY_BYTES]; /* tag, checksum */
-    } *entries;
+    } * entries;
     uint64_t count; /* a power of two */
 };
 
@@ -97,9 +97,9 @@ struct coffer_volume {
     struct cof_extent *data_extent, *meta_extent;
     uint64_t chain_extent, frozen_chain_extent;
     unsigned chain_slots, frozen_chain_slots;
-    uint64_t tail_first, tail_last;  /* extents with writes that the tree does not know */
+    uint64_t tail_first, tail_last; /* extents with writes that the tree does not know */
     uint64_t frozen_tail_first, frozen_tail_last;
-    uint64_t *locked_pages;          /* pages under read-modify-write */
+    uint64_t *locked_pages; /* pages under read-modify-write */
     unsigned locked_count, locked_capacity;
     unsigned requests; /* in flight */
     int error;         /* sticky */
@@ -131,8 +131,9 @@ struct coffer_store {
     struct coffer_segdev *dev;
     struct coffer_geometry geometry;
     struct cof_sync_io io;
-    pthread_mutex_t admin; /* one volume is made, opened, listed or deleted at a time; taken first */
-    pthread_mutex_t lock;  /* let go while the key service is asked */
+    pthread_mutex_t
+        admin;            /* one volume is made, opened, listed or deleted at a time; taken first */
+    pthread_mutex_t lock; /* let go while the key service is asked */
     bool lock_ready, read_only;
     struct coffer_anchor anchor;
     uint64_t delta_entries_max, checkpoint_ns, sync_ns;
@@ -155,7 +156,7 @@ struct coffer_store {
 
     struct cof_lane lane, meta;
     bool lanes_ready;
-    struct cof_extent *extents; /* all that are in memory */
+    struct cof_extent *extents;               /* all that are in memory */
     uint64_t *young_extents, *frozen_extents; /* numbers: opened since, before the freeze */
     unsigned young_count, young_capacity, frozen_count;
     struct cof_catalogue_item *items;
@@ -170,7 +171,7 @@ struct coffer_store {
     bool keys_wanted; /* a volume used up its spare data keys */
     uint64_t recovered_blocks, recovery_ns, log_pages_since_checkpoint;
     uint64_t replayed_batch; /* number after the last that was replayed */
-    int error; /* sticky */
+    int error;               /* sticky */
 };
 
 /* ---- root.c ---- */

@@ -7,7 +7,6 @@
  */
 #include "volume/queue.h"
 
-
 #include <string.h>
 
 #define PIECE_BYTES (UINT64_C(1) << 20)

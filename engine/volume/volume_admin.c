@@ -16,8 +16,8 @@ int cof_volume_check_name(const char *name)
     }
     for (size_t i = 0; i < length; i++) {
         char c = name[i];
-        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '.' || c == '_' || c == '-';
         if (!allowed) {
             return COFFER_E_INVALID;
         }
@@ -224,8 +224,8 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
     }
     before = volume->size_pages;
     if (pages < before) {
-        err = coffer_volume_discard(volume, size_bytes,
-                                    before * COFFER_PAGE_BYTES - size_bytes, fault);
+        err = coffer_volume_discard(volume, size_bytes, before * COFFER_PAGE_BYTES - size_bytes,
+                                    fault);
         if (err != 0) {
             return err;
         }

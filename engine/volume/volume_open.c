@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-static int check_pin(const struct cof_catalogue_item *item, const struct coffer_volume_open_opts *opts,
-                     const struct cof_record *record, struct coffer_fault *fault)
+static int check_pin(const struct cof_catalogue_item *item,
+                     const struct coffer_volume_open_opts *opts, const struct cof_record *record,
+                     struct coffer_fault *fault)
 {
     const struct coffer_pin *pin = &opts->pin;
     if (pin->use_encrypted && (pin->encrypted != 0) != item->entry.encrypted) {
@@ -112,8 +113,8 @@ static int renew(struct coffer_volume *volume, struct coffer_fault *fault)
     err = cof_checkpoint_light(store);
     if (err != 0) {
         store->volumes = volume->next;
-        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be opened for writing: %s",
-                         coffer_error_sentence(err));
+        return cof_fault(fault, err, COFFER_STAGE_ROOT,
+                         "the volume can't be opened for writing: %s", coffer_error_sentence(err));
     }
     volume->eks_ready = true;
     return 0;

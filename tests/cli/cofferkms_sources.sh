@@ -34,6 +34,7 @@ says "$dir/data/coffer/keys"; says 'Argon2id, 64 MiB'
 # Each way to give the passphrase.
 exits 0 env COFFER_PASSPHRASE_FILE=pass "$kms" list-keys --output json
 grep -q KeyArn out || fail "the key is gone"
+# shellcheck disable=SC2016 # the inner shell expands it
 exits 0 bash -c '"$1" list-keys --passphrase-fd 7 7<pass' - "$kms"
 exits 0 "$kms" list-keys --passphrase-command 'cat pass'
 exits 0 "$kms" list-keys --passphrase-command 'cat pass; echo second line'

@@ -42,10 +42,10 @@ extern "C" {
 
 #define COFFER_PAGE_BYTES 4096u
 #define COFFER_SECTOR_BYTES 512u
-#define COFFER_NAME_BYTES_MAX 64          /* a volume's name, with its NUL: 1 to 63 bytes      */
+#define COFFER_NAME_BYTES_MAX 64 /* a volume's name, with its NUL: 1 to 63 bytes      */
 #define COFFER_VOLUME_BYTES_MAX (1ull << 56)
-#define COFFER_VOLUMES_MAX 4096           /* volumes in a store, open or not                   */
-#define COFFER_RESOURCE_ID_BYTES 32       /* "vol-" and 24 hex digits, with its NUL            */
+#define COFFER_VOLUMES_MAX 4096     /* volumes in a store, open or not                   */
+#define COFFER_RESOURCE_ID_BYTES 32 /* "vol-" and 24 hex digits, with its NUL            */
 
 struct coffer_store;
 struct coffer_volume;
@@ -63,14 +63,15 @@ const char *coffer_version(void);
 /* What the anchor keeps, outside the store: enough to know an older state when it sees one. */
 struct coffer_anchor_state {
     struct coffer_uuid store_uuid;
-    uint64_t epoch;            /* of the newest durable root                                */
-    uint8_t root_digest[32];   /* SHA-256 over the volumes' sealed root records, in order   */
+    uint64_t epoch;          /* of the newest durable root                                */
+    uint8_t root_digest[32]; /* SHA-256 over the volumes' sealed root records, in order   */
 };
 
 struct coffer_anchor_ops {
     size_t size;
     /* Fill ret_state with what was put last; COFFER_E_NOT_FOUND when nothing was ever put. */
-    int (*get)(void *ctx, const struct coffer_uuid *store_uuid, struct coffer_anchor_state *ret_state);
+    int (*get)(void *ctx, const struct coffer_uuid *store_uuid,
+               struct coffer_anchor_state *ret_state);
     /* Keep state durably; called after each durable root. An older epoch must be refused. */
     int (*put)(void *ctx, const struct coffer_anchor_state *state);
 };
@@ -112,14 +113,14 @@ struct coffer_store_opts {
 
     /* Budgets; 0 is the default in brackets. Memory never goes beyond their sum and a fixed part
      * (docs/architecture.md). */
-    uint64_t staging_bytes;      /* batch buffers, locked pages not counted [16 MiB]           */
-    uint64_t delta_entries_max;  /* dirty map entries before a checkpoint must run [4,194,304] */
-    uint64_t node_cache_bytes;   /* map nodes [64 MiB]                                         */
-    uint64_t tag_cache_bytes;    /* page tags, 32 bytes a page [64 MiB]                        */
-    uint64_t placement_bytes;    /* placement descriptors [64 MiB]                             */
-    uint64_t key_arena_bytes;    /* locked memory for keys [1 MiB]                             */
-    uint64_t checkpoint_ns;      /* longest time between checkpoints under writes [60 s]       */
-    uint64_t sync_ns;            /* longest time a completed write waits for a sync [1 s]      */
+    uint64_t staging_bytes;     /* batch buffers, locked pages not counted [16 MiB]           */
+    uint64_t delta_entries_max; /* dirty map entries before a checkpoint must run [4,194,304] */
+    uint64_t node_cache_bytes;  /* map nodes [64 MiB]                                         */
+    uint64_t tag_cache_bytes;   /* page tags, 32 bytes a page [64 MiB]                        */
+    uint64_t placement_bytes;   /* placement descriptors [64 MiB]                             */
+    uint64_t key_arena_bytes;   /* locked memory for keys [1 MiB]                             */
+    uint64_t checkpoint_ns;     /* longest time between checkpoints under writes [60 s]       */
+    uint64_t sync_ns;           /* longest time a completed write waits for a sync [1 s]      */
 };
 
 /* Open a store. Costs time in proportion to the log since the last checkpoint, never to the
@@ -149,12 +150,12 @@ struct coffer_store_info {
     size_t size; /* set by the caller */
     struct coffer_uuid uuid;
     uint32_t format_major, format_minor;
-    uint64_t epoch;               /* of the newest durable root                              */
-    uint64_t size_bytes;          /* all segments                                            */
+    uint64_t epoch;      /* of the newest durable root                              */
+    uint64_t size_bytes; /* all segments                                            */
     uint32_t segment_bytes;
     uint32_t segment_count, segments_free;
     uint32_t segments_conditioned; /* low segments that were written at least once           */
-    uint64_t live_bytes;          /* pages that some tree holds, metadata included           */
+    uint64_t live_bytes;           /* pages that some tree holds, metadata included           */
     uint32_t volume_count;
     uint64_t log_bytes_since_checkpoint;
     uint64_t recovered_log_bytes; /* log that this open replayed                             */
@@ -171,10 +172,10 @@ COFFER_MUST_CHECK int coffer_store_info_get(struct coffer_store *store,
 
 struct coffer_volume_create_opts {
     size_t size;
-    const char *name;         /* 1 to 63 of [A-Za-z0-9._-], not beginning with '-' or '.' */
-    uint64_t size_bytes;      /* a multiple of 4096, 4096 to COFFER_VOLUME_BYTES_MAX      */
-    int not_encrypted;        /* 1: checksums only, for ever; no key is asked for         */
-    const char *kms_key_id;   /* any form of key identifier; NULL: the managed default    */
+    const char *name;       /* 1 to 63 of [A-Za-z0-9._-], not beginning with '-' or '.' */
+    uint64_t size_bytes;    /* a multiple of 4096, 4096 to COFFER_VOLUME_BYTES_MAX      */
+    int not_encrypted;      /* 1: checksums only, for ever; no key is asked for         */
+    const char *kms_key_id; /* any form of key identifier; NULL: the managed default    */
     const struct coffer_key_provider *provider;
 };
 
@@ -222,23 +223,23 @@ COFFER_MUST_CHECK int coffer_volume_open(struct coffer_store *store,
 int coffer_volume_close(struct coffer_volume *volume);
 
 struct coffer_volume_info {
-    size_t size; /* set by the caller */
-    char name[COFFER_NAME_BYTES_MAX];        /* empty when sealed and no key opens it        */
+    size_t size;                      /* set by the caller */
+    char name[COFFER_NAME_BYTES_MAX]; /* empty when sealed and no key opens it        */
     struct coffer_uuid uuid;
     char resource_id[COFFER_RESOURCE_ID_BYTES];
-    uint64_t number;                         /* its number in the store's catalogue          */
+    uint64_t number; /* its number in the store's catalogue          */
     int encrypted;
     int name_known;
-    int open_error;                          /* why the name is not known: a KEY class error */
-    char key_arn[COFFER_KEY_ARN_BYTES_MAX];  /* empty for a plain volume                     */
+    int open_error;                         /* why the name is not known: a KEY class error */
+    char key_arn[COFFER_KEY_ARN_BYTES_MAX]; /* empty for a plain volume                     */
     uint64_t size_bytes;
-    uint64_t mapped_bytes;                   /* pages that hold data, at the last checkpoint */
-    uint64_t created_ns;                     /* wall clock                                   */
-    uint64_t key_generation;                 /* of the volume key in use                     */
-    uint64_t key_uses, key_uses_max;         /* of that generation, counted across crashes   */
-    uint64_t data_key_count;                 /* data keys listed now                         */
-    uint64_t data_key_bytes;                 /* sealed under the newest, open volumes only   */
-    uint64_t data_key_bytes_max;             /* then a new one is taken                      */
+    uint64_t mapped_bytes;           /* pages that hold data, at the last checkpoint */
+    uint64_t created_ns;             /* wall clock                                   */
+    uint64_t key_generation;         /* of the volume key in use                     */
+    uint64_t key_uses, key_uses_max; /* of that generation, counted across crashes   */
+    uint64_t data_key_count;         /* data keys listed now                         */
+    uint64_t data_key_bytes;         /* sealed under the newest, open volumes only   */
+    uint64_t data_key_bytes_max;     /* then a new one is taken                      */
 };
 
 COFFER_MUST_CHECK int coffer_volume_info_get(struct coffer_volume *volume,
@@ -307,8 +308,8 @@ struct coffer_io {
     unsigned flags;
     struct coffer_volume *volume;
     uint64_t offset_bytes;
-    uint64_t length_bytes;    /* equals the sum of iov for READ and WRITE                        */
-    const struct iovec *iov;  /* each a multiple of 512 bytes; belongs to the queue until reaped */
+    uint64_t length_bytes;   /* equals the sum of iov for READ and WRITE                        */
+    const struct iovec *iov; /* each a multiple of 512 bytes; belongs to the queue until reaped */
     unsigned iov_count;
     void *user;
 };
@@ -357,7 +358,7 @@ enum coffer_check_flags {
 };
 
 struct coffer_finding {
-    int error;                  /* enum coffer_error                                  */
+    int error; /* enum coffer_error                                  */
     enum coffer_stage stage;
     char volume[COFFER_NAME_BYTES_MAX];
     uint64_t page, segment, offset;
@@ -376,7 +377,7 @@ struct coffer_check_opts {
 
 struct coffer_check_summary {
     uint64_t findings;
-    uint64_t volumes, volumes_opened;   /* opened: with their keys                            */
+    uint64_t volumes, volumes_opened; /* opened: with their keys                            */
     uint64_t segments, pages_checked, tags_checked;
     uint64_t bytes_read;
 };

@@ -17,12 +17,7 @@
 extern "C" {
 #endif
 
-enum coffer_log_level {
-    COFFER_LOG_ERROR = 0,
-    COFFER_LOG_WARN,
-    COFFER_LOG_INFO,
-    COFFER_LOG_DEBUG
-};
+enum coffer_log_level { COFFER_LOG_ERROR = 0, COFFER_LOG_WARN, COFFER_LOG_INFO, COFFER_LOG_DEBUG };
 
 struct coffer_env {
     size_t size; /* sizeof (struct coffer_env) */

@@ -104,14 +104,14 @@ enum coffer_stage {
 /* Where an error happened. Fields that do not apply hold COFFER_NOWHERE (or an empty string). The
  * caller owns it; functions that take one accept NULL and fill it only on failure. */
 struct coffer_fault {
-    int error;               /* enum coffer_error                                    */
-    int os_errno;            /* the operating system's errno, or 0                   */
+    int error;    /* enum coffer_error                                    */
+    int os_errno; /* the operating system's errno, or 0                   */
     enum coffer_stage stage;
-    char volume[64];         /* name, or uuid while the name is sealed               */
-    uint64_t page;           /* page number inside the volume (4096 bytes each)      */
-    uint64_t segment;        /* segment number                                       */
-    uint64_t offset;         /* byte offset inside the segment                       */
-    char detail[160];        /* a sentence: what failed, why, what to do             */
+    char volume[64];  /* name, or uuid while the name is sealed               */
+    uint64_t page;    /* page number inside the volume (4096 bytes each)      */
+    uint64_t segment; /* segment number                                       */
+    uint64_t offset;  /* byte offset inside the segment                       */
+    char detail[160]; /* a sentence: what failed, why, what to do             */
 };
 
 /* Name without prefix ("TAMPER"), class, errno and sentence of an error; "UNKNOWN" forms for

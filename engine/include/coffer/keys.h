@@ -47,7 +47,7 @@ enum coffer_key_state {
 struct coffer_key_info {
     char arn[COFFER_KEY_ARN_BYTES_MAX]; /* the key's ARN, whatever form was asked for */
     enum coffer_key_state state;
-    int managed;                        /* 1: a managed default key, which can't be shared */
+    int managed; /* 1: a managed default key, which can't be shared */
 };
 
 struct coffer_key_blob {

@@ -18,7 +18,8 @@
  * root_cas is durable only after such a sync, too. A sync that failed promises nothing, and is
  * never retried by the engine as if it could succeed.
  *
- * Atomicity: none is assumed above 512 bytes for appends; a torn root slot is found by its checksum.
+ * Atomicity: none is assumed above 512 bytes for appends; a torn root slot is found by its
+ * checksum.
  */
 #ifndef COFFER_SEGDEV_H
 #define COFFER_SEGDEV_H
@@ -71,8 +72,9 @@ struct coffer_segdev_request {
     uint64_t device_private[4];
 };
 
-struct coffer_segdev;         /* a device, made by a coffer_segdev_*_open below or by the embedder */
-struct coffer_segdev_channel; /* a submission context of a device                                  */
+struct coffer_segdev; /* a device, made by a coffer_segdev_*_open below or by the embedder */
+struct
+    coffer_segdev_channel; /* a submission context of a device                                  */
 
 struct coffer_segdev_ops {
     size_t size; /* sizeof (struct coffer_segdev_ops) */
@@ -114,8 +116,8 @@ struct coffer_segdev {
 
 enum coffer_segdev_file_flags {
     COFFER_SEGDEV_READ_ONLY = 1u << 0,
-    COFFER_SEGDEV_CREATE = 1u << 1,    /* make the file; EXISTS when it is there and not empty */
-    COFFER_SEGDEV_BUFFERED = 1u << 2   /* page cache instead of O_DIRECT                       */
+    COFFER_SEGDEV_CREATE = 1u << 1,  /* make the file; EXISTS when it is there and not empty */
+    COFFER_SEGDEV_BUFFERED = 1u << 2 /* page cache instead of O_DIRECT                       */
 };
 
 /*
