@@ -79,6 +79,7 @@ static int wrap(struct cof_vk *vk, const struct cof_ek *key, const uint8_t *aad,
         error = cof_random(vk->env, nonce, sizeof nonce);
     }
     if (error == 0) {
+        atomic_fetch_add_explicit(&vk->uses, 1, memory_order_relaxed);
         error = cof_gcm_seal_once(vk->wrap, &message, wrapped + COF_SECRET_BYTES);
     }
     if (error != 0) {

@@ -11,6 +11,8 @@
 
 #include "crypto/keys.h"
 
+#include <stdatomic.h>
+
 #include <openssl/evp.h>
 
 struct cof_secret {
@@ -23,6 +25,7 @@ struct cof_vk {
     struct cof_secret *wrap;
     struct cof_secret *root;
     uint8_t commitment[COF_COMMITMENT_BYTES];
+    _Atomic uint64_t uses; /* random nonces drawn for it */
 };
 
 /* The body of both kinds of data key; the two types differ only in what accepts them. */

@@ -41,6 +41,8 @@ COFFER_MUST_CHECK int cof_vk_new(struct cof_env *env, struct cof_arena *arena,
                                  int (*fill)(void *ctx, uint8_t bytes[COF_SECRET_BYTES]),
                                  void *ctx, struct cof_vk **ret_vk);
 void cof_vk_free(struct cof_vk *vk);
+/* Wraps and records sealed with it since it was made: for the caller's count of uses. */
+uint64_t cof_vk_uses(const struct cof_vk *vk);
 void cof_vk_commitment(const struct cof_vk *vk, uint8_t ret_commitment[COF_COMMITMENT_BYTES]);
 /* 0 or COMMIT; constant time. */
 COFFER_MUST_CHECK int cof_vk_check(const struct cof_vk *vk,

@@ -3,8 +3,9 @@
  * crypto/vk.c - the volume key: derived once, then used through its wrap key and root key only.
  *
  * The 32 bytes that the key service gave live in one arena slot for the time of three derivations.
- * A struct cof_vk doesn't change after cof_vk_new, so threads may share it; nonces are 96 random
- * bits, and the caller counts uses of a generation (at most 2^30, docs/crypto.md).
+ * A struct cof_vk doesn't change after cof_vk_new but for its count of uses, so threads may share it;
+ * nonces are 96 random bits, and the caller keeps the uses of a generation below 2^30
+ * (docs/crypto.md).
  */
 #include "crypto/internal.h"
 
@@ -60,6 +61,11 @@ void cof_vk_free(struct cof_vk *vk)
     cof_free(vk->env, vk);
 }
 
+uint64_t cof_vk_uses(const struct cof_vk *vk)
+{
+    return atomic_load_explicit(&vk->uses, memory_order_relaxed);
+}
+
 void cof_vk_commitment(const struct cof_vk *vk, uint8_t ret_commitment[COF_COMMITMENT_BYTES])
 {
     memcpy(ret_commitment, vk->commitment, COF_COMMITMENT_BYTES);
@@ -81,6 +87,7 @@ int cof_vk_seal_record(struct cof_vk *vk, const uint8_t *aad, size_t aad_bytes, 
         error = cof_random(vk->env, nonce, sizeof nonce);
     }
     if (error == 0) {
+        atomic_fetch_add_explicit(&vk->uses, 1, memory_order_relaxed);
         error = cof_gcm_seal_once(vk->root, &message, ret_tag);
     }
     if (error != 0) {

@@ -286,6 +286,9 @@ static int write_record(struct coffer_volume *volume, const struct cof_raw_write
     if (err != 0) {
         return err;
     }
+    if (volume->encrypted) {
+        cof_keys_reserve_uses(volume);
+    }
     record->size_pages = volume->size_pages;
     if (full && volume->frozen_valid) {
         record->height = volume->tree.height;

@@ -11,8 +11,10 @@
  *  1. Ranges of used keys never overlap. The active key's range is open at its end.
  *  2. Nothing is sealed under a key that the durable root does not list: cof_keys_renew draws,
  *     and the caller makes the root durable before eks_ready is set.
- *  3. key_uses in the record is ahead of the wraps and seals done with the volume key: an open
- *     reserves COF_KEY_USES_PER_OPEN.
+ *  3. key_uses in the record is ahead of the wraps and seals done with the volume key: an open, and
+ *     a session that used up what it had, reserves COF_KEY_USES_PER_OPEN. Before the uses of a
+ *     generation reach COF_KEY_USES_MAX an open replaces the volume key: new generation, all data
+ *     keys wrapped under it, in the same root.
  */
 #include "volume/store.h"
 
@@ -28,7 +30,18 @@
 
 #ifdef COF_TEST_HOOKS
 uint64_t cof_test_data_key_bytes = 0;
+uint64_t cof_test_key_uses = 0; /* uses of a volume key before it is replaced */
 #endif
+
+static uint64_t key_uses_max(void)
+{
+#ifdef COF_TEST_HOOKS
+    if (cof_test_key_uses != 0) {
+        return cof_test_key_uses;
+    }
+#endif
+    return COF_KEY_USES_MAX;
+}
 
 static uint64_t data_key_budget(void)
 {
@@ -157,7 +170,7 @@ int cof_keyring_unwrap(struct coffer_store *store, const struct cof_catalogue_it
 }
 
 static uint8_t *encode_ring(struct coffer_store *store, const uint8_t vk_uuid[16],
-                            const struct cof_vk *vk, const char *arn,
+                            uint32_t generation, const struct cof_vk *vk, const char *arn,
                             const struct coffer_key_blob *blob, uint32_t *ret_bytes)
 {
     size_t arn_bytes = strlen(arn);
@@ -169,7 +182,7 @@ static uint8_t *encode_ring(struct coffer_store *store, const uint8_t vk_uuid[16
         return NULL;
     }
     memcpy(ring, vk_uuid, 16);
-    cof_le32_put(ring + 16, 1);
+    cof_le32_put(ring + 16, generation);
     cof_le16_put(ring + 20, 1);
     cof_vk_commitment(vk, ring + 24);
     cof_le16_put(ring + RING_SLOT_FIXED, (uint16_t)arn_bytes);
@@ -180,10 +193,10 @@ static uint8_t *encode_ring(struct coffer_store *store, const uint8_t vk_uuid[16
     return ring;
 }
 
-int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16], const char *key_arn,
-                    const struct coffer_key_provider *provider, uint8_t **ret_ring,
-                    uint32_t *ret_ring_bytes, struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
-                    struct coffer_fault *fault)
+int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16], uint32_t generation,
+                    const char *key_arn, const struct coffer_key_provider *provider,
+                    uint8_t **ret_ring, uint32_t *ret_ring_bytes, struct cof_vk **ret_vk,
+                    uint8_t ret_vk_uuid[16], struct coffer_fault *fault)
 {
     struct context context;
     struct coffer_key_blob blob;
@@ -211,7 +224,7 @@ int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16], c
     if (err != 0) {
         return err;
     }
-    ring = encode_ring(store, vk_uuid, vk, key_arn, &blob, ret_ring_bytes);
+    ring = encode_ring(store, vk_uuid, generation, vk, key_arn, &blob, ret_ring_bytes);
     if (ring == NULL) {
         cof_vk_free(vk);
         return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_KEY, "no memory");
@@ -668,6 +681,68 @@ int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *wr
         volume->eks_parts_written = parts;
         volume->record.data_keys = volume->ek_count;
         volume->eks_dirty = false;
+    }
+    return err;
+}
+
+/* ---- uses of the volume key ---- */
+
+void cof_keys_reserve_uses(struct coffer_volume *volume)
+{
+    uint64_t used = cof_vk_uses(volume->vk);
+    while (used + COF_KEY_USES_PER_OPEN / 2u > volume->key_uses_reserved) {
+        volume->record.key_uses += COF_KEY_USES_PER_OPEN;
+        volume->key_uses_reserved += COF_KEY_USES_PER_OPEN;
+    }
+}
+
+bool cof_keyring_is_spent(const struct coffer_volume *volume)
+{
+    return volume->record.key_uses + COF_KEY_USES_PER_OPEN > key_uses_max();
+}
+
+/* Every data key at hand, none to be dropped before it is wrapped again. */
+static int hold_all(struct coffer_volume *volume)
+{
+    for (unsigned i = 0; i < volume->ek_count; i++) {
+        int err = volume->eks[i].seal != NULL ? 0 : cof_keys_opened(volume, &volume->eks[i]);
+        if (err != 0) {
+            return err;
+        }
+        volume->eks[i].changed = true;
+    }
+    return 0;
+}
+
+int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_provider *provider,
+                        struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    struct cof_catalogue_item *item = volume->item;
+    struct cof_vk *vk;
+    uint8_t *ring, vk_uuid[16];
+    uint32_t ring_bytes;
+    int err = hold_all(volume);
+    if (err == 0) {
+        err = cof_keyring_new(store, item->entry.uuid, volume->generation + 1u,
+                              volume->record.key_arn, provider, &ring, &ring_bytes, &vk, vk_uuid,
+                              fault);
+    }
+    if (err != 0) {
+        return err;
+    }
+    cof_vk_free(volume->vk);
+    cof_free(&store->env, item->ring);
+    volume->vk = vk;
+    volume->generation++;
+    volume->record.key_uses = 0;
+    volume->key_uses_reserved = 0;
+    memcpy(volume->vk_uuid, vk_uuid, 16);
+    item->ring = ring;
+    item->entry.ring_bytes = ring_bytes;
+    item->entry.generation = volume->generation;
+    for (unsigned i = 0; err == 0 && i < volume->ek_count; i++) {
+        err = wrap_ek(volume, &volume->eks[i]);
     }
     return err;
 }

@@ -83,6 +83,7 @@ struct coffer_volume {
     struct cof_vk *vk;
     uint8_t vk_uuid[16];
     uint32_t generation;
+    uint64_t key_uses_reserved; /* of the volume key, by this open */
     struct cof_ek *eks;
     unsigned ek_count, ek_capacity, ek_active;
     bool eks_dirty, eks_ready; /* ready: the root lists the keys that this process drew */
@@ -211,11 +212,21 @@ COFFER_MUST_CHECK int cof_keyring_unwrap(struct coffer_store *store,
                                          struct coffer_fault *fault);
 /* A new ring of one generation for a new volume, under key_arn. */
 COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16],
+                                      uint32_t generation,
                                       const char *key_arn,
                                       const struct coffer_key_provider *provider,
                                       uint8_t **ret_ring, uint32_t *ret_ring_bytes,
                                       struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
                                       struct coffer_fault *fault);
+/* Whether the volume key has to be replaced before the volume is written again, and doing so: a new
+ * generation under the same master key, every data key wrapped under it. The old ring stays on disk
+ * until the next root is durable. */
+bool cof_keyring_is_spent(const struct coffer_volume *volume);
+COFFER_MUST_CHECK int cof_keyring_replace(struct coffer_volume *volume,
+                                          const struct coffer_key_provider *provider,
+                                          struct coffer_fault *fault);
+/* Keep the record's count of uses ahead of what was used. */
+void cof_keys_reserve_uses(struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16],
                                       struct cof_catalogue_item *item,
                                       const struct cof_record *record);

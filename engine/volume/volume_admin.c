@@ -114,7 +114,7 @@ static int make_item(struct coffer_store *store, const struct coffer_volume_crea
     if (item->entry.encrypted) {
         err = resolve_key(store, opts, &info, fault);
         if (err == 0) {
-            err = cof_keyring_new(store, item->entry.uuid, info.arn, opts->provider, &item->ring,
+            err = cof_keyring_new(store, item->entry.uuid, 1, info.arn, opts->provider, &item->ring,
                                   &item->entry.ring_bytes, &vk, vk_uuid, fault);
         }
         if (err != 0) {

@@ -91,17 +91,19 @@ static void adopt_record(struct coffer_volume *volume)
 }
 
 /* Become the writer: new data keys, and the root that lists them. */
-static int renew(struct coffer_volume *volume, struct coffer_fault *fault)
+static int renew(struct coffer_volume *volume, const struct coffer_key_provider *provider,
+                 struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
     int err = 0;
     if (volume->encrypted) {
-        if (volume->record.key_uses + COF_KEY_USES_PER_OPEN > COF_KEY_USES_MAX) {
-            return cof_fault(fault, COFFER_E_LIMIT, COFFER_STAGE_KEY,
-                             "the volume key has been used %llu times: it must be replaced",
-                             (unsigned long long)volume->record.key_uses);
+        if (cof_keyring_is_spent(volume)) {
+            err = cof_keyring_replace(volume, provider, fault);
+            if (err != 0) {
+                return err;
+            }
         }
-        volume->record.key_uses += COF_KEY_USES_PER_OPEN;
+        cof_keys_reserve_uses(volume);
         err = cof_keys_renew(volume, store->next_extent);
         if (err != 0) {
             return cof_fault(fault, err, COFFER_STAGE_KEY, "no new data keys: %s",
@@ -159,7 +161,7 @@ static int open_locked(struct coffer_store *store, const struct coffer_volume_op
         err = cof_volume_replay(volume, fault);
     }
     if (err == 0 && !volume->read_only) {
-        err = renew(volume, fault);
+        err = renew(volume, opts->provider, fault);
     } else if (err == 0) {
         volume->next = store->volumes;
         store->volumes = volume;

@@ -14,7 +14,8 @@
 
 struct table {
     uint32_t refs;
-    uint32_t used; /* blocks that are there */
+    uint32_t used; /* blocks that are there                                    */
+    uint32_t end;  /* behind the last one written since the segment began anew */
     struct sim_block *blocks[];
 };
 
@@ -92,6 +93,7 @@ static struct table *own_table(struct sim_image *image, uint32_t segment)
     table->refs = 1;
     if (old != NULL) {
         table->used = old->used;
+        table->end = old->end;
         for (uint32_t i = 0; i < blocks; i++) {
             table->blocks[i] = sim_block_get(old->blocks[i]);
         }
@@ -198,12 +200,14 @@ bool sim_image_empty(const struct sim_image *image)
 
 uint32_t sim_image_end(const struct sim_image *image, uint32_t segment)
 {
-    const struct table *table = image->tables[segment];
-    uint32_t end = table == NULL ? 0 : blocks_of(image);
-    while (end > 0 && table->blocks[end - 1] == NULL) {
-        end--;
+    return image->tables[segment] == NULL ? 0 : image->tables[segment]->end;
+}
+
+void sim_image_begin(struct sim_image *image, uint32_t segment)
+{
+    if (segment != SIM_ROOT && image->tables[segment] != NULL) {
+        own_table(image, segment)->end = 0;
     }
-    return end;
 }
 
 struct sim_block *sim_image_block(const struct sim_image *image, uint32_t segment, uint32_t block)
@@ -237,6 +241,7 @@ void sim_image_put(struct sim_image *image, uint32_t segment, uint32_t block,
         place = &table->blocks[block];
         table->used += content != NULL && *place == NULL ? 1u : 0u;
         table->used -= content == NULL && *place != NULL ? 1u : 0u;
+        table->end = content != NULL && table->end <= block ? block + 1u : table->end;
     }
     sim_block_put(*place);
     *place = content;

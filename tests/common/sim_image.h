@@ -39,8 +39,10 @@ void sim_image_reshape(struct sim_image *image, uint32_t segment_bytes);
 /* True when no block was ever written. */
 bool sim_image_empty(const struct sim_image *image);
 
-/* The first block behind everything that is there in the segment. */
+/* The first block behind all that was put since the segment began anew; what lies behind is of an
+ * earlier life. begin: it begins anew, at block 0. */
 uint32_t sim_image_end(const struct sim_image *image, uint32_t segment);
+void sim_image_begin(struct sim_image *image, uint32_t segment);
 
 /* A block that is made of bytes (NULL: zeros); the caller holds the reference. */
 struct sim_block *sim_block_new(const uint8_t *bytes);

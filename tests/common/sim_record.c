@@ -115,6 +115,13 @@ uint64_t sim_record_grow(struct sim_record *record, uint32_t segment_count)
     return record->count - 1;
 }
 
+static void begin_anew(struct sim_image *image, const struct sim_event *event)
+{
+    if (event->block == 0) {
+        sim_image_begin(image, event->segment);
+    }
+}
+
 void sim_event_apply(struct sim_image *image, const struct sim_event *event)
 {
     if (event->kind == SIM_EVENT_CLEAR) {
@@ -122,6 +129,7 @@ void sim_event_apply(struct sim_image *image, const struct sim_event *event)
     } else if (event->kind == SIM_EVENT_GROW) {
         sim_image_set_segment_count(image, event->segment);
     } else if (event->kind == SIM_EVENT_WRITE) {
+        begin_anew(image, event);
         for (uint32_t i = 0; i < event->block_count; i++) {
             if (event->content[i] != NULL) {
                 sim_image_put(image, event->segment, event->block + i, event->content[i]);
@@ -143,6 +151,7 @@ void sim_event_tear(struct sim_image *image, const struct sim_event *event, uint
         }
         return;
     }
+    begin_anew(image, event);
     for (uint32_t i = 0; i < event->block_count; i++) {
         unsigned mask = 0;
         for (uint32_t s = 0; s < SIM_SECTORS; s++) {
@@ -247,6 +256,7 @@ static void apply_scattered(struct sim_image *image, const struct sim_event *eve
         }
         return;
     }
+    begin_anew(image, event);
     for (uint32_t i = 0; i < event->block_count; i++) {
         if (event->content[i] != NULL && prng_chance(prng, 1, 2)) {
             sim_image_put(image, event->segment, event->block + i, event->content[i]);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define PAGES_MAX 1536u
+#define SEGMENTS_MAX 160u
 
 struct history {
     struct world world;
@@ -190,11 +191,28 @@ static void step_flush(struct history *h)
     }
 }
 
+/* The store itself, up or down; data may lie where it would have to shrink. */
+static void resize_store(struct history *h)
+{
+    uint64_t segments = 64 + pick(h, SEGMENTS_MAX - 64 + 1);
+    int error = coffer_store_resize(h->world.store, segments * WORLD_SEGMENT_BYTES,
+                                    &h->world.fault);
+    world_tell(&h->world, "resize store to %llu segments: %s", (unsigned long long)segments,
+               coffer_error_name(error));
+    if (error != COFFER_E_NO_SPACE) {
+        must(&h->world, error);
+    }
+}
+
 static void step_resize(struct history *h)
 {
     unsigned volume;
     if (h->world.queue != NULL) {
         settle(h, world_drain(&h->world));
+    }
+    if (pick(h, 4) == 0) {
+        resize_store(h);
+        return;
     }
     volume = any_volume(h);
     if (volume != MODEL_VOLUMES_MAX) {
@@ -297,6 +315,7 @@ static void begin_history(struct history *h, uint64_t seed)
     memset(&options, 0, sizeof options);
     options.seed = seed;
     options.segments = 128;
+    options.segments_max = SEGMENTS_MAX;
     options.disk.record = true;
     options.disk.shuffle = pick(h, 2) == 0;
     options.disk.delay_polls_max = pick(h, 4);

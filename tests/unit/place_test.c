@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The placement table: descriptors come and go in buckets, die page by page, are written without
+ * what is young, dropped when all of it is dead, and come back from the device as they were.
+ */
+#include "unit/place_fixture.h"
+
+#define LINEAGE 1u
+#define EXTENTS 200u
+
+static struct place_fixture f;
+static struct cof_ptree tree;
+static struct cof_place place;
+static unsigned dropped;
+
+static void on_dropped(void *ctx, const struct cof_desc *desc)
+{
+    (void)ctx;
+    assert_int_equal(cof_bitmap_count(&desc->live), 0);
+    dropped++;
+}
+
+static void open_place(const struct cof_tree_pointer *root, uint64_t budget_bytes)
+{
+    static const struct cof_tree_pointer none;
+    cof_ptree_init(&tree, &f.env, &f.io, &f.segments, COF_RAW_PLACEMENT, SEGMENT_BLOCKS,
+                   root != NULL ? root : &none);
+    assert_int_equal(
+        cof_place_init(&place, &f.env, &f.segments, &tree, SEGMENT_BLOCKS, budget_bytes), 0);
+    place.dropped = on_dropped;
+    dropped = 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    place_fixture_open(&f);
+    open_place(NULL, 1u << 20);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cof_place_done(&place);
+    cof_ptree_done(&tree);
+    place_fixture_close(&f);
+    return 0;
+}
+
+static void flush(void)
+{
+    assert_int_equal(cof_place_flush(&place, &f.writer), 0);
+    assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
+}
+
+static void reopen(uint64_t budget_bytes)
+{
+    struct cof_tree_pointer root = tree.root;
+    cof_place_done(&place);
+    cof_ptree_done(&tree);
+    open_place(&root, budget_bytes);
+}
+
+/* Ten pages behind one header, in a segment of its own choice. */
+static struct cof_desc *add(uint64_t extent, uint32_t segment)
+{
+    struct cof_desc *desc = cof_desc_new(&f.env, 1);
+    assert_non_null(desc);
+    desc->extent = extent;
+    desc->lineage = LINEAGE;
+    desc->volume = 3;
+    desc->key_id = (uint32_t)extent;
+    memset(desc->uuid, (int)extent, 16);
+    desc->slots_used = 10;
+    desc->piece_count = 1;
+    desc->pieces[0].segment = segment;
+    desc->ref_count = 1;
+    desc->refs[0] = (struct cof_batch_ref){0, (uint16_t)(2u + 11u * (extent % 20u)), 1};
+    for (unsigned i = 0; i < 10; i++) {
+        cof_bitmap_set(&desc->present, i);
+    }
+    desc->live = desc->present;
+    assert_int_equal(cof_place_add(&place, desc), 0);
+    cof_segments_live_add(&f.segments, segment, 10);
+    return desc;
+}
+
+static struct cof_desc *find(uint64_t extent)
+{
+    struct cof_desc *desc = NULL;
+    int err = cof_place_find(&place, LINEAGE, extent, &desc);
+    assert_true(err == 0 || err == COFFER_E_NOT_FOUND);
+    assert_true((err == 0) == (desc != NULL));
+    return desc;
+}
+
+static void kill_page(uint64_t extent, unsigned slot)
+{
+    assert_int_equal(cof_place_kill(&place, LINEAGE, extent, slot), 0);
+}
+
+static void kill_all(uint64_t extent)
+{
+    for (unsigned slot = 0; slot < 10; slot++) {
+        kill_page(extent, slot);
+    }
+}
+
+static void what_was_added_is_found_by_lineage_and_extent(void **state)
+{
+    struct cof_desc *desc, *other = NULL;
+    (void)state;
+    desc = add(17, 50);
+    assert_ptr_equal(find(17), desc);
+    assert_null(find(18));
+    assert_int_equal(cof_place_find(&place, LINEAGE + 1u, 17, &other), COFFER_E_NOT_FOUND);
+    assert_null(other);
+}
+
+static void a_page_dies_once(void **state)
+{
+    struct cof_desc *desc;
+    (void)state;
+    desc = add(17, 50);
+    kill_page(17, 3);
+    assert_false(cof_bitmap_get(&desc->live, 3));
+    assert_int_equal(f.segments.table[50].live, 9);
+    kill_page(17, 3);
+    kill_page(17, 11);  /* never was */
+    kill_page(99, 3);   /* nor this extent */
+    assert_int_equal(f.segments.table[50].live, 9);
+    assert_int_equal(f.segments.live_total, 9);
+}
+
+static void another_descriptor_of_an_extent_takes_its_place(void **state)
+{
+    struct cof_desc *second;
+    uint64_t bytes;
+    (void)state;
+    (void)add(17, 50);
+    bytes = place.bytes;
+    second = add(17, 51);
+    assert_ptr_equal(find(17), second);
+    assert_int_equal(place.bytes, bytes);
+}
+
+static void flush_and_reload_give_the_same_table(void **state)
+{
+    (void)state;
+    for (uint64_t extent = 1; extent <= EXTENTS; extent++) {
+        (void)add(extent, 40u + (uint32_t)(extent / 20u));
+    }
+    for (uint64_t extent = 1; extent <= EXTENTS; extent += 3) {
+        kill_page(extent, (unsigned)(extent % 10u));
+    }
+    flush();
+    reopen(1u << 20);
+    for (uint64_t extent = 1; extent <= EXTENTS; extent++) {
+        struct cof_desc *desc = find(extent);
+        uint32_t segment, block, header;
+        assert_non_null(desc);
+        assert_int_equal(cof_bitmap_count(&desc->live), (extent - 1u) % 3u == 0 ? 9 : 10);
+        assert_int_equal(desc->key_id, extent);
+        assert_int_equal(desc->uuid[7], extent);
+        assert_int_equal(cof_desc_locate(desc, 4, &segment, &block, &header), 0);
+        assert_int_equal(segment, 40u + extent / 20u);
+        assert_int_equal(block, 2u + 11u * (extent % 20u) + 4u);
+        assert_int_equal(header, 1u + 11u * (extent % 20u));
+    }
+    assert_null(find(EXTENTS + 1u));
+}
+
+static void a_bucket_of_large_descriptors_takes_two_blocks(void **state)
+{
+    (void)state;
+    for (uint64_t extent = 16; extent < 32; extent++) {
+        struct cof_desc *desc = cof_desc_new(&f.env, COF_BATCH_REFS_MAX);
+        assert_non_null(desc);
+        desc->extent = extent;
+        desc->lineage = LINEAGE;
+        desc->slots_used = 128;
+        desc->piece_count = 1;
+        desc->pieces[0].segment = 9;
+        desc->ref_count = COF_BATCH_REFS_MAX;
+        for (unsigned i = 0; i < COF_BATCH_REFS_MAX; i++) {
+            desc->refs[i] = (struct cof_batch_ref){(uint16_t)(2u * i), (uint16_t)(2u + 3u * i), 1};
+            cof_bitmap_set(&desc->present, 2u * i);
+            cof_bitmap_set(&desc->live, 2u * i);
+        }
+        assert_int_equal(cof_place_add(&place, desc), 0);
+    }
+    flush();
+    assert_true(f.blocks_put >= 2);
+    reopen(1u << 20);
+    for (uint64_t extent = 16; extent < 32; extent++) {
+        assert_non_null(find(extent));
+        assert_int_equal(find(extent)->ref_count, COF_BATCH_REFS_MAX);
+    }
+}
+
+static void what_is_dead_is_dropped_at_the_flush_but_not_what_is_pinned(void **state)
+{
+    struct cof_desc *pinned;
+    (void)state;
+    (void)add(1, 50);
+    pinned = add(2, 50);
+    (void)add(3, 50);
+    pinned->pinned = true;
+    kill_all(1);
+    kill_all(2);
+    flush();
+    assert_int_equal(dropped, 1);
+    assert_null(find(1));
+    assert_ptr_equal(find(2), pinned);
+    assert_non_null(find(3));
+    pinned->pinned = false;
+    assert_int_equal(cof_place_touch(&place, pinned), 0);
+    flush();
+    assert_int_equal(dropped, 2);
+    reopen(1u << 20);
+    assert_null(find(1));
+    assert_null(find(2));
+    assert_non_null(find(3));
+}
+
+static void what_is_young_is_left_out_until_it_grew_old(void **state)
+{
+    struct cof_desc *young;
+    (void)state;
+    (void)add(1, 50);
+    young = add(2, 50);
+    young->young = true;
+    flush();
+    assert_ptr_equal(find(2), young);
+    young->young = false; /* its bucket stayed dirty */
+    flush();
+    reopen(1u << 20);
+    assert_non_null(find(1));
+    assert_non_null(find(2));
+    young = add(3, 50);
+    young->young = true;
+    flush();
+    reopen(1u << 20);
+    assert_non_null(find(2));
+    assert_null(find(3));
+}
+
+static void an_empty_bucket_leaves_the_tree(void **state)
+{
+    struct cof_tree_pointer pointer;
+    (void)state;
+    (void)add(5, 50);
+    (void)add(1000, 50);
+    flush();
+    assert_int_equal(cof_ptree_find(&tree, cof_bucket_key(LINEAGE, 5), &pointer), 0);
+    kill_all(5);
+    flush();
+    assert_int_equal(cof_ptree_find(&tree, cof_bucket_key(LINEAGE, 5), &pointer),
+                     COFFER_E_NOT_FOUND);
+    assert_int_equal(cof_ptree_find(&tree, cof_bucket_key(LINEAGE, 1000), &pointer), 0);
+}
+
+static void the_cache_keeps_its_budget_and_what_is_dirty(void **state)
+{
+    (void)state;
+    reopen(20000);
+    for (uint64_t extent = 1; extent <= 2000; extent += 16) {
+        (void)add(extent, 50);
+    }
+    assert_true(place.bytes > 20000); /* all of it is dirty */
+    assert_int_equal(place.bucket_count, 125);
+    flush();
+    assert_true(place.bytes <= 20000);
+    for (uint64_t extent = 1; extent <= 2000; extent += 16) {
+        assert_non_null(find(extent));
+        cof_place_trim(&place);
+        assert_true(place.bytes <= 20000);
+    }
+}
+
+static void a_damaged_bucket_is_corrupt_and_nothing_else_is(void **state)
+{
+    struct cof_desc *desc = NULL;
+    struct cof_tree_pointer pointer;
+    uint8_t bytes[8192];
+    unsigned blocks;
+    (void)state;
+    (void)add(5, 50);
+    (void)add(1000, 50);
+    flush();
+    assert_int_equal(
+        cof_ptree_read(&tree, cof_bucket_key(LINEAGE, 5), bytes, 2, &blocks), 0);
+    bytes[COF_BUCKET_HEADER_BYTES + 48] = 0xff; /* the piece's segment */
+    bytes[COF_BUCKET_HEADER_BYTES + 51] = 0xff;
+    assert_int_equal(
+        cof_ptree_write(&tree, &f.writer, cof_bucket_key(LINEAGE, 5), bytes, blocks), 0);
+    assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
+    reopen(1u << 20);
+    assert_int_equal(cof_place_find(&place, LINEAGE, 5, &desc), COFFER_E_CORRUPT);
+    assert_int_equal(cof_place_kill(&place, LINEAGE, 5, 1), COFFER_E_CORRUPT);
+    assert_null(desc);
+    assert_non_null(find(1000));
+    assert_int_equal(cof_ptree_find(&tree, cof_bucket_key(LINEAGE, 5), &pointer), 0);
+}
+
+static void a_failed_flush_loses_nothing(void **state)
+{
+    unsigned failures = 0;
+    (void)state;
+    for (uint64_t extent = 1; extent <= 320; extent++) {
+        (void)add(extent, 40u + (uint32_t)(extent / 20u));
+    }
+    f.puts_until_failure = 0;
+    while (cof_place_flush(&place, &f.writer) == COFFER_E_IO) {
+        failures++;
+        f.puts_until_failure = failures; /* each try comes a little further */
+    }
+    assert_true(failures > 3);
+    f.puts_until_failure = UINT64_MAX;
+    flush();
+    reopen(1u << 20);
+    for (uint64_t extent = 1; extent <= 320; extent++) {
+        assert_non_null(find(extent));
+    }
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(what_was_added_is_found_by_lineage_and_extent),
+        CASE(a_page_dies_once),
+        CASE(another_descriptor_of_an_extent_takes_its_place),
+        CASE(flush_and_reload_give_the_same_table),
+        CASE(a_bucket_of_large_descriptors_takes_two_blocks),
+        CASE(what_is_dead_is_dropped_at_the_flush_but_not_what_is_pinned),
+        CASE(what_is_young_is_left_out_until_it_grew_old),
+        CASE(an_empty_bucket_leaves_the_tree),
+        CASE(the_cache_keeps_its_budget_and_what_is_dirty),
+        CASE(a_damaged_bucket_is_corrupt_and_nothing_else_is),
+        CASE(a_failed_flush_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
