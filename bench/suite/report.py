@@ -89,6 +89,32 @@ def recovery_table(entries):
     return lines
 
 
+def markdown(result):
+    """The rows, memory and recovery as one table for README.md."""
+    lines = [f"{result['date'][:10]}, commit {result['commit']}, {result['machine']['cpu']}, "
+             f"{result['machine']['cores']} cores, Linux {result['machine']['kernel']}, "
+             f"{result['machine']['filesystem']}; medians of {result['settings']['rounds']} "
+             f"rounds; load {result['load'][0]:.1f}:",
+             "", "| workload | raw (fio) | Coffer | ratio |", "| --- | ---: | ---: | ---: |"]
+    first = ""
+    for entry in result["rows"]:
+        raw, own = entry["contenders"]["raw"], entry["contenders"]["coffer"]
+        if not entry["indent"].startswith(" "):
+            first = entry["text"]
+        text = entry["text"] if entry["text"] == first else f"{first}: {entry['text']}"
+        note = f" ({entry['raw_text']})" if entry["raw_text"] else ""
+        lines.append(f"| {text}{note} | {number(raw['rate'])} {entry['unit']} "
+                     f"| {number(own['rate'])} {entry['unit']} | {own['ratio']:.2f} |")
+    for entry in result.get("memory", []):
+        lines.append(f"| {entry['text']}: memory in use, of budgets "
+                     f"| | {entry['memory_bytes_max'] / MIB:.0f} MiB of "
+                     f"{entry['budget_bytes'] / MIB:.0f} MiB | |")
+    for entry in result.get("recovery", []):
+        lines.append(f"| opening after kill -9, {entry['text']} of {entry['log_gib']:.2f} GiB "
+                     f"| | {entry['open_ms']:.0f} ms | |")
+    return lines
+
+
 def first_line(command, fallback=""):
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

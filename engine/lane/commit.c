@@ -282,7 +282,10 @@ void cof_lane_want_durable(struct cof_lane *lane, uint64_t number)
     if (number <= lane->durable_upto) {
         return;
     }
-    if (lane->open_batch != NULL && lane->open_batch->number <= number) {
+    /* While a write is in flight the batch stays open: whoever asks meanwhile joins it, and the
+     * write's completion closes it (cof_lane_poll). */
+    if (lane->open_batch != NULL && lane->open_batch->number <= number &&
+        lane->writes_in_flight == 0) {
         cof_lane_close_batch(lane);
     }
     if (lane->sync_first == 0) {

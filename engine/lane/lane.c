@@ -15,7 +15,6 @@
 
 int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_lane_config *config)
 {
-    struct coffer_geometry geometry;
     unsigned count = (unsigned)(config->staging_bytes / COF_LANE_BATCH_BYTES);
     int err;
     memset(lane, 0, sizeof *lane);
@@ -25,9 +24,7 @@ int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_l
     lane->ctx = config->ctx;
     lane->id = config->id;
     lane->batch_count = count < BATCHES_MIN ? BATCHES_MIN : count;
-    lane->dev->ops->geometry(lane->dev, &geometry);
     lane->append_bytes_mean = APPEND_BYTES_FIRST;
-    lane->writes_in_flight_max = geometry.write_in_flight > 0 ? geometry.write_in_flight : 8u;
     lane->batches = cof_calloc(env, lane->batch_count, sizeof *lane->batches);
     lane->fifo = cof_calloc(env, lane->batch_count, sizeof(struct cof_batch *));
     if (lane->batches == NULL || lane->fifo == NULL) {

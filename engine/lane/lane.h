@@ -100,7 +100,7 @@ struct cof_lane {
     uint64_t sync_first, sync_last; /* smallest and largest batch that a flush waits for; 0: none */
     bool sync_in_flight, conditioning, next_fresh;
     uint64_t sync_covers;
-    unsigned writes_in_flight, writes_in_flight_max;
+    unsigned writes_in_flight;
     uint64_t oldest_unsynced_ns;
     uint64_t bytes_since_sync;
     uint64_t append_bytes_mean; /* of the last appends: small ones are slow on fresh segments */

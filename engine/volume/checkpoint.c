@@ -31,6 +31,8 @@
 #define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
 #define UNSYNCED_BYTES_MAX (UINT64_C(64) << 20)
 #define SLICE_STEPS 8u
+#define POOL_SEGMENTS_MIN 64u
+#define PUNCHES_MAX 1024u /* a checkpoint */
 
 void cof_store_fail(struct coffer_store *store, int error)
 {
@@ -331,6 +333,36 @@ static uint32_t collect(struct coffer_store *store)
     return cof_segments_collect(&store->segments, keep, 5, store->checkpoint.head_sequence);
 }
 
+/* Give the space of free segments back to the file system from the top, but for a pool of written
+ * ones, which are quicker to append to. A failure only keeps the space. */
+static void punch(struct coffer_store *store)
+{
+    struct cof_segments *segments = &store->segments;
+    uint32_t pool =
+        segments->count / 16u > POOL_SEGMENTS_MIN ? segments->count / 16u : POOL_SEGMENTS_MIN;
+    for (unsigned i = 0; i < PUNCHES_MAX; i++) {
+        uint32_t top = segments->conditioned;
+        uint32_t never_written = segments->count - top;
+        if (top <= pool || segments->free_count < never_written + pool ||
+            segments->table[top - 1u].state != COF_SEGMENT_FREE ||
+            cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, top - 1u) != 0) {
+            return;
+        }
+        segments->conditioned--;
+    }
+}
+
+/* What a negative control must catch: segments that only the coming root gives up, given up now. */
+static void free_early(struct coffer_store *store)
+{
+    (void)collect(store);
+    for (uint32_t i = 0; i < store->segments.conditioned; i++) {
+        if (store->segments.table[i].state == COF_SEGMENT_FREE) {
+            (void)!cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, i);
+        }
+    }
+}
+
 int cof_checkpoint_roots(struct coffer_store *store, bool clean)
 {
     struct cof_root root;
@@ -350,6 +382,9 @@ static int write_all(struct coffer_store *store, bool full)
     for (struct coffer_volume *volume = store->volumes; err == 0 && full && volume != NULL;
          volume = volume->next) {
         err = volume->frozen_valid ? apply_deaths(store, volume) : 0;
+    }
+    if (COF_BROKEN(EARLY_FREE)) {
+        free_early(store);
     }
     if (err == 0) {
         err = cof_place_flush(&store->place, &writer);
@@ -377,9 +412,6 @@ static int write_all(struct coffer_store *store, bool full)
 static int finish(struct coffer_store *store, bool full, bool clean)
 {
     int err;
-    if (COF_BROKEN(EARLY_FREE)) {
-        (void)collect(store);
-    }
     err = write_all(store, full);
     if (err == 0) {
         err = cof_checkpoint_roots(store, clean);
@@ -401,6 +433,7 @@ static int finish(struct coffer_store *store, bool full, bool clean)
     }
     if (!clean) {
         (void)collect(store);
+        punch(store);
     }
     store->checkpoint.state = COF_CHECKPOINT_IDLE;
     return 0;

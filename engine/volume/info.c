@@ -20,8 +20,8 @@ static void fill_traffic(const struct coffer_store *store, struct coffer_store_i
     info->device_writes = store->lane.stats.writes + store->meta.stats.writes;
     info->device_write_bytes = store->lane.stats.write_bytes + store->meta.stats.write_bytes;
     info->device_syncs = store->lane.stats.syncs + store->meta.stats.syncs;
-    info->device_reads = store->io.reads;
-    info->device_read_bytes = store->io.read_bytes;
+    info->device_reads = store->io.reads + store->closed_queue_reads;
+    info->device_read_bytes = store->io.read_bytes + store->closed_queue_read_bytes;
     for (const struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
         info->device_reads += queue->device_reads;
         info->device_read_bytes += queue->device_read_bytes;

@@ -597,6 +597,8 @@ void coffer_queue_destroy(struct coffer_queue *queue)
     for (at = &store->queues; *at != queue; at = &(*at)->next) {
     }
     *at = queue->next;
+    store->closed_queue_reads += queue->device_reads;
+    store->closed_queue_read_bytes += queue->device_read_bytes;
     pthread_mutex_unlock(&store->lock);
     cof_queue_free(queue);
 }

@@ -167,6 +167,7 @@ struct coffer_store {
     unsigned forgotten_count;
     struct coffer_volume *volumes;
     struct coffer_queue *queues;
+    uint64_t closed_queue_reads, closed_queue_read_bytes;
     struct coffer_queue *sync_queues; /* idle ones, for the synchronous calls */
     struct cof_checkpoint checkpoint;
     bool keys_wanted; /* a volume used up its spare data keys */

@@ -23,7 +23,7 @@ jq -e '[.rows[].contenders | .raw.rate, .coffer.rate, .plain.rate] | all(. > 0)'
 jq -e '.memory | length == 2 and all(.memory_bytes_max > 0 and .read_iops > 0)' \
     "$work/result.json" >/dev/null || { echo "no memory figures"; exit 1; }
 # What was written before the kill must have been replayed by the next open, not checkpointed.
-jq -e '.recovery | length == 3 and all(.rounds[]; .log_bytes >= .written_bytes)' \
+jq -e '.recovery | length == 3 and all(.[].rounds[]; .log_bytes >= .written_bytes)' \
     "$work/result.json" >/dev/null || { echo "no log was replayed"; exit 1; }
 for word in 'sequential write' 'random read' 'write + flush' 'memory' 'kill -9'; do
     grep -q -e "$word" "$work/table" || { echo "the table lacks '$word'"; exit 1; }

@@ -47,8 +47,8 @@ static void vote(struct tally *tally, struct ballot *ballot, uint32_t shown, uin
     const struct model_op *v = op_of(tally->model, shown), *n = op_of(tally->model, lacked);
     uint64_t base = tally->model->clock_base;
     uint64_t from = v == NULL ? 0 : v->submitted_at - base;
-    uint64_t to = n == NULL || n->completed_at == MODEL_NEVER ? tally->span - 1
-                                                              : n->completed_at - base;
+    uint64_t to =
+        n == NULL || n->completed_at == MODEL_NEVER ? tally->span - 1 : n->completed_at - base;
     int64_t low = (int64_t)from <= ballot->done ? ballot->done + 1 : (int64_t)from;
     if (low <= (int64_t)to) {
         tally->steps[low] += 1;
@@ -71,8 +71,7 @@ static void cast(struct tally *tally, const struct ballot *ballot, const char *n
     if (ballot->low >= tally->low) {
         tally->low = ballot->low;
         tally->low_op = ballot->low_op;
-        snprintf(tally->low_name, sizeof tally->low_name, "%.30s page %lld", name,
-                 (long long)page);
+        snprintf(tally->low_name, sizeof tally->low_name, "%.30s page %lld", name, (long long)page);
     }
     if (ballot->high <= tally->high) {
         tally->high = ballot->high;
@@ -155,9 +154,8 @@ static void tally_votes(struct tally *tally, const struct model_seen *seen)
 
 static void check_causal(const struct model *model, const struct model_seen *seen)
 {
-    struct tally tally = {.model = model,
-                          .span = model->clock - model->clock_base + 1,
-                          .high = UINT64_MAX};
+    struct tally tally = {
+        .model = model, .span = model->clock - model->clock_base + 1, .high = UINT64_MAX};
     uint64_t count = 0;
     bool found = false;
     tally.steps = calloc(tally.span + 1, sizeof *tally.steps);
@@ -170,7 +168,8 @@ static void check_causal(const struct model *model, const struct model_seen *see
         found = found || count == tally.voters;
     }
     free(tally.steps);
-    harness_require(found, "not a prefix: %s shows op %u, but %s lacks op %u, which completed before",
+    harness_require(found,
+                    "not a prefix: %s shows op %u, but %s lacks op %u, which completed before",
                     tally.low_name, tally.low_op, tally.high_name, tally.high_op);
 }
 
@@ -249,8 +248,7 @@ void model_check_volumes(const struct model *model, const struct model_seen *see
                         "volume %s is gone", volume->name);
         harness_require(!there || event > volume->create_from, "volume %s was never created",
                         volume->name);
-        harness_require(!there || event < volume->delete_done, "volume %s is back",
-                        volume->name);
+        harness_require(!there || event < volume->delete_done, "volume %s is back", volume->name);
     }
 }
 

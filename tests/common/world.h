@@ -85,10 +85,10 @@ struct world {
     struct world_slot slots[WORLD_DEPTH_MAX];
     unsigned in_flight;
     unsigned open_flags;       /* of the store */
-    bool lenient;              /* completions with errors are noted, not failed                     */
+    bool lenient;              /* completions with errors are noted, not failed */
     unsigned tolerate;         /* world_look_damaged: 1 damage, 2 forgery */
     uint64_t damaged;          /* errors it met                           */
-    int first_error;           /* of a lenient completion or call since it was last set to 0        */
+    int first_error;           /* of a lenient completion or call since it was set to 0 */
     struct coffer_fault fault; /* of the last call that failed */
     bool tell;                 /* print each call, for whoever looks into a failure */
     uint64_t incarnation;

@@ -28,7 +28,7 @@ enum kind {
 };
 
 static const char *const kind_names[KINDS] = {
-    "read", "append", "sync",         "trim", "condition", "grow", "root_read",
+    "read",     "append", "sync",         "trim", "condition", "grow", "root_read",
     "root_cas", "submit", "channel_open", "poll", "alloc",     "kms",  "random",
 };
 
@@ -177,6 +177,7 @@ static void one_case(void *ctx)
     harness_context("faults --replay %llu:%s:%s:%llu:%s:%s", (unsigned long long)plan->seed,
                     plan->workload->name, kind_names[plan->kind], (unsigned long long)plan->at,
                     errors[plan->error].name, plan->sticky ? "sticky" : "once");
+    harness_watch(30);
     workload_options(plan->workload, plan->seed, true, &options);
     world_init(&world, &options);
     world.lenient = true;
@@ -199,9 +200,8 @@ static void one_case(void *ctx)
     unplant(&world);
     det_env_check_leaks(&world.env);
     judge_image(&world, &marks, sim_disk_image_live(world.disk), event, 1000001);
-    judge_image(&world, &marks,
-                sim_disk_image_at(world.disk, event, SIM_CUT_NONE, plan->seed), event,
-                1000002);
+    judge_image(&world, &marks, sim_disk_image_at(world.disk, event, SIM_CUT_NONE, plan->seed),
+                event, 1000002);
     world_done(&world);
     recorder_check();
 }
@@ -246,8 +246,8 @@ static bool stop(const struct plan *plan)
  * leaves buffers with the device for ever, so that one is not asked of anybody. */
 static void fail_kind(const struct plan *plan, unsigned kind, uint64_t calls)
 {
-    uint64_t stride = plan->all || calls <= plan->points ? 1 : (calls + plan->points - 1) /
-                                                                   plan->points;
+    uint64_t stride =
+        plan->all || calls <= plan->points ? 1 : (calls + plan->points - 1) / plan->points;
     bool errors_matter = kind != KIND_ALLOC && kind != KIND_RANDOM;
     for (uint64_t at = plan->seed % stride; at < calls; at += stride) {
         for (unsigned i = 0; i < 2 * ERRORS && !stop(plan); i++) {
@@ -342,6 +342,7 @@ int main(int argc, char **argv)
         return replay(again);
     }
     campaign(&plan);
+    harness_watch(0);
     printf("faults: seed %llu, %llu cases, %llu struck, %llu reported, %llu without effect, "
            "%.1f s\n",
            (unsigned long long)plan.seed, (unsigned long long)counts.cases,

@@ -184,6 +184,7 @@ static void one_cut(void *ctx)
     bool opened;
     current.has_second = false;
     tell_context();
+    harness_watch(30);
     world_init_on(&world, &current_run->world, image, incarnation_of(&current), second);
     sim_image_free(image);
     opened = recover(&world, &cut, &seen);
@@ -366,13 +367,13 @@ static void tell_counts(uint64_t first_seed, double seconds)
 
 int main(int argc, char **argv)
 {
-    struct plan plan = {.seed = 1, .cuts_max = 20000, .shards = 1};
+    struct plan plan = {.seed = 1, .cuts_max = 60000, .shards = 1};
     const char *again = NULL, *shard = NULL;
     uint64_t first_seed;
     double start = harness_seconds();
     const struct harness_option options[] = {
         {"--seed", &plan.seed, NULL, NULL, "first seed [1]"},
-        {"--cuts", &plan.cuts_max, NULL, NULL, "stop after so many cuts [20000]"},
+        {"--cuts", &plan.cuts_max, NULL, NULL, "stop after so many cuts [60000]"},
         {"--workload", NULL, &plan.workload, NULL, "only this workload"},
         {"--variant", NULL, &plan.variant, NULL, "only all, none, subset, torn or kill"},
         {"--shard", NULL, &shard, NULL, "I/N: every N-th cut, beginning with the I-th (from 0)"},
@@ -401,6 +402,7 @@ int main(int argc, char **argv)
     load_state(&plan);
     first_seed = plan.seed;
     campaign(&plan);
+    harness_watch(0);
     tell_counts(first_seed, harness_seconds() - start);
     return harness_close("powercut", counts.cuts + counts.second_cuts, plan.broken);
 }

@@ -340,6 +340,7 @@ static void one_history(void *ctx)
 {
     static struct history h;
     uint64_t seed = *(const uint64_t *)ctx;
+    harness_watch(60);
     begin_history(&h, seed);
     for (uint64_t step = 0; step < steps_max; step++) {
         harness_context("histories --seed %llu --replay (step %llu)", (unsigned long long)seed,
@@ -405,6 +406,7 @@ int main(int argc, char **argv)
             break;
         }
     }
+    harness_watch(0);
     printf("histories: seeds %llu to %llu, %llu steps, %llu writes, %llu losses, %llu reopens, "
            "%llu checks, %llu times full, %llu seals, %.1f s\n",
            (unsigned long long)seed, (unsigned long long)(seed + done),

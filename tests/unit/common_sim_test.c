@@ -265,7 +265,11 @@ static void images_share_blocks_and_differ_where_written(void **state)
     assert_int_equal(sim_image_end(a, 1), 4);
     sim_image_exchange(b, 1, 3, SIM_ROOT, 0);
     assert_int_equal(sim_image_bytes(b, SIM_ROOT, 0)[10], 'x');
-    assert_int_equal(sim_image_end(b, 1), 3);
+    assert_null(sim_image_block(b, 1, 3));
+    assert_int_equal(sim_image_end(b, 1), 4);
+    sim_image_begin(b, 1);
+    assert_int_equal(sim_image_end(b, 1), 0);
+    assert_int_equal(sim_image_end(a, 1), 4);
     sim_image_free(a);
     sim_image_free(b);
 }

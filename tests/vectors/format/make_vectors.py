@@ -1,0 +1,438 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors of format 1.0, made without a line of the engine: struct for the bytes, hashlib and hmac
+for SHA-256 and HKDF-Expand, libcrypto and libxxhash (by ctypes) for AES-256-GCM and XXH3.
+
+usage: make_vectors.py [DIRECTORY]    writes its *.json there (default: beside this file)"""
+import ctypes
+import ctypes.util
+import hashlib
+import hmac
+import json
+import os
+import struct
+import sys
+
+crypto = ctypes.CDLL(ctypes.util.find_library("crypto") or "libcrypto.so.3")
+xx = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
+xx.XXH3_64bits.restype = ctypes.c_uint64
+xx.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+
+
+class Hash128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+xx.XXH3_128bits_withSeed.restype = Hash128
+xx.XXH3_128bits_withSeed.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+for name in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
+    getattr(crypto, name).restype = ctypes.c_void_p
+
+
+def sum64(data):
+    return xx.XXH3_64bits(bytes(data), len(data))
+
+
+def sum128(seed, data):
+    value = xx.XXH3_128bits_withSeed(bytes(data), len(data), seed)
+    return struct.pack(">QQ", value.high, value.low)
+
+
+def gcm(key, nonce, aad, plain):
+    """Ciphertext and tag of AES-256-GCM (SP 800-38D)."""
+    context = ctypes.c_void_p(crypto.EVP_CIPHER_CTX_new())
+    out, count = ctypes.create_string_buffer(len(plain) + 16), ctypes.c_int()
+    tag = ctypes.create_string_buffer(16)
+    ok = crypto.EVP_EncryptInit_ex(context, ctypes.c_void_p(crypto.EVP_aes_256_gcm()), None,
+                                   key, nonce)
+    ok &= crypto.EVP_EncryptUpdate(context, None, ctypes.byref(count), aad, len(aad))
+    ok &= crypto.EVP_EncryptUpdate(context, out, ctypes.byref(count), plain, len(plain))
+    ok &= crypto.EVP_EncryptFinal_ex(context, None, ctypes.byref(count))
+    ok &= crypto.EVP_CIPHER_CTX_ctrl(context, 0x10, 16, tag)
+    assert ok == 1
+    return out.raw[:len(plain)], tag.raw
+
+
+def expand(key, label, info=b""):
+    """HKDF-Expand of RFC 5869 with SHA-256 and L = 32."""
+    return hmac.new(key, label.encode() + info + b"\x01", hashlib.sha256).digest()
+
+
+def octets(first, count):
+    return bytes((first + i) & 0xff for i in range(count))
+
+
+def pattern(count, seed):
+    return bytes((i * 7 + (i >> 8) * 13 + seed) & 0xff for i in range(count))
+
+
+def result(data, leading=None):
+    """All the bytes where they are few, else their beginning, their hash and their length."""
+    data = bytes(data)
+    if leading is None:
+        return {"bytes": data.hex()}
+    return {"length": len(data), "leading": data[:leading].hex(), "trailing": data[-8:].hex(),
+            "sha256": hashlib.sha256(data).hexdigest()}
+
+
+STORE, SESSION, UUID = octets(0x10, 16), octets(0x40, 16), octets(0x80, 16)
+
+
+# ---- root slot ----
+
+def tree_pointer(p):
+    return struct.pack("<IHHB7xQ", p["segment"], p["block"], p["blocks"], p["height"],
+                       int(p["sum"], 16))
+
+
+def root_slot(i):
+    body = struct.pack("<8sQHHI3Q16s16s4I3Q", b"COFFROOT", i["epoch"], i["major"], i["minor"],
+                       1 if i["clean"] else 0, i["compat"], i["ro_compat"], 0, STORE, SESSION,
+                       i["segment_bytes"], i["segment_count"], i["conditioned"], 0,
+                       i["next_extent"], i["created_ns"], i["next_sequence"])
+    body += tree_pointer(i["catalogue"]) + tree_pointer(i["placement"]) + tree_pointer(i["segments"])
+    body += bytes(64)
+    for number in range(16):
+        head = i["lanes"].get(str(number))
+        body += bytes(32) if head is None else struct.pack(
+            "<4I2Q", head["segment"], head["next_segment"], head["block"], 1, head["batch_no"],
+            head["durable_upto"])
+    body += bytes(3320)
+    return body + struct.pack("<Q", sum64(body))
+
+
+def pointer(segment, block, blocks, height, total):
+    return {"segment": segment, "block": block, "blocks": blocks, "height": height,
+            "sum": f"{total:016x}"}
+
+
+def roots():
+    empty = pointer(0, 0, 0, 0, 0)
+    fresh = {"epoch": 1, "major": 1, "minor": 0, "clean": True, "compat": 0, "ro_compat": 0,
+             "store_uuid": STORE.hex(), "session": SESSION.hex(), "segment_bytes": 1 << 20,
+             "segment_count": 64, "conditioned": 1, "next_extent": 1,
+             "created_ns": 1700000000000000000, "next_sequence": 1, "catalogue": empty,
+             "placement": empty, "segments": empty, "lanes": {}}
+    used = dict(fresh, epoch=0x123456789a, clean=False, compat=5, ro_compat=0, conditioned=40,
+                next_extent=(1 << 39) - 1, next_sequence=77,
+                catalogue=pointer(3, 7, 1, 2, 0x0123456789abcdef),
+                placement=pointer(4, 9, 2, 0, 0xfedcba9876543210),
+                segments=pointer(5, 255, 1, 1, 0xffffffffffffffff),
+                lanes={"0": {"segment": 9, "next_segment": 10, "block": 200, "batch_no": 1 << 40,
+                             "durable_upto": (1 << 40) - 3},
+                       "15": {"segment": 11, "next_segment": 0, "block": 0, "batch_no": 2,
+                              "durable_upto": 1}})
+    return [dict(name=name, inputs=i, **result(root_slot(i), 768))
+            for name, i in (("fresh", fresh), ("used", used))]
+
+
+# ---- the log ----
+
+def segment_header(i):
+    body = struct.pack("<4sHH16s16sQQII", b"COFS", 1, i["lane"], STORE, SESSION, i["sequence"],
+                       i["first_batch"], i["segment"], i["previous"]) + bytes(4024)
+    return body + struct.pack("<Q", sum64(body))
+
+
+def run(r):
+    slots = r["slots"] | (0x8000 if r["no_pages"] else 0) | (0x4000 if r["metadata"] else 0)
+    return struct.pack("<IIQ16sIHH16s", r["volume"], r["lineage"], r["extent"],
+                       bytes.fromhex(r["uuid"]), r["key_id"], r["first_slot"], slots,
+                       bytes.fromhex(r["tag"]))
+
+
+def batch_header(i):
+    parts = b"".join(run(r) for r in i["run_list"])
+    parts += b"".join(bytes.fromhex(r["list"]) for r in i["run_list"])
+    parts += b"".join(bytes.fromhex(e["tag"]) + struct.pack("<Q", int(e["sum"], 16))
+                      for e in i["entries"])
+
+    def head(total):
+        return struct.pack("<4sHH16s16sQQQIHHII8xQ", b"COFB", 1, i["lane"], STORE, SESSION,
+                           i["epoch"], i["number"], i["durable_upto"], i["next_segment"],
+                           len(i["entries"]), len(i["run_list"]), i["block"], i["segment"], total)
+    tail = parts + bytes(4096 - 96 - len(parts))
+    return head(sum64(head(0) + tail)) + tail
+
+
+def logs():
+    segment = {"lane": 15, "store_uuid": STORE.hex(), "session": SESSION.hex(),
+               "sequence": 0x1122334455667788, "first_batch": 99, "segment": 12, "previous": 7}
+    words = [0xc4 << 10 | 300, 1 << 60 | 5, 1 << 60 | 6, 1 << 60 | (1 << 44) - 1]
+    holes = [0, 2 << 60 | 512, 3 << 60 | 1024]
+    runs = [
+        {"volume": 1, "lineage": 1, "extent": 0x1234567, "uuid": UUID.hex(), "key_id": 3,
+         "first_slot": 500, "slots": 3, "no_pages": False, "metadata": False,
+         "tag": octets(0xa0, 16).hex(), "list": b"".join(struct.pack("<Q", w) for w in words).hex()},
+        {"volume": 2, "lineage": 1, "extent": 9, "uuid": octets(1, 16).hex(), "key_id": 1,
+         "first_slot": 7, "slots": 2, "no_pages": True, "metadata": False,
+         "tag": octets(0xb0, 16).hex(), "list": b"".join(struct.pack("<Q", w) for w in holes).hex()},
+        {"volume": 0, "lineage": 0, "extent": 1 << 56 | 0x1000000005, "uuid": bytes(16).hex(),
+         "key_id": 0, "first_slot": 0, "slots": 1, "no_pages": False, "metadata": False,
+         "tag": bytes(16).hex(), "list": ""}]
+    entries = [{"tag": octets(i * 16, 16).hex(), "sum": f"{0x1111111111111111 * i:016x}"}
+               for i in range(1, 5)]
+    batch = {"lane": 0, "store_uuid": STORE.hex(), "session": SESSION.hex(), "epoch": 4,
+             "number": 1000, "durable_upto": 997, "next_segment": 13, "block": 17, "segment": 12,
+             "run_list": runs, "entries": entries}
+    return ([dict(name="segment header", inputs=segment, **result(segment_header(segment), 64))],
+            [dict(name="three runs, four pages", inputs=batch, **result(batch_header(batch), 512))],
+            [dict(name=f"run {n}", inputs=r, **result(run(r))) for n, r in enumerate(runs)])
+
+
+# ---- placement ----
+
+def slots_of(i, key):
+    return set(i[key])
+
+
+def bitmap(slots, derived):
+    """Mode, list length and bytes."""
+    if slots == derived:
+        return 0, 0, b""
+    if len(slots) <= 32:
+        return 2, len(slots), b"".join(struct.pack("<H", s) for s in sorted(slots))
+    value = sum(1 << s for s in slots)
+    return 1, 0, value.to_bytes(64, "little")
+
+
+def descriptor(i):
+    derived = set(range(i["slots_used"])) | ({511} if i["summary"] else set())
+    present, live = set(i["present"]), set(i["live"])
+    modes = bitmap(present, derived), bitmap(live, present)
+    parts = b"".join(struct.pack("<IHH", p["segment"], p["block"],
+                                 p["first_slot"] | (0x8000 if p["cleaner"] else 0))
+                     for p in i["pieces"])
+    parts += b"".join(struct.pack("<I", r["first_slot"] | r["block"] << 9 | r["distance"] << 23)
+                      for r in i["refs"])
+    parts += modes[0][2] + modes[1][2]
+    return struct.pack("<Q16sIIHH6BHI", i["extent"], bytes.fromhex(i["uuid"]), i["key_id"],
+                       i["volume"], i["slots_used"],
+                       (1 if i["metadata"] else 0) | (2 if i["summary"] else 0), len(i["pieces"]),
+                       len(i["refs"]), modes[0][0], modes[1][0], modes[0][1], modes[1][1],
+                       48 + len(parts), i["lineage"]) + parts
+
+
+def descriptors():
+    base = {"extent": 0x1234567, "uuid": UUID.hex(), "key_id": 5, "volume": 2, "lineage": 1,
+            "slots_used": 100, "metadata": False, "summary": False,
+            "pieces": [{"segment": 9, "block": 2, "first_slot": 0, "cleaner": False}],
+            "refs": [{"first_slot": 0, "block": 2, "distance": 1},
+                     {"first_slot": 60, "block": 70, "distance": 5}],
+            "present": list(range(100)), "live": list(range(100))}
+    some = [s for s in range(100) if s % 2 == 0]
+    cases = [
+        ("present and live derived", base),
+        ("live a list", dict(base, live=[3, 7, 99])),
+        ("live an empty list", dict(base, live=[])),
+        ("live a bitmap", dict(base, live=[s for s in range(100) if s % 2])),
+        ("present a bitmap, live derived", dict(base, present=some, live=some)),
+        ("present a list, live a list", dict(base, present=[0, 1, 60], live=[60])),
+        ("metadata with a summary", dict(base, metadata=True, summary=True,
+                                         present=list(range(100)) + [511],
+                                         live=list(range(100)) + [511])),
+        ("two pieces, a ref without pages",
+         dict(base, slots_used=101, present=list(range(100)),
+              pieces=base["pieces"] + [{"segment": 10, "block": 4, "first_slot": 60,
+                                        "cleaner": True}],
+              refs=base["refs"] + [{"first_slot": 100, "block": 200, "distance": 0}])),
+    ]
+    return [dict(name=n, inputs=i, segment_count=64, segment_blocks=256, **result(descriptor(i)))
+            for n, i in cases]
+
+
+def footer(i):
+    body = struct.pack("<4sHH16s16sQQIIIHHQ8x", b"COFE", 1, i["lane"], STORE, SESSION,
+                       i["first_batch"], i["last_batch"], i["segment"], i["next_segment"],
+                       i["first_block"], len(i["descriptors"]), 1 if i["complete"] else 0,
+                       i["durable_upto"])
+    body += b"".join(bytes.fromhex(d) for d in i["descriptors"])
+    body += bytes(8184 - len(body))
+    return body + struct.pack("<Q", sum64(body))
+
+
+def places(descs):
+    foot = {"lane": 0, "store_uuid": STORE.hex(), "session": SESSION.hex(), "first_batch": 3,
+            "last_batch": 40, "durable_upto": 38, "segment": 9, "next_segment": 10,
+            "first_block": 1, "complete": True, "descriptors": [d["bytes"] for d in descs[:3]]}
+    bucket = {"descriptors": 3, "blocks": 1, "key": 1 << 36 | 0x123456}
+    entry = pointer(7, 300, 2, 0, 0x8877665544332211)
+    record = {"sequence": 1 << 40, "live": 250, "state": 2, "lane": 15}
+    return ([dict(name="complete", inputs=foot, **result(footer(foot), 512))],
+            [dict(name="bucket", inputs=bucket,
+                  **result(struct.pack("<4sHHQ", b"COFP", 3, 1, bucket["key"])))],
+            [dict(name="entry", inputs=entry,
+                  **result(struct.pack("<IHHQ", 7, 300, 2, int(entry["sum"], 16))))],
+            [dict(name="record", inputs=record,
+                  **result(struct.pack("<QIBBH", 1 << 40, 250, 2, 15, 0)))])
+
+
+# ---- catalogue ----
+
+def volume_entry(i):
+    return struct.pack("<4sHHIBBH16sQQIIII12sI16s160x", b"COFV", 1, 1 if i["encrypted"] else 0,
+                       i["number"], i["name_hint"], i["ring_slots"], 0, bytes.fromhex(i["uuid"]),
+                       i["tail_first"], i["tail_last"], i["ring_bytes"], 1024, i["data_keys"],
+                       i["generation"], bytes.fromhex(i["nonce"]), 0, bytes.fromhex(i["tag"]))
+
+
+def record_plain(i):
+    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQ544x", 1, 0, i["height"],
+                       i["name"].encode(), bytes.fromhex(i["uuid"]), i["size_pages"],
+                       i["root_address"], i["mapped_pages"], i["chain_extent"], i["chain_slots"],
+                       i["created_ns"], i["key_uses"], i["next_key_id"], i["data_keys"],
+                       bytes.fromhex(i["keys_digest"]), i["key_arn"].encode(), i["cut"],
+                       i["node_cut"], bytes.fromhex(i["parent"]), i["modified_ns"])
+
+
+def ek_entry(i):
+    return struct.pack("<II12sI48s32s16sQQQI12x", i["key_id"], i["index"],
+                       bytes.fromhex(i["nonce"]), i["generation"], bytes.fromhex(i["wrapped"]),
+                       bytes.fromhex(i["commitment"]), bytes.fromhex(i["lineage"]),
+                       i["first_extent"], i["last_extent"], i["extents"], i["flags"])
+
+
+def ek_aad(i, vk_uuid):
+    return vk_uuid + struct.pack("<IIII16sQQ", i["generation"], i["key_id"], i["index"],
+                                 i["flags"], bytes.fromhex(i["lineage"]), i["first_extent"],
+                                 i["last_extent"])
+
+
+def page_aad(encrypted, kind, slot, word):
+    return struct.pack("<BBBBIIIQ8x", 1 if encrypted else 0x81, kind, 0, 0, 4096, 4096, slot, word)
+
+
+def list_aad(encrypted, first_slot, slots, no_pages, batch):
+    return struct.pack("<BBHHH16sQ", 1 if encrypted else 0x81, 1, slots, first_slot,
+                       1 if no_pages else 0, SESSION, batch)
+
+
+def record_aad(encrypted, volume, vk, generation, number):
+    return b"coffer/record/1" + bytes([encrypted]) + volume + vk + struct.pack("<II", generation,
+                                                                               number)
+
+
+VK_UUID, LINEAGE = octets(0xc0, 16), STORE
+EK = {"key_id": 6, "index": 0, "generation": 1, "flags": 0, "nonce": octets(5, 12).hex(),
+      "wrapped": octets(0x20, 48).hex(), "commitment": octets(0x70, 32).hex(),
+      "lineage": LINEAGE.hex(), "first_extent": 100, "last_extent": (1 << 39) - 1, "extents": 12}
+RECORD = {"height": 2, "name": "disk-0", "uuid": UUID.hex(), "size_pages": 1 << 28,
+          "root_address": 0x1234567 << 10 | 33 << 1, "mapped_pages": 70000,
+          "chain_extent": 0x1234566, "chain_slots": 511, "created_ns": 1700000000000000000,
+          "key_uses": 65537, "next_key_id": 9, "data_keys": 4, "keys_digest": octets(9, 32).hex(),
+          "key_arn": "arn:coffer:kms:test:000000000000:key/0", "cut": 3, "node_cut": 4,
+          "parent": octets(0xe0, 16).hex(), "modified_ns": 1700000001000000000}
+
+
+def catalogue():
+    entry = {"encrypted": True, "number": 3, "name_hint": 0x5a, "ring_slots": 1, "uuid": UUID.hex(),
+             "tail_first": 10, "tail_last": 20, "ring_bytes": 512, "data_keys": 4, "generation": 1,
+             "nonce": octets(1, 12).hex(), "tag": octets(0x33, 16).hex()}
+    plain = dict(entry, encrypted=False, ring_slots=0, ring_bytes=0, data_keys=0, generation=0)
+    return ([dict(name=n, inputs=i, **result(volume_entry(i)))
+             for n, i in (("encrypted", entry), ("plain", plain))],
+            [dict(name="record", inputs=RECORD, **result(record_plain(RECORD)))],
+            [dict(name="data key", inputs=EK, vk_uuid=VK_UUID.hex(), aad=ek_aad(EK, VK_UUID).hex(),
+                  **result(ek_entry(EK)))])
+
+
+def aads():
+    pages = [{"encrypted": e, "kind": k, "slot": s, "word": w} for e, k, s, w in (
+        (True, 0, 0, 0), (True, 0, 510, (1 << 44) - 1), (True, 2, 7, 3 << 52 | 5),
+        (False, 0, 9, 77), (True, 3, 511, 0))]
+    lists = [{"encrypted": e, "first_slot": f, "slots": s, "no_pages": n, "batch_no": b,
+              "session": SESSION.hex()} for e, f, s, n, b in (
+        (True, 0, 120, False, 1), (False, 500, 2, True, 1 << 40))]
+    records = [{"encrypted": e, "volume_uuid": UUID.hex(), "vk_uuid": VK_UUID.hex(),
+                "generation": g, "number": n} for e, g, n in ((True, 1, 3), (False, 0, 4096))]
+    info = {"lineage": LINEAGE.hex(), "extent": 0x1234567, "uuid": UUID.hex()}
+    return {
+        "page_aad": [dict(name=f"page {n}", inputs=i, **result(page_aad(*i.values())))
+                     for n, i in enumerate(pages)],
+        "list_aad": [dict(name=f"list {n}", inputs=i,
+                          **result(list_aad(*list(i.values())[:5])))
+                     for n, i in enumerate(lists)],
+        "record_aad": [dict(name=f"record {n}", inputs=i,
+                            **result(record_aad(i["encrypted"], UUID, VK_UUID, i["generation"],
+                                                i["number"]))) for n, i in enumerate(records)],
+        "subkey_info": [dict(name="info", inputs=info,
+                             **result(LINEAGE + struct.pack("<Q", info["extent"]) + UUID))]}
+
+
+def words():
+    addresses = [(0, 1, 0, 0), (0, 0x1234567, 33, 0), (0, (1 << 39) - 1, 511, 1), (7, 5, 9, 1)]
+    kinds = [(0, 0), (1, (1 << 44) - 1), (2, 512), (3, 1 << 30), (4, 2), (5, 3 << 52 | 77), (6, 0)]
+    chains = [(0, 0), (0x1234566, 511), ((1 << 39) - 1, 1)]
+    return {
+        "address": [dict(name=f"address {n}", inputs={"index": i, "extent": e, "slot": s,
+                                                      "hole": bool(h)},
+                         **result(struct.pack(">Q", i << 49 | e << 10 | s << 1 | h)))
+                    for n, (i, e, s, h) in enumerate(addresses)],
+        "slot_word": [dict(name=f"word {t}", inputs={"type": t, "value": v},
+                           **result(struct.pack(">Q", t << 60 | v))) for t, v in kinds],
+        "chain_word": [dict(name=f"chain {n}", inputs={"extent": e, "slots": s},
+                            **result(struct.pack(">Q", e << 10 | s)))
+                       for n, (e, s) in enumerate(chains)]}
+
+
+# ---- from the keys to the ciphertext ----
+
+def sealed():
+    vk, ek = octets(1, 32), octets(0x61, 32)
+    info = LINEAGE + struct.pack("<Q", 0x1234567) + UUID
+    subkey = expand(ek, "coffer/x1", info)
+    wrap, root = expand(vk, "coffer/vk/wrap/1"), expand(vk, "coffer/vk/root/1")
+    page, word, slot = pattern(4096, 3), 0x123456, 77
+    cipher, tag = gcm(subkey, struct.pack(">III", 0, slot, 0), page_aad(True, 0, slot, word), page)
+    plain_list = b"".join(struct.pack("<Q", w) for w in (0x1234566 << 10 | 511, 1 << 60 | word))
+    list_cipher, list_tag = gcm(subkey, struct.pack(">III", 1, slot, 0),
+                                list_aad(True, slot, 1, False, 55), plain_list)
+    nonce = octets(0x90, 12)
+    wrapped, wrap_tag = gcm(wrap, nonce, ek_aad(EK, VK_UUID), ek)
+    record, record_tag = gcm(root, nonce, record_aad(True, UUID, VK_UUID, 1, 3),
+                             record_plain(RECORD))
+    seed = sum64(info)
+    plain_tag = sum128(seed, page_aad(False, 0, slot, word) + page)
+    plain_list_tag = sum128(seed, list_aad(False, slot, 1, False, 55) + plain_list)
+    record_seed = sum64(UUID + struct.pack("<Q", 3) + UUID)
+    plain_record_tag = sum128(record_seed, record_aad(False, UUID, bytes(16), 0, 3) +
+                              record_plain(RECORD))
+    return {"inputs": {"vk": vk.hex(), "ek": ek.hex(), "vk_uuid": VK_UUID.hex(),
+                       "lineage": LINEAGE.hex(), "extent": 0x1234567, "extent_uuid": UUID.hex(),
+                       "slot": slot, "word": word, "batch_no": 55, "session": SESSION.hex(),
+                       "page": "byte i = i * 7 + (i >> 8) * 13 + 3, modulo 256",
+                       "list": plain_list.hex(), "nonce": nonce.hex(), "data_key": EK,
+                       "record": RECORD, "volume_uuid": UUID.hex(), "generation": 1, "number": 3},
+            "vk_wrap_key": wrap.hex(), "vk_root_key": root.hex(),
+            "vk_commitment": expand(vk, "coffer/vk/commit/1").hex(),
+            "ek_commitment": expand(ek, "coffer/ek/commit/1").hex(), "subkey": subkey.hex(),
+            "page_leading": cipher[:64].hex(), "page_sha256": hashlib.sha256(cipher).hexdigest(),
+            "page_tag": tag.hex(), "page_sum": f"{sum64(cipher):016x}",
+            "list_cipher": list_cipher.hex(), "list_tag": list_tag.hex(),
+            "wrapped": (wrapped + wrap_tag).hex(),
+            "record_sha256": hashlib.sha256(record).hexdigest(), "record_tag": record_tag.hex(),
+            "plain_seed": f"{seed:016x}", "plain_page_tag": plain_tag.hex(),
+            "plain_page_sum": f"{sum64(page):016x}", "plain_list_tag": plain_list_tag.hex(),
+            "plain_record_tag": plain_record_tag.hex()}
+
+
+def main():
+    where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
+    segment, batch, run_list = logs()
+    descs = descriptors()
+    foot, bucket, entry, record = places(descs)
+    volume, plain, key = catalogue()
+    files = {"root": {"root": roots()},
+             "log": {"segment_header": segment, "batch_header": batch, "run": run_list},
+             "place": {"descriptor": descs, "footer": foot, "bucket": bucket, "tree_entry": entry,
+                       "segment_record": record},
+             "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
+             "aad": aads(), "words": words(), "sealed": sealed()}
+    for name, content in files.items():
+        with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
+            json.dump(content, out, indent=1)
+            out.write("\n")
+
+
+if __name__ == "__main__":
+    main()
