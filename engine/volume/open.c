@@ -63,11 +63,7 @@ static int open_root(struct opening *opening)
 {
     struct coffer_store *store = opening->store;
     int err = cof_store_find_root(store, opening->fault);
-    if (err == 0) {
-        store->next_extent = store->root.next_extent;
-        err = cof_store_anchor_check(
-            store, (opening->opts->flags & COFFER_OPEN_ACCEPT_ROLLBACK) != 0, opening->fault);
-    }
+    store->next_extent = store->root.next_extent;
     return err;
 }
 
@@ -216,6 +212,10 @@ static int open_log(struct opening *opening)
     struct coffer_store *store = opening->store;
     uint64_t began = cof_monotonic_ns(&store->env);
     int err = cof_catalogue_load(store, opening->fault);
+    if (err == 0) {
+        err = cof_store_anchor_check(
+            store, (opening->opts->flags & COFFER_OPEN_ACCEPT_ROLLBACK) != 0, opening->fault);
+    }
     if (err == 0) {
         err = pin_tails(opening);
     }

@@ -32,7 +32,7 @@ int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
 {
     int err;
     root->epoch = store->root.epoch + 1u;
-    while (root->epoch <= store->anchor_epoch) {
+    while (root->epoch <= store->anchor_epoch + 1u) {
         root->epoch += 2u; /* a rollback was accepted: go on above it, in the same pair of slots */
     }
     err = write_pair(store, root);
@@ -45,8 +45,8 @@ int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
                          coffer_error_sentence(err));
     }
     store->root = *root;
-    store->lane.epoch = root->epoch;
-    store->meta.epoch = root->epoch;
+    store->lane.epoch = root->epoch - 1u; /* the first of the two: either may be lost */
+    store->meta.epoch = root->epoch - 1u;
     return cof_store_anchor_put(store);
 }
 
@@ -80,7 +80,7 @@ int cof_store_anchor_put(struct coffer_store *store)
     store->anchor_epoch = 0;
     memset(&state, 0, sizeof state);
     memcpy(state.store_uuid.bytes, store->root.store_uuid, 16);
-    state.epoch = store->root.epoch;
+    state.epoch = store->root.epoch - 1u;
     err = digest_records(store, state.root_digest);
     return err == 0 ? store->anchor.ops->put(store->anchor.ctx, &state) : err;
 }
@@ -89,6 +89,7 @@ int cof_store_anchor_check(struct coffer_store *store, bool accept, struct coffe
 {
     struct coffer_anchor_state state;
     struct coffer_uuid uuid;
+    uint8_t digest[32];
     int err;
     if (store->anchor.ops == NULL) {
         return 0;
@@ -108,5 +109,14 @@ int cof_store_anchor_check(struct coffer_store *store, bool accept, struct coffe
                          "an older state",
                          (unsigned long long)store->root.epoch, (unsigned long long)state.epoch);
     }
-    return 0;
+    if (store->root.epoch - state.epoch > 1u || accept) {
+        return 0; /* newer than what the anchor saw last */
+    }
+    err = digest_records(store, digest);
+    if (err == 0 && memcmp(digest, state.root_digest, sizeof digest) != 0) {
+        return cof_fault(fault, COFFER_E_ROLLBACK, COFFER_STAGE_ROOT,
+                         "the store has the epoch that the anchor has seen, but other contents: it "
+                         "is a copy that went another way");
+    }
+    return err;
 }

@@ -188,8 +188,9 @@ static void faults_carry_error_stage_sentence_and_place(void **state)
     memset(&fault, 0x77, sizeof fault);
     memset(text, 'y', sizeof text);
     text[sizeof text - 1u] = '\0';
-    assert_int_equal(cof_fault(&fault, COFFER_E_CORRUPT, COFFER_STAGE_TAG, "page %d of %s", 7, text),
-                     COFFER_E_CORRUPT);
+    assert_int_equal(
+        cof_fault(&fault, COFFER_E_CORRUPT, COFFER_STAGE_TAG, "page %d of %s", 7, text),
+        COFFER_E_CORRUPT);
     assert_int_equal(fault.error, COFFER_E_CORRUPT);
     assert_int_equal(fault.stage, COFFER_STAGE_TAG);
     assert_int_equal(fault.os_errno, 0);

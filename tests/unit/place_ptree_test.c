@@ -271,7 +271,7 @@ static void damage_is_corrupt_and_named(void **state)
     assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
     assert_int_equal(cof_ptree_find(&tree, model[5].key, &record), 0);
     root = tree.root;
-    assert_int_equal(cof_sync_io_read(&f.io, record.segment, record.block * 4096u, block, 4096), 0);
+    assert_int_equal(cof_ptree_fetch(&tree, &record, block), 0);
     record.sum ^= 1;
     assert_int_equal(cof_ptree_fetch(&tree, &record, block), COFFER_E_CORRUPT);
     record.sum ^= 1;

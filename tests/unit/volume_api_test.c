@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bad calls of the public API: each gives its own error, tells it in the fault, and changes nothing.
+ * Bad calls of the public API: each gives its own error, tells it in the fault, changes nothing.
  */
 #include "unit/volume_fixture.h"
 

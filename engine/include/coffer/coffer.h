@@ -111,8 +111,9 @@ struct coffer_store_opts {
     const struct coffer_env *env;
     struct coffer_anchor anchor;
 
-    /* Budgets; 0 is the default in brackets. Memory never goes beyond their sum and a fixed part
-     * (docs/architecture.md). */
+    /* Budgets; 0 is the default in brackets. Beside them memory grows only with the store's size
+     * (segment table, tree nodes), its number of volumes and data keys, and what is dirty or waits
+     * to be replayed (docs/architecture.md has each bound). */
     uint64_t staging_bytes;     /* batch buffers, locked pages not counted [16 MiB]           */
     uint64_t delta_entries_max; /* dirty map entries before a checkpoint must run [4,194,304] */
     uint64_t node_cache_bytes;  /* map nodes [64 MiB]                                         */
@@ -354,7 +355,7 @@ COFFER_MUST_CHECK int coffer_reap(struct coffer_queue *queue, struct coffer_cqe 
 
 enum coffer_check_flags {
     COFFER_CHECK_KEYLESS = 1u << 0, /* checksums and placement only, whatever keys there are     */
-    COFFER_CHECK_SCRUB = 1u << 1    /* physical order, every live byte is read                   */
+    COFFER_CHECK_SCRUB = 1u << 1    /* every live byte is read, extent by extent                 */
 };
 
 struct coffer_finding {
