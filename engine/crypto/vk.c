@@ -3,8 +3,8 @@
  * crypto/vk.c - the volume key: derived once, then used through its wrap key and root key only.
  *
  * The 32 bytes that the key service gave live in one arena slot for the time of three derivations.
- * A struct cof_vk doesn't change after cof_vk_new but for its count of uses, so threads may share it;
- * nonces are 96 random bits, and the caller keeps the uses of a generation below 2^30
+ * A struct cof_vk doesn't change after cof_vk_new but for its count of uses, so threads may share
+ * it; nonces are 96 random bits, and the caller keeps the uses of a generation below 2^30
  * (docs/crypto.md).
  */
 #include "crypto/internal.h"

@@ -233,7 +233,7 @@ static void all_records_removed_leave_nothing_alive_but_the_root(void **state)
     assert_int_equal(f.segments.live_total, 1);
 }
 
-/* The segment table's own tree is counted apart, so that writing it does not change what it says. */
+/* The segment table's own tree is counted apart, so that writing it changes nothing it says. */
 static void the_segment_tables_tree_counts_as_own(void **state)
 {
     uint64_t own = 0;
