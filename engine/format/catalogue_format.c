@@ -39,27 +39,29 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
 int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
                             struct cof_volume_entry *ret_entry)
 {
+    struct cof_volume_entry entry;
     if (memcmp(at, ENTRY_MAGIC, 4) != 0 || cof_le16_get(at + 4) != 1) {
         return COFFER_E_CORRUPT;
     }
-    ret_entry->encrypted = (cof_le16_get(at + 6) & 1u) != 0;
-    ret_entry->number = cof_le32_get(at + 8);
-    ret_entry->name_hint = at[12];
-    ret_entry->ring_slots = at[13];
-    memcpy(ret_entry->uuid, at + 16, 16);
-    ret_entry->tail_first = cof_le64_get(at + 32);
-    ret_entry->tail_last = cof_le64_get(at + 40);
-    ret_entry->ring_bytes = cof_le32_get(at + 48);
-    ret_entry->record_bytes = cof_le32_get(at + 52);
-    ret_entry->data_keys = cof_le32_get(at + 56);
-    ret_entry->generation = cof_le32_get(at + 60);
-    memcpy(ret_entry->nonce, at + 64, 12);
-    memcpy(ret_entry->tag, at + 80, 16);
-    if (ret_entry->record_bytes != COF_RECORD_BYTES || ret_entry->ring_bytes > COF_RING_BYTES_MAX ||
-        ret_entry->number == 0 || ret_entry->number > COF_VOLUME_NUMBER_MAX ||
-        ret_entry->data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
+    entry.encrypted = (cof_le16_get(at + 6) & 1u) != 0;
+    entry.number = cof_le32_get(at + 8);
+    entry.name_hint = at[12];
+    entry.ring_slots = at[13];
+    memcpy(entry.uuid, at + 16, 16);
+    entry.tail_first = cof_le64_get(at + 32);
+    entry.tail_last = cof_le64_get(at + 40);
+    entry.ring_bytes = cof_le32_get(at + 48);
+    entry.record_bytes = cof_le32_get(at + 52);
+    entry.data_keys = cof_le32_get(at + 56);
+    entry.generation = cof_le32_get(at + 60);
+    memcpy(entry.nonce, at + 64, 12);
+    memcpy(entry.tag, at + 80, 16);
+    if (entry.record_bytes != COF_RECORD_BYTES || entry.ring_bytes > COF_RING_BYTES_MAX ||
+        entry.number == 0 || entry.number > COF_VOLUME_NUMBER_MAX ||
+        entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_CORRUPT;
     }
+    *ret_entry = entry;
     return 0;
 }
 

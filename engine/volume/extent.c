@@ -69,7 +69,7 @@ static int derive(struct coffer_volume *volume, struct cof_extent *extent, struc
     if (!volume->eks_ready) {
         return COFFER_E_INTERNAL; /* the durable root does not list the keys of this process */
     }
-    err = cof_keys_active(volume, desc->extent, &ek);
+    err = cof_keys_active(volume, desc->extent, desc->metadata, &ek);
     if (err != 0) {
         return err;
     }

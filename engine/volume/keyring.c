@@ -570,12 +570,15 @@ static struct cof_ek *first_spare(struct coffer_volume *volume)
     return NULL;
 }
 
-int cof_keys_active(struct coffer_volume *volume, uint64_t extent, struct cof_ek **ret_ek)
+int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata,
+                    struct cof_ek **ret_ek)
 {
     struct cof_ek *ek = &volume->eks[volume->ek_active];
     if (ek->bytes + COF_NODE_FANOUT * COF_PAGE_BYTES > data_key_budget() && ek->bytes > 0) {
         struct cof_ek *spare = first_spare(volume);
-        volume->store->keys_wanted = true; /* the next checkpoint lists new spares */
+        if (!metadata) { /* a checkpoint's own extents must not ask for the next checkpoint */
+            volume->store->keys_wanted = true; /* which lists new spares */
+        }
         if (spare != NULL) {
             int err = cof_keys_activate(volume, spare, extent);
             if (err != 0) {

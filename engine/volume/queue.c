@@ -463,9 +463,10 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
             return COFFER_E_IO; /* the device keeps the reads: the queue is good for nothing more */
         }
         pthread_mutex_lock(&store->lock);
-        more = store->checkpoint.state != COF_CHECKPOINT_IDLE;
+        more = store->checkpoint.state != COF_CHECKPOINT_IDLE &&
+               !(store->lanes_ready && cof_lane_busy(&store->lane));
         pthread_mutex_unlock(&store->lock);
-        if (!more || (store->lanes_ready && cof_lane_busy(&store->lane))) {
+        if (!more) {
             wait_for_more(queue);
         }
     }

@@ -245,7 +245,7 @@ void cof_keys_done(struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint64_t extent, uint32_t key_id,
                                     struct cof_ek **ret_ek);
 /* The active key for a new extent, rotated when its budget is spent. */
-COFFER_MUST_CHECK int cof_keys_active(struct coffer_volume *volume, uint64_t extent,
+COFFER_MUST_CHECK int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata,
                                       struct cof_ek **ret_ek);
 COFFER_MUST_CHECK int cof_keys_opened(struct coffer_volume *volume, struct cof_ek *ek);
 COFFER_MUST_CHECK int cof_keys_activate(struct coffer_volume *volume, struct cof_ek *ek,
