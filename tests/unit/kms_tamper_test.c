@@ -240,7 +240,8 @@ static void edited_aliases_and_grants_are_found_out(void **state)
 static void altered_audit_records_break_the_chain(void **state)
 {
     static const char *const edits[] = {
-        "UPDATE audit SET event = 'ListKeys' WHERE seq = 2", "UPDATE audit SET error = 'X' WHERE seq = 3",
+        "UPDATE audit SET event = 'ListKeys' WHERE seq = 2",
+        "UPDATE audit SET error = 'X' WHERE seq = 3",
         "UPDATE audit SET time_ns = 1 WHERE seq = 1", "DELETE FROM audit WHERE seq = 2",
         "UPDATE audit SET mac = zeroblob(32) WHERE seq = 2"};
     struct kms_fixture *f = *state;
