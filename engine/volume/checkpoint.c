@@ -475,6 +475,15 @@ static int step(struct coffer_store *store, bool clean, bool *ret_progress)
     return err;
 }
 
+/* Log that may wait for a checkpoint: an eighth of the free space, which it ties up, or 1/32 of the
+ * store when that is more. Rarer is quicker: each checkpoint holds the lane for its syncs. */
+static uint64_t log_pages_due(const struct coffer_store *store)
+{
+    uint64_t free_pages = (uint64_t)store->segments.free_count * store->segment_blocks;
+    uint64_t store_pages = (uint64_t)store->segments.count * store->segment_blocks;
+    return free_pages / 8u > store_pages / 32u ? free_pages / 8u : store_pages / 32u;
+}
+
 bool cof_checkpoint_due(struct coffer_store *store)
 {
     uint64_t dirty = 0, kills = 0;
@@ -488,8 +497,7 @@ bool cof_checkpoint_due(struct coffer_store *store)
     }
     return store->keys_wanted || dirty + kills >= store->delta_entries_max ||
            store->log_pages_since_checkpoint >= LOG_PAGES_MAX ||
-           store->log_pages_since_checkpoint >=
-               (uint64_t)store->segments.count * store->segment_blocks / 32u ||
+           store->log_pages_since_checkpoint >= log_pages_due(store) ||
            cof_monotonic_ns(&store->env) - store->checkpoint.last_ns >= store->checkpoint_ns;
 }
 
