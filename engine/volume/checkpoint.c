@@ -334,8 +334,8 @@ static uint32_t collect(struct coffer_store *store)
 }
 
 /* Give the space of free segments back to the file system from the top, but for a pool of written
- * ones, a quarter of the store: appends to those run at up to twice the speed, so what a busy volume
- * frees and takes again has to stay. A failure only keeps the space. */
+ * ones, a quarter of the store: appends to those run at up to twice the speed, so what a busy
+ * volume frees and takes again has to stay. A failure only keeps the space. */
 static void punch(struct coffer_store *store)
 {
     struct cof_segments *segments = &store->segments;
