@@ -190,7 +190,6 @@ static void freeze(struct coffer_store *store)
     checkpoint->volume = store->volumes;
     checkpoint->merging = false;
     checkpoint->state = COF_CHECKPOINT_DRAIN;
-    checkpoint->started_ns = cof_monotonic_ns(&store->env);
     store->log_pages_since_checkpoint = 0;
 }
 

@@ -116,14 +116,13 @@ enum cof_checkpoint_state {
 
 struct cof_checkpoint {
     enum cof_checkpoint_state state;
-    bool running; /* a thread runs one to its end */
-    uint64_t freeze_batch, freeze_next_extent;
+    uint64_t freeze_batch;
     struct cof_lane_head head;
     uint64_t head_sequence;
     struct coffer_volume *volume; /* being merged */
     struct cof_merge merge;
     bool merging;
-    uint64_t started_ns, last_ns;
+    uint64_t last_ns;
     uint64_t count;
 };
 
