@@ -17,7 +17,9 @@ enum cof_break {
     COF_BREAK_REUSE_NONCE,     /* each extent has the same uuid and number in its subkey */
     COF_BREAK_IGNORE_IO_ERROR, /* a failed log write counts as done                  */
     COF_BREAK_SKIP_CHAIN,      /* replay does not check the volume's chain           */
-    COF_BREAK_EARLY_FREE       /* segments are reused before the next root is durable */
+    COF_BREAK_TRUST_EPOCH,     /* the anchor takes any root of a higher epoch for newer */
+    COF_BREAK_EARLY_FREE,      /* segments are reused before the next root is durable */
+    COF_BREAK_SKIP_CUT         /* what a snapshot holds dies when the volume overwrites it */
 };
 
 #ifdef COF_TEST_HOOKS

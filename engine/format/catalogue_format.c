@@ -34,6 +34,12 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     cof_le32_put(at + 60, entry->generation);
     memcpy(at + 64, entry->nonce, 12);
     memcpy(at + 80, entry->tag, 16);
+    at[96] = (uint8_t)entry->kind;
+    cof_le32_put(at + 100, entry->parent_number);
+    cof_le32_put(at + 104, entry->family);
+    memcpy(at + 112, entry->context_uuid, 16);
+    cof_le64_put(at + 128, entry->own_cut);
+    cof_le64_put(at + 136, entry->own_node_cut);
 }
 
 int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
@@ -56,8 +62,14 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     entry.generation = cof_le32_get(at + 60);
     memcpy(entry.nonce, at + 64, 12);
     memcpy(entry.tag, at + 80, 16);
+    entry.kind = (enum cof_entry_kind)at[96];
+    entry.parent_number = cof_le32_get(at + 100);
+    entry.family = cof_le32_get(at + 104);
+    memcpy(entry.context_uuid, at + 112, 16);
+    entry.own_cut = cof_le64_get(at + 128);
+    entry.own_node_cut = cof_le64_get(at + 136);
     if (entry.record_bytes != COF_RECORD_BYTES || entry.ring_bytes > COF_RING_BYTES_MAX ||
-        entry.number == 0 || entry.number > COF_VOLUME_NUMBER_MAX ||
+        entry.number == 0 || at[96] > COF_KIND_HIDDEN ||
         entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_CORRUPT;
     }
@@ -69,6 +81,7 @@ void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BY
 {
     memset(at, 0, COF_RECORD_BYTES);
     cof_le16_put(at, 1);
+    cof_le16_put(at + 2, (uint16_t)record->kind);
     cof_le32_put(at + 4, record->height);
     memcpy(at + 8, record->name, 64);
     memcpy(at + 72, record->uuid, 16);
@@ -87,15 +100,20 @@ void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BY
     cof_le64_put(at + 448, record->node_cut);
     memcpy(at + 456, record->parent, 16);
     cof_le64_put(at + 472, record->modified_ns);
+    cof_le64_put(at + 480, record->own_cut);
+    cof_le64_put(at + 488, record->own_node_cut);
+    memcpy(at + 496, record->volume_name, 64);
+    memcpy(at + 560, record->volume_uuid, 16);
 }
 
 int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret_record)
 {
     struct cof_record record;
     memset(&record, 0, sizeof record);
-    if (cof_le16_get(at) != 1) {
+    if (cof_le16_get(at) != 1 || cof_le16_get(at + 2) > COF_KIND_HIDDEN) {
         return COFFER_E_TOO_NEW;
     }
+    record.kind = (enum cof_entry_kind)cof_le16_get(at + 2);
     record.height = cof_le32_get(at + 4);
     memcpy(record.name, at + 8, 64);
     record.name[63] = '\0';
@@ -116,6 +134,11 @@ int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret
     record.node_cut = cof_le64_get(at + 448);
     memcpy(record.parent, at + 456, 16);
     record.modified_ns = cof_le64_get(at + 472);
+    record.own_cut = cof_le64_get(at + 480);
+    record.own_node_cut = cof_le64_get(at + 488);
+    memcpy(record.volume_name, at + 496, 64);
+    record.volume_name[63] = '\0';
+    memcpy(record.volume_uuid, at + 560, 16);
     if (record.height > COF_MAP_LEVELS_MAX || record.size_pages > (UINT64_C(1) << 44) ||
         (record.height == 0) != (record.root_address == 0)) {
         return COFFER_E_CORRUPT;

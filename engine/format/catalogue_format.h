@@ -3,9 +3,9 @@
  * format/catalogue_format.h - a volume's entry in the catalogue, its key ring, its data keys and
  * its sealed root record; page and list AADs; the subkey info.
  *
- * Records of the catalogue tree have the key number << 10 | part. Volume numbers begin at 1;
- * number 0 is reserved for lists of the store itself. Part 0 is the volume entry, parts 1..655 are
- * its data key table, 100 entries each.
+ * Records of the catalogue tree have the key number << 10 | part. Numbers begin at 1, one for each
+ * volume and snapshot, and are never used again; number 0 is reserved for lists of the store
+ * itself. Part 0 is the entry, parts 1..655 are its data key table, 100 entries each.
  *
  * Volume entry: 256 bytes, then the key ring, then the sealed record.
  *        0   4  magic "COFV"        4   2  format (1)       6   2  flags: bit 0 encrypted
@@ -16,8 +16,12 @@
  *       48   4  ring bytes         52   4  sealed record bytes (1024)
  *       56   4  data keys          60   4  generation of the volume key that seals the record
  *       64  12  nonce              76   4  reserved        80  16  tag (plain: XXH3-128)
- *       96 160  reserved
- * Name hint: first byte of SHA-256("coffer/name" | store uuid | name).
+ *       96   1  kind: 0 volume, 1 snapshot, 2 hidden       97   3  reserved
+ *      100   4  parent's number   104   4  family         108   4  reserved
+ *      112  16  context uuid: in the encryption context of the wraps; zeros: the entry's own uuid
+ *      128   8  own cut           136   8  own node cut   144 112  reserved
+ * Name hint: first byte of SHA-256("coffer/name" | store uuid | name); the name of a snapshot is
+ * VOLUME@SNAPSHOT here.
  *
  * Ring slot: volume key uuid 16, generation 4, wraps 2, reserved 2, commitment 32, reserved 8;
  * then each wrap: ARN bytes 2, blob bytes 2, reserved 4, ARN, blob, zeros to a multiple of 8.
@@ -33,14 +37,18 @@
  *
  * Sealed record (1024, plaintext; AAD "coffer/record/1" 15, encrypted 1, volume uuid 16,
  * volume key uuid 16, generation 4, number 4):
- *        0   2  format (1)          2   2  flags            4   4  height of the tree (0: empty)
+ *        0   2  format (1)          2   2  kind             4   4  height of the tree (0: empty)
  *        8  64  name               72  16  volume uuid     88   8  size in pages
  *       96   8  address of the tree's root node           104   8  mapped pages
  *      112   8  chain extent      120   2  chain slots    122   6  reserved
  *      128   8  created ns        136   8  key uses       144   4  next key id  148  4 data keys
  *      152  32  SHA-256 of the data key entries, in order
  *      184 256  key ARN           440   8  cut            448   8  node cut     456 16 parent uuid
- *      472   8  modified ns       480 544  reserved
+ *      472   8  modified ns       480   8  own cut         488   8  own node cut
+ *      496  64  name of the volume that it is a snapshot of      560 16 uuid of that volume
+ *      576 448  reserved
+ * A cut is a position: index << 39 | extent. Data pages at or below `cut`, and nodes at or below
+ * `node cut`, are the parent's; those at or below the own cuts are what children inherit.
  */
 #ifndef COF_FORMAT_CATALOGUE_FORMAT_H
 #define COF_FORMAT_CATALOGUE_FORMAT_H
@@ -52,7 +60,6 @@
 
 #define COF_CATALOGUE_ENTRY_PART 0u
 #define COF_CATALOGUE_KEYS_PART 1u /* and the following */
-#define COF_VOLUME_NUMBER_MAX 4096u
 #define COF_VOLUME_ENTRY_BYTES 256u
 #define COF_RECORD_BYTES 1024u
 #define COF_RING_SLOT_BYTES 64u
@@ -61,6 +68,7 @@
 #define COF_EK_PER_PART 100u
 #define COF_EK_PARTS_MAX 655u /* 65,500 data keys */
 #define COF_EK_FLAG_SPARE 1u
+#define COF_EK_FLAG_INHERITED 2u /* a clone's: of the snapshot it was made from */
 #define COF_RING_BYTES_MAX (28u * 4096u)
 #define COF_RECORD_AAD_BYTES 56u
 #define COF_PAGE_AAD_BYTES 32u
@@ -71,17 +79,23 @@ static inline uint64_t cof_catalogue_key(uint32_t number, unsigned part)
     return (uint64_t)number << 10 | part;
 }
 
+enum cof_entry_kind { COF_KIND_VOLUME = 0, COF_KIND_SNAPSHOT, COF_KIND_HIDDEN };
+
 struct cof_volume_entry {
     bool encrypted;
-    uint32_t number;
+    enum cof_entry_kind kind;
+    uint32_t number, parent_number, family;
     uint8_t name_hint, ring_slots;
     uint8_t uuid[16];
     uint64_t tail_first, tail_last;
     uint32_t ring_bytes, record_bytes, data_keys, generation;
     uint8_t nonce[12], tag[16];
+    uint8_t context_uuid[16];
+    uint64_t own_cut, own_node_cut;
 };
 
 struct cof_record {
+    enum cof_entry_kind kind;
     uint32_t height;
     char name[64];
     uint8_t uuid[16];
@@ -91,8 +105,9 @@ struct cof_record {
     uint32_t next_key_id, data_keys;
     uint8_t keys_digest[32];
     char key_arn[256];
-    uint64_t cut, node_cut;
-    uint8_t parent[16];
+    uint64_t cut, node_cut, own_cut, own_node_cut;
+    uint8_t parent[16], volume_uuid[16];
+    char volume_name[64];
 };
 
 struct cof_ek_entry {

@@ -73,6 +73,7 @@ void cof_root_encode(const struct cof_root *root, uint8_t block[4096])
     cof_le64_put(disk->next_extent, root->next_extent);
     cof_le64_put(disk->created_ns, root->created_ns);
     cof_le64_put(disk->next_sequence, root->next_sequence);
+    cof_le32_put(disk->next_number, root->next_number);
     cof_tree_pointer_encode(&root->catalogue, &disk->catalogue);
     cof_tree_pointer_encode(&root->placement, &disk->placement);
     cof_tree_pointer_encode(&root->segments, &disk->segments);
@@ -139,13 +140,14 @@ int cof_root_decode(const uint8_t block[4096], struct cof_root *ret_root)
     root.next_extent = cof_le64_get(disk->next_extent);
     root.created_ns = cof_le64_get(disk->created_ns);
     root.next_sequence = cof_le64_get(disk->next_sequence);
+    root.next_number = cof_le32_get(disk->next_number);
     cof_tree_pointer_decode(&disk->catalogue, &root.catalogue);
     cof_tree_pointer_decode(&disk->placement, &root.placement);
     cof_tree_pointer_decode(&disk->segments, &root.segments);
     for (unsigned i = 0; i < COF_LANES; i++) {
         decode_lane(&disk->lanes[i], &root.lanes[i]);
     }
-    if (root.major > COF_FORMAT_MAJOR || root.incompat != 0) {
+    if (root.major > COF_FORMAT_MAJOR || (root.incompat & ~COF_INCOMPAT_KNOWN) != 0) {
         *ret_root = root;
         return COFFER_E_TOO_NEW;
     }

@@ -55,6 +55,12 @@ static inline unsigned cof_vaddr_index(struct cof_vaddr addr)
     return (unsigned)(addr.bits >> 49) & 0x3fffu;
 }
 
+/* Where in the order of extents: index and extent together. Cuts are positions. */
+static inline uint64_t cof_vaddr_position(struct cof_vaddr addr)
+{
+    return addr.bits >> 10;
+}
+
 static inline bool cof_vaddr_hole(struct cof_vaddr addr)
 {
     return (addr.bits & 1u) != 0;

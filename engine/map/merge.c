@@ -8,6 +8,8 @@
  */
 #include "map/tree.h"
 
+#include "base/testhook.h"
+
 #include <string.h>
 
 /* Holes that name this very node. */
@@ -48,7 +50,7 @@ static unsigned merge_height(const struct cof_merge *merge, uint64_t size_pages)
 
 int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct cof_node_io *io,
                     const struct cof_tree *tree, const struct cof_delta *delta, uint64_t size_pages,
-                    struct cof_kills *kills)
+                    const struct cof_cut *cut, struct cof_kills *kills)
 {
     struct cof_merge_frame *top;
     unsigned height;
@@ -58,6 +60,7 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
     merge->io = io;
     merge->tree = *tree;
     merge->kills = kills;
+    merge->cut = *cut;
     merge->done = delta->count == 0;
     if (merge->done) {
         return 0;
@@ -125,6 +128,14 @@ static bool child_is_touched(const struct cof_merge *merge, const struct cof_mer
            (merge->hole_at < merge->hole_count && hole_page(&merge->holes[merge->hole_at]) < end);
 }
 
+/* The end of an address, unless it is inherited. */
+static int kill_own(struct cof_merge *merge, struct cof_vaddr addr, uint64_t cut)
+{
+    return cof_vaddr_position(addr) > cut || COF_BROKEN(SKIP_CUT)
+               ? cof_kills_add(merge->kills, addr)
+               : 0;
+}
+
 static int merge_page(struct cof_merge *merge, struct cof_merge_frame *frame, unsigned i,
                       struct cof_vaddr fresh)
 {
@@ -141,7 +152,7 @@ static int merge_page(struct cof_merge *merge, struct cof_merge_frame *frame, un
     if (winner.bits <= entry->bits) {
         return winner.bits < entry->bits ? cof_kills_add(merge->kills, winner) : 0;
     }
-    err = cof_kills_add(merge->kills, *entry);
+    err = kill_own(merge, *entry, merge->cut.pages);
     merge->mapped_change -= entry->bits != 0 ? 1 : 0;
     entry->bits = cof_vaddr_hole(winner) ? 0 : winner.bits;
     merge->mapped_change += entry->bits != 0 ? 1 : 0;
@@ -186,7 +197,7 @@ static int leave(struct cof_merge *merge)
     int err = 0;
     if (frame->changed) {
         addr.bits = 0;
-        err = cof_kills_add(merge->kills, frame->old_addr);
+        err = kill_own(merge, frame->old_addr, merge->cut.nodes);
         if (err == 0 && !empty(frame)) {
             err =
                 merge->io->write(merge->io->ctx, frame->level, frame->index, frame->entries, &addr);

@@ -8,7 +8,8 @@
  * neither keys nor places.
  *
  * Merge, rule for each page: a new address n replaces the old o if and only if n > o; the loser
- * dies. Deaths are only collected (cof_kills): they take effect with the root that records them.
+ * dies, unless it lies at or below the cut: then the tree's parent, a snapshot, holds it still.
+ * Deaths are only collected (cof_kills): they take effect with the root that records them.
  */
 #ifndef COF_MAP_TREE_H
 #define COF_MAP_TREE_H
@@ -29,6 +30,11 @@ struct cof_node_io {
 struct cof_tree {
     struct cof_vaddr root; /* bits 0: empty */
     unsigned height;       /* level of the root; 0 when empty */
+};
+
+/* What a tree shares with its parent: pages and nodes at or below these positions. 0: nothing. */
+struct cof_cut {
+    uint64_t pages, nodes;
 };
 
 /* Levels that a volume of so many pages needs, at least 1. */
@@ -80,6 +86,7 @@ struct cof_merge {
     const struct cof_node_io *io;
     struct cof_tree tree; /* the result, once done */
     struct cof_kills *kills;
+    struct cof_cut cut;
     int64_t mapped_change; /* pages */
     struct cof_delta_entry *pages, *holes;
     uint64_t page_count, hole_count, page_at, hole_at;
@@ -89,11 +96,11 @@ struct cof_merge {
     bool done;
 };
 
-/* Begin to merge delta into tree, for a volume of size_pages. */
+/* Begin to merge delta into tree, for a volume of size_pages that shares what the cut says. */
 COFFER_MUST_CHECK int cof_merge_begin(struct cof_merge *merge, struct cof_env *env,
                                       const struct cof_node_io *io, const struct cof_tree *tree,
                                       const struct cof_delta *delta, uint64_t size_pages,
-                                      struct cof_kills *kills);
+                                      const struct cof_cut *cut, struct cof_kills *kills);
 /* Do about one leaf; merge->done tells when it is over. */
 COFFER_MUST_CHECK int cof_merge_step(struct cof_merge *merge);
 void cof_merge_end(struct cof_merge *merge);

@@ -20,9 +20,10 @@ void cof_uuid_text(const uint8_t uuid[16], char ret_text[37])
              uuid[9], uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
 }
 
-void cof_resource_id(const uint8_t uuid[16], char ret_id[COFFER_RESOURCE_ID_BYTES])
+void cof_resource_id(const char *prefix, const uint8_t uuid[16],
+                     char ret_id[COFFER_RESOURCE_ID_BYTES])
 {
-    size_t at = (size_t)snprintf(ret_id, COFFER_RESOURCE_ID_BYTES, "vol-");
+    size_t at = (size_t)snprintf(ret_id, COFFER_RESOURCE_ID_BYTES, "%s-", prefix);
     for (unsigned i = 0; i < 12; i++) {
         at += (size_t)snprintf(ret_id + at, COFFER_RESOURCE_ID_BYTES - at, "%02x", uuid[i]);
     }
@@ -31,7 +32,7 @@ void cof_resource_id(const uint8_t uuid[16], char ret_id[COFFER_RESOURCE_ID_BYTE
 int cof_name_hint(struct coffer_store *store, const char *name, uint8_t *ret_hint)
 {
     static const char label[] = "coffer/name";
-    uint8_t bytes[sizeof label - 1u + 16u + COFFER_NAME_BYTES_MAX], digest[32];
+    uint8_t bytes[sizeof label - 1u + 16u + COF_FULL_NAME_BYTES], digest[32];
     size_t name_bytes = strlen(name);
     int err;
     memcpy(bytes, label, sizeof label - 1u);
@@ -59,6 +60,87 @@ void cof_catalogue_done(struct coffer_store *store)
         store->items = item->next;
         cof_catalogue_item_free(store, item);
     }
+}
+
+void cof_record_full_name(const struct cof_record *record, char ret_name[COF_FULL_NAME_BYTES])
+{
+    if (record->kind == COF_KIND_VOLUME) {
+        snprintf(ret_name, COF_FULL_NAME_BYTES, "%.63s", record->name);
+    } else {
+        snprintf(ret_name, COF_FULL_NAME_BYTES, "%.63s@%.63s", record->volume_name, record->name);
+    }
+}
+
+int cof_catalogue_item_new(struct coffer_store *store, enum cof_entry_kind kind,
+                           const char *full_name, struct cof_catalogue_item **ret_item)
+{
+    struct cof_catalogue_item *item;
+    uint32_t volumes = 0;
+    int err;
+    for (item = store->items; item != NULL; item = item->next) {
+        volumes += item->entry.kind == COF_KIND_VOLUME ? 1u : 0u;
+    }
+    if (store->next_number == UINT32_MAX || store->item_count >= COFFER_SNAPSHOTS_MAX ||
+        (kind == COF_KIND_VOLUME && volumes >= COFFER_VOLUMES_MAX)) {
+        return COFFER_E_LIMIT;
+    }
+    item = cof_calloc(&store->env, 1, sizeof *item);
+    if (item == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    item->entry.kind = kind;
+    item->entry.number = store->next_number;
+    item->entry.tail_first = 1;
+    err = cof_random(&store->env, item->entry.uuid, 16);
+    if (err == 0) {
+        err = cof_name_hint(store, full_name, &item->entry.name_hint);
+    }
+    if (err != 0) {
+        cof_catalogue_item_free(store, item);
+        return err;
+    }
+    store->next_number++;
+    *ret_item = item;
+    return 0;
+}
+
+void cof_catalogue_append(struct coffer_store *store, struct cof_catalogue_item *item)
+{
+    struct cof_catalogue_item **at = &store->items;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    item->next = NULL;
+    *at = item;
+    store->item_count++;
+}
+
+int cof_catalogue_remove(struct coffer_store *store, struct cof_catalogue_item *item,
+                         unsigned key_parts)
+{
+    struct cof_catalogue_item **at = &store->items;
+    if (store->forgotten_count >= 64u) {
+        return COFFER_E_LIMIT;
+    }
+    store->forgotten[store->forgotten_count] = item->entry.number;
+    store->forgotten_parts[store->forgotten_count] = key_parts > 0 ? key_parts : 1u;
+    store->forgotten_count++;
+    while (*at != item) {
+        at = &(*at)->next;
+    }
+    *at = item->next;
+    item->next = NULL;
+    store->item_count--;
+    return 0;
+}
+
+struct cof_catalogue_item *cof_catalogue_at(const struct coffer_store *store, uint32_t number)
+{
+    struct cof_catalogue_item *item = store->items;
+    while (item != NULL && item->entry.number != number) {
+        item = item->next;
+    }
+    return item;
 }
 
 static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *bytes,
@@ -101,7 +183,7 @@ static int load_record(void *ctx, uint64_t key, const struct cof_tree_pointer *p
     if ((key & 0x3ffu) != COF_CATALOGUE_ENTRY_PART) {
         return 0;
     }
-    if (pointer->blocks > RECORD_BLOCKS_MAX || store->item_count >= COFFER_VOLUMES_MAX) {
+    if (pointer->blocks > RECORD_BLOCKS_MAX || store->item_count >= COFFER_SNAPSHOTS_MAX) {
         return COFFER_E_CORRUPT;
     }
     bytes = cof_alloc(&store->env, (size_t)pointer->blocks * 4096u);
@@ -114,17 +196,34 @@ static int load_record(void *ctx, uint64_t key, const struct cof_tree_pointer *p
     }
     cof_free(&store->env, bytes);
     if (err == 0) {
-        item->next = store->items;
-        store->items = item;
+        item->next = store->loaded_last;
+        store->loaded_last = item;
         store->item_count++;
+        if (item->entry.number >= store->next_number) {
+            store->next_number = item->entry.number + (item->entry.number < UINT32_MAX ? 1u : 0u);
+        }
     }
     return err;
+}
+
+/* Records are visited in ascending order and pushed in front. */
+static void put_in_order(struct coffer_store *store)
+{
+    while (store->loaded_last != NULL) {
+        struct cof_catalogue_item *item = store->loaded_last;
+        store->loaded_last = item->next;
+        item->next = store->items;
+        store->items = item;
+    }
 }
 
 int cof_catalogue_load(struct coffer_store *store, struct coffer_fault *fault)
 {
     struct cof_ptree_visitor visitor = {store, load_record, NULL, NULL};
-    int err = cof_ptree_visit(&store->catalogue_tree, &visitor);
+    int err;
+    store->next_number = store->root.next_number == 0 ? 1u : store->root.next_number;
+    err = cof_ptree_visit(&store->catalogue_tree, &visitor);
+    put_in_order(store);
     if (err != 0) {
         cof_fault(fault, err, COFFER_STAGE_ROOT, "the catalogue of volumes does not read: %s",
                   coffer_error_sentence(err));
@@ -184,28 +283,48 @@ int cof_catalogue_flush(struct coffer_store *store, const struct cof_raw_writer 
     return err;
 }
 
+int cof_record_peek(struct coffer_store *store, const struct cof_catalogue_item *item,
+                    const struct coffer_key_provider *provider, struct cof_record *ret_record,
+                    struct coffer_fault *fault)
+{
+    const struct coffer_volume *open = store->volumes;
+    struct cof_vk *vk = NULL;
+    uint8_t vk_uuid[16] = {0};
+    int err = 0;
+    while (open != NULL && (!item->entry.encrypted || !open->encrypted || item->ring == NULL ||
+                            memcmp(open->vk_uuid, item->ring, 16) != 0)) {
+        open = open->next;
+    }
+    if (open != NULL) {
+        err = cof_record_open(open->vk, open->vk_uuid, item, ret_record);
+    } else {
+        if (item->entry.encrypted) {
+            err = cof_keyring_unwrap(store, item, provider, &vk, vk_uuid, fault);
+            if (err != 0) {
+                return err;
+            }
+        }
+        err = cof_record_open(vk, vk_uuid, item, ret_record);
+        cof_vk_free(vk);
+    }
+    if (err != 0) {
+        cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
+                  item->entry.number, coffer_error_sentence(err));
+    }
+    return err;
+}
+
 /* Whether the item's record opens and has the name: 0, NOT_FOUND, or why it can't be told. */
 static int has_name(struct coffer_store *store, const struct cof_catalogue_item *item,
                     const char *name, const struct coffer_key_provider *provider,
                     struct coffer_fault *fault)
 {
     struct cof_record record;
-    struct cof_vk *vk = NULL;
-    uint8_t vk_uuid[16] = {0};
-    int err = 0;
-    if (item->entry.encrypted) {
-        err = cof_keyring_unwrap(store, item, provider, &vk, vk_uuid, fault);
-    }
+    char full[COF_FULL_NAME_BYTES];
+    int err = cof_record_peek(store, item, provider, &record, fault);
     if (err == 0) {
-        err = cof_record_open(vk, vk_uuid, item, &record);
-        if (err != 0) {
-            cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
-                      item->entry.number, coffer_error_sentence(err));
-        }
-    }
-    cof_vk_free(vk);
-    if (err == 0 && strcmp(record.name, name) != 0) {
-        err = COFFER_E_NOT_FOUND;
+        cof_record_full_name(&record, full);
+        err = strcmp(full, name) == 0 ? 0 : COFFER_E_NOT_FOUND;
     }
     return err;
 }
@@ -222,7 +341,7 @@ int cof_catalogue_find(struct coffer_store *store, const char *name,
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "no digest of the name");
     }
     for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
-        if (item->entry.name_hint != hint) {
+        if (item->entry.name_hint != hint || item->entry.kind == COF_KIND_HIDDEN) {
             continue;
         }
         err = has_name(store, item, name, provider, &why);
@@ -241,5 +360,6 @@ int cof_catalogue_find(struct coffer_store *store, const char *name,
         return doubt; /* it may be the one: say what hinders, not that there is none */
     }
     return cof_fault(fault, COFFER_E_NOT_FOUND, COFFER_STAGE_ROOT,
-                     "there is no volume \"%.63s\" in this store", name);
+                     "there is no %s \"%.127s\" in this store",
+                     strchr(name, '@') != NULL ? "snapshot" : "volume", name);
 }

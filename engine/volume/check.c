@@ -20,7 +20,7 @@
 
 #define READ_BYTES (1u << 20)
 
-/* What the trees of a volume refer to, by extent. */
+/* What all trees together refer to, by extent. */
 struct seen {
     uint64_t extent; /* 0: free */
     struct cof_bitmap slots;
@@ -34,6 +34,8 @@ struct check {
     uint8_t *batch; /* a batch, or a piece of a volume */
     struct seen *seen;
     uint64_t seen_capacity, seen_count;
+    uint32_t *doubts; /* families of which not every tree could be read */
+    unsigned doubt_count;
     struct coffer_volume *volume;
     uint64_t began_ns, total_bytes;
     int stop;
@@ -328,19 +330,58 @@ static int visit_address(void *ctx, struct cof_vaddr addr, unsigned level, uint6
     return seen_add(ctx, addr);
 }
 
+static uint32_t family_of(const struct cof_catalogue_item *item)
+{
+    return item->entry.family != 0 ? item->entry.family : item->entry.number;
+}
+
+static int doubt(struct check *check, const struct cof_catalogue_item *item)
+{
+    if (check->doubts == NULL) {
+        check->doubts =
+            cof_calloc(&check->store->env, check->store->item_count, sizeof *check->doubts);
+    }
+    if (check->doubts == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    if (check->doubt_count < check->store->item_count) {
+        check->doubts[check->doubt_count++] = family_of(item);
+    }
+    return 0;
+}
+
+/* Whether some tree that may refer to the extent was not read. */
+static bool doubtful(const struct check *check, const struct cof_desc *desc)
+{
+    const struct cof_catalogue_item *item = cof_catalogue_at(check->store, desc->volume);
+    if (item ==
+        NULL) { /* the volume is gone, and relatives keep its pages: which, it doesn't say */
+        return check->doubt_count > 0;
+    }
+    for (unsigned i = 0; i < check->doubt_count; i++) {
+        if (check->doubts[i] == family_of(item)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int visit_damage(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t index, int error)
 {
     struct check *check = ctx;
     struct cof_desc *desc;
     uint32_t segment = 0, block = 0, header;
+    int err = doubt(check, check->volume->item);
     bool placed = cof_place_find(&check->store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr),
                                  &desc) == 0 &&
                   cof_desc_locate(desc, cof_vaddr_slot(addr), &segment, &block, &header) == 0;
-    return report(check, error, error == COFFER_E_TAMPER ? COFFER_STAGE_TAG : COFFER_STAGE_MAP,
-                  index << (COF_NODE_SHIFT * level), placed ? segment : COFFER_NOWHERE,
-                  placed ? (uint64_t)block * COF_BLOCK_BYTES : COFFER_NOWHERE,
-                  "map node of level %u, index %llu: %s", level, (unsigned long long)index,
-                  coffer_error_sentence(error));
+    return err != 0 ? err
+                    : report(check, error,
+                             error == COFFER_E_TAMPER ? COFFER_STAGE_TAG : COFFER_STAGE_MAP,
+                             index << (COF_NODE_SHIFT * level), placed ? segment : COFFER_NOWHERE,
+                             placed ? (uint64_t)block * COF_BLOCK_BYTES : COFFER_NOWHERE,
+                             "map node of level %u, index %llu: %s", level,
+                             (unsigned long long)index, coffer_error_sentence(error));
 }
 
 static int collect_delta(struct check *check, const struct cof_delta *delta)
@@ -362,14 +403,11 @@ static int compare_desc(struct check *check, const struct cof_desc *desc)
     struct seen *seen = NULL;
     const struct cof_bitmap *slots = &none;
     int err = 0;
-    if (desc->volume != check->volume->number) {
-        return 0;
-    }
     if (check->seen_capacity > 0) {
         seen = seen_place(check->seen, check->seen_capacity, desc->extent);
         slots = seen->extent != 0 ? &seen->slots : &none;
     }
-    for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS; slot++) {
+    for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS && !doubtful(check, desc); slot++) {
         bool live = cof_bitmap_get(&desc->live, slot);
         bool used = cof_bitmap_get(slots, slot);
         if (slot == COF_SUMMARY_SLOT || live == used) {
@@ -404,12 +442,7 @@ static int check_map(struct check *check)
 {
     struct coffer_volume *volume = check->volume;
     struct cof_tree_visitor visitor = {check, visit_address, visit_damage};
-    uint64_t before = check->summary.findings;
     int err;
-    check->seen_count = 0;
-    if (check->seen_capacity > 0) {
-        memset(check->seen, 0, check->seen_capacity * sizeof *check->seen);
-    }
     pthread_mutex_lock(&check->store->lock);
     err = cof_tree_visit(&volume->tree, &volume->node_io, &visitor);
     if (err == 0) {
@@ -418,12 +451,19 @@ static int check_map(struct check *check)
     for (uint64_t i = 0; err == 0 && i < volume->active_kills.count; i++) {
         err = seen_add(check, volume->active_kills.addrs[i]);
     }
-    /* Below a node that does not read nothing is known: comparing would only repeat it. */
-    if (err == 0 && check->summary.findings == before) {
-        err = each_desc(check, compare_desc);
-        if (err == 0) {
-            err = report_placeless(check);
-        }
+    pthread_mutex_unlock(&check->store->lock);
+    return err;
+}
+
+/* After all trees. Below a node that does not read, and of a volume that does not open, nothing is
+ * known: its family is left out. */
+static int check_liveness(struct check *check)
+{
+    int err;
+    pthread_mutex_lock(&check->store->lock);
+    err = each_desc(check, compare_desc);
+    if (err == 0) {
+        err = report_placeless(check);
     }
     pthread_mutex_unlock(&check->store->lock);
     return err;
@@ -474,23 +514,41 @@ static int check_pages(struct check *check)
 
 /* ---- volumes ---- */
 
-static int check_volume(struct check *check, const struct coffer_volume_info *info)
+/* Volumes, snapshots and hidden nodes alike. */
+static int open_item(struct check *check, struct cof_catalogue_item *item,
+                     struct coffer_fault *fault)
 {
-    struct coffer_volume_open_opts opts;
-    struct coffer_fault fault;
+    struct coffer_store *store = check->store;
     int err;
-    memset(&opts, 0, sizeof opts);
-    opts.size = sizeof opts;
-    opts.name = info->name;
-    opts.flags = COFFER_VOLUME_READ_ONLY | COFFER_VOLUME_ALLOW_PLAIN;
-    opts.provider = check->opts->provider;
-    err = coffer_volume_open(check->store, &opts, &check->volume, &fault);
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = store->error != 0 ? COFFER_E_FAILED
+                            : cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY,
+                                                   check->opts->provider, &check->volume, fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
+}
+
+static int check_item(struct check *check, struct cof_catalogue_item *item)
+{
+    struct coffer_fault fault;
+    char id[COFFER_RESOURCE_ID_BYTES];
+    int err;
+    cof_fault_clear(&fault);
+    check->summary.volumes++;
+    err = open_item(check, item, &fault);
     if (err != 0) {
         check->volume = NULL;
-        return err == COFFER_E_NO_MEMORY
-                   ? err
-                   : report(check, err, fault.stage, fault.page, fault.segment, fault.offset,
-                            "volume %s does not open: %.100s", info->name, fault.detail);
+        cof_resource_id(item->entry.kind == COF_KIND_VOLUME ? "vol" : "snap", item->entry.uuid, id);
+        if (err == COFFER_E_NO_MEMORY || doubt(check, item) != 0) {
+            return COFFER_E_NO_MEMORY;
+        }
+        if (coffer_error_class_of(err) == COFFER_CLASS_KEY) {
+            return 0;
+        }
+        return report(check, err, fault.stage, fault.page, fault.segment, fault.offset,
+                      "%s does not open: %.100s", id, fault.detail);
     }
     check->summary.volumes_opened++;
     err = check_map(check);
@@ -502,47 +560,14 @@ static int check_volume(struct check *check, const struct coffer_volume_info *in
     return err;
 }
 
-/* One volume at a time by its number, as opening one changes the list's lock. */
-struct pick {
-    uint64_t after;
-    bool found;
-    struct coffer_volume_info info;
-};
-
-static int pick_next(void *ctx, const struct coffer_volume_info *info)
-{
-    struct pick *pick = ctx;
-    if (info->number <= pick->after) {
-        return 0;
-    }
-    pick->info = *info;
-    pick->found = true;
-    return 1;
-}
-
 static int check_keyed(struct check *check)
 {
-    struct pick pick;
     int err = 0;
-    memset(&pick, 0, sizeof pick);
-    while (err == 0) {
-        pick.found = false;
-        err = coffer_volume_list(check->store, check->opts->provider, pick_next, &pick, NULL);
-        if (!pick.found) {
-            return err;
-        }
-        err = 0;
-        pick.after = pick.info.number;
-        check->summary.volumes++;
-        if (pick.info.name_known) {
-            err = check_volume(check, &pick.info);
-        } else if (coffer_error_class_of(pick.info.open_error) != COFFER_CLASS_KEY) {
-            err = report(check, pick.info.open_error, COFFER_STAGE_KEY, COFFER_NOWHERE,
-                         COFFER_NOWHERE, COFFER_NOWHERE, "volume %s does not open: %s",
-                         pick.info.resource_id, coffer_error_sentence(pick.info.open_error));
-        }
+    for (struct cof_catalogue_item *item = check->store->items; err == 0 && item != NULL;
+         item = item->next) {
+        err = check_item(check, item);
     }
-    return err;
+    return err == 0 ? check_liveness(check) : err;
 }
 
 int coffer_store_check(struct coffer_store *store, const struct coffer_check_opts *opts,
@@ -576,6 +601,7 @@ int coffer_store_check(struct coffer_store *store, const struct coffer_check_opt
     cof_free(&store->env, check.live);
     cof_free_aligned(&store->env, check.batch);
     cof_free(&store->env, check.seen);
+    cof_free(&store->env, check.doubts);
     if (err != 0 && err == check.stop) {
         return err;
     }

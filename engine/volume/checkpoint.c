@@ -180,6 +180,9 @@ static void freeze(struct coffer_store *store)
             freeze_volume(volume);
         }
     }
+    if (store->birth != NULL && store->birth->volume != NULL) {
+        store->birth->cut = store->next_extent - 1u; /* every data extent below is closed */
+    }
     cof_lane_close_batch(&store->lane);
     freeze_young(store);
     cof_segments_freeze(&store->segments);
@@ -194,6 +197,20 @@ static void freeze(struct coffer_store *store)
 }
 
 /* ---- merge ---- */
+
+/* The volume's tree is that of the freeze: what a snapshot of it holds. */
+static int merged(struct coffer_store *store, struct coffer_volume *volume)
+{
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    volume->tree = checkpoint->merge.tree;
+    volume->mapped_pages =
+        (uint64_t)((int64_t)volume->mapped_pages + checkpoint->merge.mapped_change);
+    cof_extent_close(volume, true, false);
+    volume->has_frozen = false;
+    cof_delta_done(&volume->frozen);
+    checkpoint->volume = volume->next;
+    return store->birth != NULL && store->birth->volume == volume ? cof_snapshot_merged(store) : 0;
+}
 
 /* One step of the current volume's merge; moves on to the next volume when it is done. */
 static int merge_step(struct coffer_store *store)
@@ -211,7 +228,8 @@ static int merge_step(struct coffer_store *store)
     }
     if (!checkpoint->merging) {
         err = cof_merge_begin(&checkpoint->merge, &store->env, &volume->node_io, &volume->tree,
-                              &volume->frozen, volume->size_pages, &volume->frozen_kills);
+                              &volume->frozen, volume->size_pages, &volume->cut,
+                              &volume->frozen_kills);
         if (err != 0) {
             return err;
         }
@@ -222,13 +240,7 @@ static int merge_step(struct coffer_store *store)
     }
     if (err != 0 || checkpoint->merge.done) {
         if (err == 0) {
-            volume->tree = checkpoint->merge.tree;
-            volume->mapped_pages =
-                (uint64_t)((int64_t)volume->mapped_pages + checkpoint->merge.mapped_change);
-            cof_extent_close(volume, true, false);
-            volume->has_frozen = false;
-            cof_delta_done(&volume->frozen);
-            checkpoint->volume = volume->next;
+            err = merged(store, volume);
         }
         cof_merge_end(&checkpoint->merge);
         checkpoint->merging = false;
@@ -313,6 +325,7 @@ static void build_root(struct coffer_store *store, bool clean, struct cof_root *
     root->placement = store->placement_tree.root;
     root->segments = store->segment_tree.root;
     root->next_extent = store->next_extent;
+    root->next_number = store->next_number;
     root->next_sequence = store->segments.next_sequence;
     root->conditioned = store->segments.conditioned;
     root->segment_count = store->segments.count;
@@ -375,6 +388,20 @@ int cof_checkpoint_roots(struct coffer_store *store, bool clean)
     return err;
 }
 
+/* A snapshot or a clone comes into the catalogue. */
+static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    struct cof_birth *birth = store->birth;
+    int err = birth->write(birth, writer);
+    if (err == 0) {
+        cof_catalogue_append(store, birth->item);
+        birth->item->dirty = true;
+        birth->done = true;
+        store->root.incompat |= COF_INCOMPAT_SNAPSHOTS;
+    }
+    return err;
+}
+
 static int write_all(struct coffer_store *store, bool full)
 {
     struct cof_raw_writer writer = {store, put_raw};
@@ -394,6 +421,9 @@ static int write_all(struct coffer_store *store, bool full)
         err = volume->read_only || volume->deleting ? 0 : write_record(volume, &writer, full);
     }
     store->keys_wanted = false;
+    if (err == 0 && store->birth != NULL && !store->birth->done) {
+        err = bear(store, &writer);
+    }
     if (err == 0) {
         err = cof_catalogue_flush(store, &writer);
     }
@@ -467,6 +497,9 @@ static int step(struct coffer_store *store, bool clean, bool *ret_progress)
     case COF_CHECKPOINT_FINISH:
         err = finish(store, true, clean);
         break;
+    case COF_CHECKPOINT_HELD:
+        *ret_progress = false;
+        break;
     }
     if (err != 0) {
         cof_store_fail(store, err);
@@ -538,10 +571,20 @@ static int run_to_idle(struct coffer_store *store, bool clean)
     return store->error;
 }
 
+int cof_checkpoint_settle(struct coffer_store *store)
+{
+    return store->error != 0 ? COFFER_E_FAILED : run_to_idle(store, false);
+}
+
+void cof_checkpoint_breathe(struct coffer_store *store)
+{
+    breathe(store, true);
+}
+
 int cof_checkpoint_run(struct coffer_store *store, bool clean)
 {
     bool progress;
-    int err = store->error != 0 ? COFFER_E_FAILED : run_to_idle(store, false);
+    int err = cof_checkpoint_settle(store);
     if (err == 0) {
         err = step(store, clean, &progress);
     }
@@ -550,7 +593,7 @@ int cof_checkpoint_run(struct coffer_store *store, bool clean)
 
 int cof_checkpoint_light(struct coffer_store *store)
 {
-    int err = store->error != 0 ? COFFER_E_FAILED : run_to_idle(store, false);
+    int err = cof_checkpoint_settle(store);
     if (err == 0) {
         err = finish(store, false, false);
         if (err != 0) {

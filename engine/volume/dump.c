@@ -106,7 +106,7 @@ static void volumes(struct dump *dump, const struct coffer_store *store)
     array(dump, "volumes");
     for (const struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
         char id[COFFER_RESOURCE_ID_BYTES];
-        cof_resource_id(item->entry.uuid, id);
+        cof_resource_id(item->entry.kind == COF_KIND_VOLUME ? "vol" : "snap", item->entry.uuid, id);
         object(dump, NULL);
         number(dump, "number", item->entry.number);
         uuid(dump, "uuid", item->entry.uuid);

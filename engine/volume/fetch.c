@@ -113,7 +113,7 @@ int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr, enum cof
     uint32_t segment = 0, block = 0, header_block = 0;
     unsigned slot = cof_vaddr_slot(addr);
     int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr), &desc);
-    if (err == 0 && desc->volume != volume->number) {
+    if (err == 0 && !cof_volume_may_hold(volume, desc)) {
         err = COFFER_E_NOT_FOUND;
     }
     if (err == 0) {

@@ -135,6 +135,13 @@ static int first_wrap(const uint8_t *slot, size_t room, char arn[COFFER_KEY_ARN_
     return 0;
 }
 
+const uint8_t *cof_context_uuid(const struct cof_catalogue_item *item)
+{
+    static const uint8_t none[16];
+    return memcmp(item->entry.context_uuid, none, 16) == 0 ? item->entry.uuid
+                                                           : item->entry.context_uuid;
+}
+
 int cof_keyring_unwrap(struct coffer_store *store, const struct cof_catalogue_item *item,
                        const struct coffer_key_provider *provider, struct cof_vk **ret_vk,
                        uint8_t ret_vk_uuid[16], struct coffer_fault *fault)
@@ -154,7 +161,7 @@ int cof_keyring_unwrap(struct coffer_store *store, const struct cof_catalogue_it
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_KEY, "the key ring is damaged");
     }
-    err = unwrap_key(store, item->entry.uuid, item->ring, arn, &blob, provider, &vk, fault);
+    err = unwrap_key(store, cof_context_uuid(item), item->ring, arn, &blob, provider, &vk, fault);
     if (err != 0) {
         return err;
     }
@@ -416,8 +423,7 @@ int cof_keys_opened(struct coffer_volume *volume, struct cof_ek *ek)
     return err;
 }
 
-int cof_keys_find(struct coffer_volume *volume, uint64_t extent, uint32_t key_id,
-                  struct cof_ek **ret_ek)
+int cof_keys_find(struct coffer_volume *volume, uint64_t extent, struct cof_ek **ret_ek)
 {
     for (unsigned i = 0; i < volume->ek_count; i++) {
         struct cof_ek *ek = &volume->eks[i];
@@ -427,7 +433,6 @@ int cof_keys_find(struct coffer_volume *volume, uint64_t extent, uint32_t key_id
             return 0;
         }
     }
-    (void)key_id;
     return COFFER_E_TAMPER;
 }
 
@@ -513,8 +518,9 @@ int cof_keys_renew(struct coffer_volume *volume, uint64_t first_extent)
     for (unsigned i = volume->ek_count; i > 0; i--) {
         struct cof_ek *ek = &volume->eks[i - 1u];
         bool spare = (ek->entry.flags & COF_EK_FLAG_SPARE) != 0;
+        bool inherited = (ek->entry.flags & COF_EK_FLAG_INHERITED) != 0;
         bool unused = ek->entry.first_extent >= first_extent || ek->entry.extents == 0;
-        if (spare || unused) {
+        if (spare || (unused && !inherited)) {
             drop_ek(volume, i - 1u);
         } else if (ek->entry.last_extent >= first_extent || ek->changed) {
             err = end_range(volume, ek,
@@ -615,8 +621,8 @@ static int tidy(struct coffer_volume *volume)
     int err = 0;
     for (unsigned i = volume->ek_count; err == 0 && i > 0; i--) {
         struct cof_ek *ek = &volume->eks[i - 1u];
-        bool spare = (ek->entry.flags & COF_EK_FLAG_SPARE) != 0;
-        if (!spare && i - 1u != volume->ek_active && ek->entry.extents == 0) {
+        bool kept = (ek->entry.flags & (COF_EK_FLAG_SPARE | COF_EK_FLAG_INHERITED)) != 0;
+        if (!kept && i - 1u != volume->ek_active && ek->entry.extents == 0) {
             drop_ek(volume, i - 1u);
         } else if (ek->changed) {
             err = wrap_ek(volume, ek);
@@ -648,21 +654,13 @@ static int write_part(struct coffer_volume *volume, const struct cof_raw_writer 
                            blocks);
 }
 
-int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *writer)
+int cof_keys_write(struct coffer_volume *volume, const struct cof_raw_writer *writer)
 {
     struct coffer_store *store = volume->store;
     struct cof_sha256_stream *digest;
     uint8_t *bytes;
     unsigned parts;
-    int err;
-    if (!volume->encrypted || (!volume->eks_dirty && !volume->store->keys_wanted)) {
-        return 0;
-    }
-    err = tidy(volume);
-    if (err != 0) {
-        return err;
-    }
-    err = cof_sha256_begin(&store->env, &digest);
+    int err = cof_sha256_begin(&store->env, &digest);
     if (err != 0) {
         return err;
     }
@@ -683,7 +681,72 @@ int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *wr
     if (err == 0) {
         volume->eks_parts_written = parts;
         volume->record.data_keys = volume->ek_count;
+        volume->item->entry.data_keys = volume->ek_count;
         volume->eks_dirty = false;
+    }
+    return err;
+}
+
+int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *writer)
+{
+    int err;
+    if (!volume->encrypted || (!volume->eks_dirty && !volume->store->keys_wanted)) {
+        return 0;
+    }
+    err = tidy(volume);
+    return err == 0 ? cof_keys_write(volume, writer) : err;
+}
+
+/* ---- snapshots and clones ---- */
+
+int cof_keys_cut(struct coffer_volume *volume, uint64_t last_extent)
+{
+    struct cof_ek *spare = volume->encrypted ? first_spare(volume) : NULL;
+    volume->store->keys_wanted = volume->store->keys_wanted || volume->encrypted;
+    return spare != NULL ? cof_keys_activate(volume, spare, last_extent + 1u) : 0;
+}
+
+int cof_keys_share(struct coffer_volume *volume, struct coffer_volume *twin, uint64_t last_extent)
+{
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < volume->ek_count; i++) {
+        struct cof_ek *ek = &volume->eks[i], copy;
+        if ((ek->entry.flags & COF_EK_FLAG_SPARE) != 0 || ek->entry.first_extent > last_extent) {
+            continue;
+        }
+        memset(&copy, 0, sizeof copy);
+        copy.entry = ek->entry;
+        if (copy.entry.last_extent > last_extent) { /* no spare was left to end its range */
+            copy.entry.last_extent = last_extent;
+            copy.seal = ek->seal;
+            err = wrap_ek(volume, &copy);
+            copy.seal = NULL;
+        }
+        if (err == 0) {
+            err = append_ek(twin, &copy);
+        }
+    }
+    return err;
+}
+
+int cof_keys_inherit(struct coffer_volume *from, struct coffer_volume *clone)
+{
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < from->ek_count; i++) {
+        struct cof_ek *ek = &from->eks[i], copy;
+        err = cof_keys_opened(from, ek);
+        if (err != 0) {
+            break;
+        }
+        memset(&copy, 0, sizeof copy);
+        copy.entry = ek->entry;
+        copy.entry.flags |= COF_EK_FLAG_INHERITED;
+        copy.open = ek->open;
+        err = wrap_ek(clone, &copy);
+        copy.open = NULL;
+        if (err == 0) {
+            err = append_ek(clone, &copy);
+        }
     }
     return err;
 }
@@ -742,6 +805,7 @@ int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_pr
     volume->key_uses_reserved = 0;
     memcpy(volume->vk_uuid, vk_uuid, 16);
     item->ring = ring;
+    memset(item->entry.context_uuid, 0, sizeof item->entry.context_uuid);
     item->entry.ring_bytes = ring_bytes;
     item->entry.generation = volume->generation;
     for (unsigned i = 0; err == 0 && i < volume->ek_count; i++) {

@@ -213,8 +213,8 @@ static int open_log(struct opening *opening)
     uint64_t began = cof_monotonic_ns(&store->env);
     int err = cof_catalogue_load(store, opening->fault);
     if (err == 0) {
-        err = cof_store_anchor_check(
-            store, (opening->opts->flags & COFFER_OPEN_ACCEPT_ROLLBACK) != 0, opening->fault);
+        err = cof_anchor_check(store, (opening->opts->flags & COFFER_OPEN_ACCEPT_ROLLBACK) != 0,
+                               opening->fault);
     }
     if (err == 0) {
         err = pin_tails(opening);

@@ -183,7 +183,7 @@ static int opener_make(struct coffer_volume *volume, const struct cof_desc *desc
         opener->seed = cof_plain_seed(volume->store->root.store_uuid, desc->extent, desc->uuid);
         return 0;
     }
-    err = cof_keys_find(volume, desc->extent, desc->key_id, &ek);
+    err = cof_keys_find(volume, desc->extent, &ek);
     if (err == 0 && ek->seal == NULL) {
         err = cof_keys_opened(volume, ek);
     }

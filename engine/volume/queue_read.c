@@ -188,7 +188,7 @@ static enum found find_page(struct coffer_volume *volume, uint64_t page, struct 
     }
     place->err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(place->addr),
                                 &place->desc);
-    if (place->err == 0 && place->desc->volume != volume->number) {
+    if (place->err == 0 && !cof_volume_may_hold(volume, place->desc)) {
         place->err = COFFER_E_NOT_FOUND;
     }
     if (place->err == 0) {

@@ -6,7 +6,8 @@
  * on the caller's core with a context of the caller's queue. The room's files:
  *
  *   create.c     an empty store               open.c        the step table of store open
- *   recover.c    roots, the lane's log        root.c        writing roots, the anchor
+ *   recover.c    roots, the lane's log        root.c        writing roots
+ *   anchor.c     the state outside the store
  *   catalogue.c  volumes' entries             keyring.c     volume keys and data keys
  *   volume_open.c, volume_admin.c             replay.c      a volume's part of the log
  *   extent.c     open extents, summaries      checkpoint.c  freeze, merge, finish
@@ -33,6 +34,7 @@
 #define COF_KEY_USES_PER_OPEN (UINT64_C(1) << 16)
 #define COF_SPARE_KEYS 2u
 #define COF_LINEAGE_LOCAL 0u
+#define COF_FULL_NAME_BYTES (2u * COFFER_NAME_BYTES_MAX)
 
 struct cof_ek {
     struct cof_ek_entry entry;
@@ -63,7 +65,19 @@ struct cof_catalogue_item {
     uint8_t record[COF_RECORD_BYTES]; /* sealed */
     bool dirty;
     struct coffer_volume *open;
-    struct cof_catalogue_item *next;
+    struct cof_catalogue_item *next; /* in ascending order of numbers */
+};
+
+/* An entry that comes into the catalogue with the next root: a snapshot of a volume, taken at the
+ * freeze of the checkpoint that writes it, or a volume made from a snapshot. */
+struct cof_birth {
+    struct cof_catalogue_item *item; /* the catalogue's, once `done` */
+    struct coffer_volume *volume;    /* a snapshot's volume; else NULL */
+    uint64_t cut;                    /* position of a snapshot's freeze */
+    /* Writes data keys and seals the record; after the records of all open volumes. */
+    int (*write)(struct cof_birth *birth, const struct cof_raw_writer *writer);
+    void *ctx;
+    bool done;
 };
 
 struct cof_tag_cache {
@@ -93,6 +107,7 @@ struct coffer_volume {
     struct cof_kills active_kills, frozen_kills;
     bool has_frozen, frozen_valid, deleting;
     struct cof_tree tree;
+    struct cof_cut cut; /* what the parent holds */
     uint64_t mapped_pages, size_pages;
     struct cof_node_io node_io;
     struct cof_extent *data_extent, *meta_extent;
@@ -109,9 +124,10 @@ struct coffer_volume {
 
 enum cof_checkpoint_state {
     COF_CHECKPOINT_IDLE = 0,
-    COF_CHECKPOINT_DRAIN, /* batches below the freeze are on their way */
-    COF_CHECKPOINT_MERGE, /* one volume after another */
-    COF_CHECKPOINT_FINISH /* placement, catalogue, segment table, roots */
+    COF_CHECKPOINT_DRAIN,  /* batches below the freeze are on their way */
+    COF_CHECKPOINT_MERGE,  /* one volume after another */
+    COF_CHECKPOINT_FINISH, /* placement, catalogue, segment table, roots */
+    COF_CHECKPOINT_HELD    /* none may begin: trees are walked that must not change */
 };
 
 struct cof_checkpoint {
@@ -141,7 +157,8 @@ struct coffer_store {
 
     struct cof_root root; /* the newest durable */
     uint64_t slot_epochs[COFFER_ROOT_SLOTS];
-    uint64_t anchor_epoch; /* that new roots must be above */
+    struct coffer_anchor_state anchor_state; /* what was put last, or will be put next */
+    uint64_t anchor_epoch;                   /* that new roots must be above           */
     uint64_t next_extent;
     struct cof_segments segments;
     struct cof_ptree catalogue_tree, placement_tree, segment_tree;
@@ -160,7 +177,9 @@ struct coffer_store {
     uint64_t *young_extents, *frozen_extents; /* numbers: opened since, before the freeze */
     unsigned young_count, young_capacity, frozen_count;
     struct cof_catalogue_item *items;
-    uint32_t item_count;
+    uint32_t item_count, next_number;
+    struct cof_birth *birth;                /* or NULL */
+    struct cof_catalogue_item *loaded_last; /* while the catalogue is read */
     uint32_t forgotten[64]; /* volume numbers whose records are removed by the next root */
     unsigned forgotten_parts[64];
     unsigned forgotten_count;
@@ -178,9 +197,15 @@ struct coffer_store {
 /* ---- root.c ---- */
 COFFER_MUST_CHECK int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
                                             struct coffer_fault *fault);
-COFFER_MUST_CHECK int cof_store_anchor_check(struct coffer_store *store, bool accept,
+
+/* ---- anchor.c ---- */
+/* Compare the root and the catalogue, both just read, with the anchor. ROLLBACK unless accept. */
+COFFER_MUST_CHECK int cof_anchor_check(struct coffer_store *store, bool accept,
+                                       struct coffer_fault *fault);
+/* Tell the anchor of the root that is about to be written, and that it is durable. */
+COFFER_MUST_CHECK int cof_anchor_before_root(struct coffer_store *store, uint64_t epoch,
                                              struct coffer_fault *fault);
-COFFER_MUST_CHECK int cof_store_anchor_put(struct coffer_store *store);
+COFFER_MUST_CHECK int cof_anchor_after_root(struct coffer_store *store, struct coffer_fault *fault);
 
 /* ---- recover.c ---- */
 COFFER_MUST_CHECK int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault);
@@ -197,7 +222,25 @@ COFFER_MUST_CHECK int cof_catalogue_flush(struct coffer_store *store,
 void cof_catalogue_item_free(struct coffer_store *store, struct cof_catalogue_item *item);
 COFFER_MUST_CHECK int cof_name_hint(struct coffer_store *store, const char *name,
                                     uint8_t *ret_hint);
-/* Opens records until one has the name; fills item and record. */
+/* "VOLUME" or "VOLUME@SNAPSHOT". */
+void cof_record_full_name(const struct cof_record *record, char ret_name[COF_FULL_NAME_BYTES]);
+/* A new entry with a number and a uuid of its own, not in the catalogue yet. */
+COFFER_MUST_CHECK int cof_catalogue_item_new(struct coffer_store *store, enum cof_entry_kind kind,
+                                             const char *full_name,
+                                             struct cof_catalogue_item **ret_item);
+void cof_catalogue_append(struct coffer_store *store, struct cof_catalogue_item *item);
+/* Take out of the list; its records go with the next root. LIMIT. */
+COFFER_MUST_CHECK int cof_catalogue_remove(struct coffer_store *store,
+                                           struct cof_catalogue_item *item, unsigned key_parts);
+/* NULL: none. */
+struct cof_catalogue_item *cof_catalogue_at(const struct coffer_store *store, uint32_t number);
+/* The sealed record of an entry. Where an open volume has its volume key at hand, the provider is
+ * not asked. */
+COFFER_MUST_CHECK int cof_record_peek(struct coffer_store *store,
+                                      const struct cof_catalogue_item *item,
+                                      const struct coffer_key_provider *provider,
+                                      struct cof_record *ret_record, struct coffer_fault *fault);
+/* Opens records until one has the full name. */
 COFFER_MUST_CHECK int cof_catalogue_find(struct coffer_store *store, const char *name,
                                          const struct coffer_key_provider *provider,
                                          struct cof_catalogue_item **ret_item,
@@ -210,10 +253,11 @@ COFFER_MUST_CHECK int cof_keyring_unwrap(struct coffer_store *store,
                                          const struct coffer_key_provider *provider,
                                          struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
                                          struct coffer_fault *fault);
+/* Which volume the encryption context of an entry's wraps names: a snapshot shares its volume's. */
+const uint8_t *cof_context_uuid(const struct cof_catalogue_item *item);
 /* A new ring of one generation for a new volume, under key_arn. */
 COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16],
-                                      uint32_t generation,
-                                      const char *key_arn,
+                                      uint32_t generation, const char *key_arn,
                                       const struct coffer_key_provider *provider,
                                       uint8_t **ret_ring, uint32_t *ret_ring_bytes,
                                       struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
@@ -239,9 +283,19 @@ COFFER_MUST_CHECK int cof_keys_load(struct coffer_volume *volume, struct coffer_
 COFFER_MUST_CHECK int cof_keys_renew(struct coffer_volume *volume, uint64_t first_extent);
 COFFER_MUST_CHECK int cof_keys_flush(struct coffer_volume *volume,
                                      const struct cof_raw_writer *writer);
+/* Write all entries as they are, and their digest into the record. */
+COFFER_MUST_CHECK int cof_keys_write(struct coffer_volume *volume,
+                                     const struct cof_raw_writer *writer);
+/* At a snapshot: what follows last_extent is sealed under another key, where a spare is left. */
+COFFER_MUST_CHECK int cof_keys_cut(struct coffer_volume *volume, uint64_t last_extent);
+/* Give `twin`, which has the same volume key, the keys of all extents up to last_extent. */
+COFFER_MUST_CHECK int cof_keys_share(struct coffer_volume *volume, struct coffer_volume *twin,
+                                     uint64_t last_extent);
+/* Give `clone` the keys of `from`, wrapped under its own volume key. */
+COFFER_MUST_CHECK int cof_keys_inherit(struct coffer_volume *from, struct coffer_volume *clone);
 void cof_keys_done(struct coffer_volume *volume);
-/* Key for an extent: by range; key_id picks a spare that the log took into use. NOT_FOUND. */
-COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint64_t extent, uint32_t key_id,
+/* Key for an extent, by its range. TAMPER when there is none. */
+COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint64_t extent,
                                     struct cof_ek **ret_ek);
 /* The active key for a new extent, rotated when its budget is spent. */
 COFFER_MUST_CHECK int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata,
@@ -314,6 +368,13 @@ COFFER_MUST_CHECK int cof_entry_from_header(const struct coffer_store *store,
 COFFER_MUST_CHECK int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr,
                                      enum cof_page_kind kind, uint64_t word, uint8_t page[4096],
                                      struct coffer_fault *fault);
+/* Whether pages of the extent may be the volume's: its own, or a relative's. */
+static inline bool cof_volume_may_hold(const struct coffer_volume *volume,
+                                       const struct cof_desc *desc)
+{
+    return desc->volume == volume->number || volume->item->entry.family != 0;
+}
+
 /* Address of a page now: delta, frozen delta, tree. */
 COFFER_MUST_CHECK int cof_volume_lookup(struct coffer_volume *volume, uint64_t page,
                                         struct cof_vaddr *ret_addr);
@@ -325,6 +386,10 @@ COFFER_MUST_CHECK int cof_volume_replay(struct coffer_volume *volume, struct cof
 /* ---- checkpoint.c ---- */
 /* One step; *ret_more: there is more to do now. */
 COFFER_MUST_CHECK int cof_checkpoint_step(struct coffer_store *store, bool *ret_more);
+/* Run to the end of the checkpoint that is under way, if there is one. */
+COFFER_MUST_CHECK int cof_checkpoint_settle(struct coffer_store *store);
+/* Between COF_CHECKPOINT_HELD and IDLE: let other threads in. */
+void cof_checkpoint_breathe(struct coffer_store *store);
 /* Run to the end of one whole checkpoint that begins after this call. */
 COFFER_MUST_CHECK int cof_checkpoint_run(struct coffer_store *store, bool clean);
 /* Make catalogue, placement and segments durable as they are, without moving the place where
@@ -341,11 +406,60 @@ void cof_store_fail(struct coffer_store *store, int error);
 void cof_queues_wake(struct coffer_store *store);
 void cof_queue_free(struct coffer_queue *queue);
 
+/* ---- snapshot.c ---- */
+/* The volume of store->birth was merged up to its freeze. */
+COFFER_MUST_CHECK int cof_snapshot_merged(struct coffer_store *store);
+/* Entries whose parent is `number`; the first of them, if wanted. */
+uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
+                         struct cof_catalogue_item **ret_first);
+
+/* ---- prune.c ---- */
+/* Take a node out of its family, with what only it holds: its child, if it has one, becomes its
+ * parent's; with more it stays, hidden. Then hidden ancestors that have one child left. node is
+ * open for writing, checkpointed and is closed by this (a volume), or NULL (a snapshot). */
+COFFER_MUST_CHECK int cof_node_remove(struct coffer_store *store, struct cof_catalogue_item *item,
+                                      struct coffer_volume *node,
+                                      const struct coffer_key_provider *provider,
+                                      struct coffer_fault *fault);
+/* Pages that only this node holds. */
+COFFER_MUST_CHECK int cof_node_exclusive(struct coffer_store *store,
+                                         struct cof_catalogue_item *item,
+                                         const struct coffer_key_provider *provider,
+                                         uint64_t *ret_pages, struct coffer_fault *fault);
+
+/* ---- volume_admin.c ---- */
+/* The key's ARN, and that it may be used now. */
+COFFER_MUST_CHECK int cof_key_resolve(struct coffer_store *store,
+                                      const struct coffer_key_provider *provider,
+                                      const char *kms_key_id, struct coffer_key_info *info,
+                                      struct coffer_fault *fault);
+/* EXISTS, or why it can't be told whether the full name is taken. */
+COFFER_MUST_CHECK int cof_name_is_free(struct coffer_store *store, const char *name,
+                                       const struct coffer_key_provider *provider,
+                                       struct coffer_fault *fault);
+
 /* ---- volume_open.c ---- */
 COFFER_MUST_CHECK int cof_volume_check_name(const char *name);
+/* A full name, of a volume or a snapshot. */
+COFFER_MUST_CHECK int cof_check_full_name(const char *name);
+/* Open an entry that was found; admin and lock are held. A snapshot or a hidden node opens for
+ * reading only. */
+COFFER_MUST_CHECK int cof_volume_open_item(struct coffer_store *store,
+                                           struct cof_catalogue_item *item, unsigned flags,
+                                           const struct coffer_key_provider *provider,
+                                           struct coffer_volume **ret_volume,
+                                           struct coffer_fault *fault);
+/* As coffer_volume_open; admin and lock are held. */
+COFFER_MUST_CHECK int cof_volume_open_named(struct coffer_store *store,
+                                            const struct coffer_volume_open_opts *opts,
+                                            struct coffer_volume **ret_volume,
+                                            struct coffer_fault *fault);
+/* Close one without requests, without a checkpoint: opened for reading, or failed, or deleted. */
+void cof_volume_drop(struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page,
                                                uint64_t pages, struct cof_vaddr addr);
-void cof_resource_id(const uint8_t uuid[16], char ret_id[COFFER_RESOURCE_ID_BYTES]);
+void cof_resource_id(const char *prefix, const uint8_t uuid[16],
+                     char ret_id[COFFER_RESOURCE_ID_BYTES]);
 void cof_uuid_text(const uint8_t uuid[16], char ret_text[37]);
 
 #endif

@@ -49,36 +49,18 @@ static int check_create(const struct coffer_store *store,
     return 0;
 }
 
-static int free_number(const struct coffer_store *store, uint32_t *ret_number)
-{
-    for (uint32_t number = 1; number <= COFFER_VOLUMES_MAX; number++) {
-        const struct cof_catalogue_item *item = store->items;
-        bool gone = false;
-        while (item != NULL && item->entry.number != number) {
-            item = item->next;
-        }
-        for (unsigned i = 0; i < store->forgotten_count; i++) {
-            gone = gone || store->forgotten[i] == number;
-        }
-        if (item == NULL && !gone) {
-            *ret_number = number;
-            return 0;
-        }
-    }
-    return COFFER_E_LIMIT;
-}
-
-/* The key's ARN, and that it may be used now. */
-static int resolve_key(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
-                       struct coffer_key_info *info, struct coffer_fault *fault)
+int cof_key_resolve(struct coffer_store *store, const struct coffer_key_provider *provider,
+                    const char *kms_key_id, struct coffer_key_info *info,
+                    struct coffer_fault *fault)
 {
     int err;
+    memset(info, 0, sizeof *info);
     pthread_mutex_unlock(&store->lock);
-    err = opts->provider->ops->describe(opts->provider->ctx, opts->kms_key_id, info);
+    err = provider->ops->describe(provider->ctx, kms_key_id, info);
     pthread_mutex_lock(&store->lock);
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_KEY, "key %.80s: %s",
-                         opts->kms_key_id != NULL ? opts->kms_key_id : "alias/coffer/default",
+                         kms_key_id != NULL ? kms_key_id : "alias/coffer/default",
                          coffer_error_sentence(err));
     }
     if (info->state != COFFER_KEY_ENABLED) {
@@ -96,23 +78,11 @@ static int make_item(struct coffer_store *store, const struct coffer_volume_crea
     struct cof_record record;
     struct cof_vk *vk = NULL;
     uint8_t vk_uuid[16] = {0};
-    int err;
+    int err = 0;
     memset(&record, 0, sizeof record);
-    memset(&info, 0, sizeof info);
     item->entry.encrypted = !opts->not_encrypted;
-    item->entry.tail_first = 1;
-    err = free_number(store, &item->entry.number);
-    if (err == 0) {
-        err = cof_random(&store->env, item->entry.uuid, 16);
-    }
-    if (err == 0) {
-        err = cof_name_hint(store, opts->name, &item->entry.name_hint);
-    }
-    if (err != 0) {
-        return cof_fault(fault, err, COFFER_STAGE_ROOT, "%s", coffer_error_sentence(err));
-    }
     if (item->entry.encrypted) {
-        err = resolve_key(store, opts, &info, fault);
+        err = cof_key_resolve(store, opts->provider, opts->kms_key_id, &info, fault);
         if (err == 0) {
             err = cof_keyring_new(store, item->entry.uuid, 1, info.arn, opts->provider, &item->ring,
                                   &item->entry.ring_bytes, &vk, vk_uuid, fault);
@@ -141,19 +111,19 @@ static int make_item(struct coffer_store *store, const struct coffer_volume_crea
                                 coffer_error_sentence(err));
 }
 
-/* EXISTS, or why it can't be told whether the name is taken. */
-static int name_is_free(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
-                        struct coffer_fault *fault)
+int cof_name_is_free(struct coffer_store *store, const char *name,
+                     const struct coffer_key_provider *provider, struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
-    int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
+    int err = cof_catalogue_find(store, name, provider, &item, fault);
     if (err == COFFER_E_NOT_FOUND) {
         cof_fault_clear(fault);
         return 0;
     }
     if (err == 0) {
         return cof_fault(fault, COFFER_E_EXISTS, COFFER_STAGE_ROOT,
-                         "there is a volume \"%.63s\" already", opts->name);
+                         "there is a %s \"%.127s\" already",
+                         strchr(name, '@') != NULL ? "snapshot" : "volume", name);
     }
     return err;
 }
@@ -162,13 +132,15 @@ static int create_locked(struct coffer_store *store, const struct coffer_volume_
                          struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
-    int err = store->error != 0 ? COFFER_E_FAILED : name_is_free(store, opts, fault);
+    int err = store->error != 0 ? COFFER_E_FAILED
+                                : cof_name_is_free(store, opts->name, opts->provider, fault);
     if (err != 0) {
         return err;
     }
-    item = cof_calloc(&store->env, 1, sizeof *item);
-    if (item == NULL) {
-        return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_NONE, "no memory");
+    err = cof_catalogue_item_new(store, COF_KIND_VOLUME, opts->name, &item);
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "no new volume: %s",
+                         coffer_error_sentence(err));
     }
     err = make_item(store, opts, item, fault);
     if (err == 0 && cof_store_admit(store, 16) == COFFER_E_NO_SPACE) {
@@ -178,9 +150,7 @@ static int create_locked(struct coffer_store *store, const struct coffer_volume_
         cof_catalogue_item_free(store, item);
         return err;
     }
-    item->next = store->items;
-    store->items = item;
-    store->item_count++;
+    cof_catalogue_append(store, item);
     err = cof_checkpoint_light(store);
     return err == 0 ? 0
                     : cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be made: %s",
@@ -247,79 +217,42 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
 
 /* ---- delete ---- */
 
-static void take_out(struct coffer_store *store, struct cof_catalogue_item *item)
+/* Opened for writing, so that the log is merged and the tree is all there is. */
+static int delete_locked(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                         struct coffer_fault *fault)
 {
-    struct cof_catalogue_item **at = &store->items;
-    while (*at != item) {
-        at = &(*at)->next;
-    }
-    *at = item->next;
-    store->item_count--;
-}
-
-/* One checkpoint in which the volume's whole tree dies and its entry goes. */
-static int delete_locked(struct coffer_store *store, struct coffer_volume *volume)
-{
-    struct cof_catalogue_item *item = volume->item;
-    struct cof_vaddr everything = {UINT64_MAX >> 1}, loser;
-    unsigned top = volume->tree.height;
-    unsigned height = cof_tree_height_for(volume->size_pages);
-    int err = cof_checkpoint_run(store, false);
+    struct coffer_volume *volume;
+    int err = cof_volume_open_named(store, opts, &volume, fault);
     if (err != 0) {
         return err;
     }
-    top = volume->tree.height > height ? volume->tree.height : height;
-    err = cof_delta_put(&volume->active, cof_delta_key(top, 0), everything, &loser);
-    if (err == 0 && store->forgotten_count >= 64u) {
-        err = COFFER_E_LIMIT;
-    }
-    if (err != 0) {
-        cof_store_fail(store, err);
-        return err;
-    }
-    volume->deleting = true;
-    store->forgotten[store->forgotten_count] = volume->number;
-    store->forgotten_parts[store->forgotten_count] =
-        volume->eks_parts_written > 0 ? volume->eks_parts_written : 1u;
-    store->forgotten_count++;
-    take_out(store, item);
     err = cof_checkpoint_run(store, false);
-    if (err != 0) { /* the store failed; its close frees the entry */
-        item->next = store->items;
-        store->items = item;
-        store->item_count++;
+    if (err != 0) {
+        cof_volume_drop(volume);
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be deleted: %s",
+                         coffer_error_sentence(err));
     }
-    return err;
+    return cof_node_remove(store, volume->item, volume, opts->provider, fault);
 }
 
 int coffer_volume_delete(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
                          struct coffer_fault *fault)
 {
-    struct coffer_volume *volume;
-    struct cof_catalogue_item *item;
     int err;
+    cof_fault_clear(fault);
+    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->name) != 0) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "the volume's name or the options are not valid");
+    }
     if (store->read_only) {
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
                          "the store was opened for reading only");
     }
-    err = coffer_volume_open(store, opts, &volume, fault);
-    if (err != 0) {
-        return err;
-    }
-    item = volume->item;
+    pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = delete_locked(store, volume);
-    if (err == 0) {
-        volume->read_only = true; /* nothing of it is left to checkpoint */
-    }
+    err = store->error != 0 ? COFFER_E_FAILED : delete_locked(store, opts, fault);
     pthread_mutex_unlock(&store->lock);
-    if (err != 0) {
-        (void)coffer_volume_close(volume);
-        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be deleted: %s",
-                         coffer_error_sentence(err));
-    }
-    err = coffer_volume_close(volume);
-    cof_catalogue_item_free(store, item);
+    pthread_mutex_unlock(&store->admin);
     return err;
 }
 
@@ -330,7 +263,7 @@ static void fill_keyless(const struct cof_catalogue_item *item, struct coffer_vo
     memset(info, 0, sizeof *info);
     info->size = sizeof *info;
     memcpy(info->uuid.bytes, item->entry.uuid, 16);
-    cof_resource_id(item->entry.uuid, info->resource_id);
+    cof_resource_id("vol", item->entry.uuid, info->resource_id);
     info->number = item->entry.number;
     info->encrypted = item->entry.encrypted ? 1 : 0;
     info->data_key_count = item->entry.data_keys;
@@ -350,35 +283,21 @@ static void fill_record(const struct cof_record *record, struct coffer_volume_in
     info->key_uses = record->key_uses;
 }
 
-static int list_one(struct coffer_store *store, struct cof_catalogue_item *item,
-                    const struct coffer_key_provider *provider, struct coffer_volume_info *info)
+static void list_one(struct coffer_store *store, struct cof_catalogue_item *item,
+                     const struct coffer_key_provider *provider, struct coffer_volume_info *info)
 {
     struct cof_record record;
-    struct cof_vk *vk = NULL;
-    uint8_t vk_uuid[16] = {0};
-    int err = 0;
     fill_keyless(item, info);
     if (item->open != NULL) {
         fill_record(&item->open->record, info);
-        return 0;
+        return;
     }
-    if (item->entry.encrypted && provider == NULL) {
-        info->open_error = COFFER_E_NO_PROVIDER;
-        return 0;
-    }
-    if (item->entry.encrypted) {
-        err = cof_keyring_unwrap(store, item, provider, &vk, vk_uuid, NULL);
-    }
-    if (err == 0) {
-        err = cof_record_open(vk, vk_uuid, item, &record);
-    }
-    cof_vk_free(vk);
-    if (err == 0) {
+    info->open_error = item->entry.encrypted && provider == NULL
+                           ? COFFER_E_NO_PROVIDER
+                           : cof_record_peek(store, item, provider, &record, NULL);
+    if (info->open_error == 0) {
         fill_record(&record, info);
-    } else {
-        info->open_error = err;
     }
-    return 0;
 }
 
 int coffer_volume_list(struct coffer_store *store, const struct coffer_key_provider *provider,
@@ -389,15 +308,12 @@ int coffer_volume_list(struct coffer_store *store, const struct coffer_key_provi
     cof_fault_clear(fault);
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    for (uint32_t number = 1; stop == 0 && number <= COFFER_VOLUMES_MAX; number++) {
-        struct cof_catalogue_item *item = store->items;
+    for (struct cof_catalogue_item *item = store->items; stop == 0 && item != NULL;
+         item = item->next) {
         struct coffer_volume_info info;
-        while (item != NULL && item->entry.number != number) {
-            item = item->next;
-        }
-        if (item != NULL) {
-            stop = list_one(store, item, provider, &info);
-            stop = stop == 0 ? visit(ctx, &info) : stop;
+        if (item->entry.kind == COF_KIND_VOLUME) {
+            list_one(store, item, provider, &info);
+            stop = visit(ctx, &info);
         }
     }
     pthread_mutex_unlock(&store->lock);

@@ -8,7 +8,23 @@
  */
 #include "volume/store.h"
 
+#include <stdio.h>
 #include <string.h>
+
+int cof_check_full_name(const char *name)
+{
+    const char *at = name != NULL ? strchr(name, '@') : NULL;
+    char volume[COFFER_NAME_BYTES_MAX];
+    if (at == NULL) {
+        return cof_volume_check_name(name);
+    }
+    if ((size_t)(at - name) >= sizeof volume) {
+        return COFFER_E_INVALID;
+    }
+    memcpy(volume, name, (size_t)(at - name));
+    volume[at - name] = '\0';
+    return cof_volume_check_name(volume) == 0 ? cof_volume_check_name(at + 1) : COFFER_E_INVALID;
+}
 
 static int check_pin(const struct cof_catalogue_item *item,
                      const struct coffer_volume_open_opts *opts, const struct cof_record *record,
@@ -55,14 +71,33 @@ static void free_volume(struct coffer_volume *volume)
     cof_free(&store->env, volume);
 }
 
-static int read_record(struct coffer_volume *volume, const struct coffer_volume_open_opts *opts,
+/* What the entry says in clear must be what the record says under its seal. */
+static int check_relations(const struct coffer_volume *volume, struct coffer_fault *fault)
+{
+    static const uint8_t none[16];
+    const struct cof_volume_entry *entry = &volume->item->entry;
+    const struct cof_record *record = &volume->record;
+    const struct cof_catalogue_item *parent = cof_catalogue_at(volume->store, entry->parent_number);
+    bool fits = entry->kind == record->kind && entry->own_cut == record->own_cut &&
+                entry->own_node_cut == record->own_node_cut;
+    if (fits && memcmp(record->parent, none, 16) != 0) {
+        fits = parent != NULL && memcmp(parent->entry.uuid, record->parent, 16) == 0;
+    } else if (fits) {
+        fits = entry->parent_number == 0;
+    }
+    return fits ? 0
+                : cof_fault(fault, COFFER_E_TAMPER, COFFER_STAGE_ROOT,
+                            "the entry in the catalogue is not the one that its record seals");
+}
+
+static int read_record(struct coffer_volume *volume, const struct coffer_key_provider *provider,
                        struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
     struct cof_catalogue_item *item = volume->item;
     int err = 0;
     if (volume->encrypted) {
-        err = cof_keyring_unwrap(store, item, opts->provider, &volume->vk, volume->vk_uuid, fault);
+        err = cof_keyring_unwrap(store, item, provider, &volume->vk, volume->vk_uuid, fault);
     }
     if (err == 0) {
         err = cof_record_open(volume->vk, volume->vk_uuid, item, &volume->record);
@@ -71,10 +106,7 @@ static int read_record(struct coffer_volume *volume, const struct coffer_volume_
                       coffer_error_sentence(err));
         }
     }
-    if (err == 0 && strcmp(volume->record.name, opts->name) != 0) {
-        err = cof_fault(fault, COFFER_E_NOT_FOUND, COFFER_STAGE_ROOT, "there is no such volume");
-    }
-    return err == 0 ? check_pin(item, opts, &volume->record, fault) : err;
+    return err == 0 ? check_relations(volume, fault) : err;
 }
 
 static void adopt_record(struct coffer_volume *volume)
@@ -82,6 +114,8 @@ static void adopt_record(struct coffer_volume *volume)
     const struct cof_record *record = &volume->record;
     volume->size_pages = record->size_pages;
     volume->mapped_pages = record->mapped_pages;
+    volume->cut.pages = record->cut;
+    volume->cut.nodes = record->node_cut;
     volume->tree.root.bits = record->root_address;
     volume->tree.height = record->height;
     volume->chain_extent = record->chain_extent;
@@ -122,18 +156,12 @@ static int renew(struct coffer_volume *volume, const struct coffer_key_provider 
     return 0;
 }
 
-static int open_locked(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
-                       struct coffer_volume **ret_volume, struct coffer_fault *fault)
+int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *item,
+                         unsigned flags, const struct coffer_key_provider *provider,
+                         struct coffer_volume **ret_volume, struct coffer_fault *fault)
 {
-    struct cof_catalogue_item *item;
     struct coffer_volume *volume;
-    int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
-    if (err == 0) {
-        err = check_pin(item, opts, NULL, fault);
-    }
-    if (err != 0) {
-        return err;
-    }
+    int err;
     if (item->open != NULL) {
         return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE, "the volume is open already");
     }
@@ -146,13 +174,17 @@ static int open_locked(struct coffer_store *store, const struct coffer_volume_op
     volume->number = item->entry.number;
     volume->encrypted = item->entry.encrypted;
     volume->generation = item->entry.generation;
-    volume->read_only = store->read_only || (opts->flags & COFFER_VOLUME_READ_ONLY) != 0;
+    volume->read_only = store->read_only || (flags & COFFER_VOLUME_READ_ONLY) != 0;
     cof_delta_init(&volume->active, &store->env);
     cof_delta_init(&volume->frozen, &store->env);
     cof_kills_init(&volume->active_kills, &store->env);
     cof_kills_init(&volume->frozen_kills, &store->env);
     cof_volume_node_io(volume);
-    err = read_record(volume, opts, fault);
+    err = read_record(volume, provider, fault);
+    if (err == 0 && volume->record.kind != COF_KIND_VOLUME && !volume->read_only) {
+        err = cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                        "a snapshot opens for reading only: restore it to write");
+    }
     if (err == 0) {
         adopt_record(volume);
         err = volume->encrypted ? cof_keys_load(volume, fault) : 0;
@@ -161,7 +193,7 @@ static int open_locked(struct coffer_store *store, const struct coffer_volume_op
         err = cof_volume_replay(volume, fault);
     }
     if (err == 0 && !volume->read_only) {
-        err = renew(volume, opts->provider, fault);
+        err = renew(volume, provider, fault);
     } else if (err == 0) {
         volume->next = store->volumes;
         store->volumes = volume;
@@ -175,13 +207,33 @@ static int open_locked(struct coffer_store *store, const struct coffer_volume_op
     return 0;
 }
 
+int cof_volume_open_named(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                          struct coffer_volume **ret_volume, struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
+    if (err == 0) {
+        err = check_pin(item, opts, NULL, fault);
+    }
+    if (err == 0 && opts->pin.key_arn != NULL) {
+        struct cof_record record;
+        err = cof_record_peek(store, item, opts->provider, &record, fault);
+        if (err == 0) {
+            err = check_pin(item, opts, &record, fault);
+        }
+    }
+    return err == 0
+               ? cof_volume_open_item(store, item, opts->flags, opts->provider, ret_volume, fault)
+               : err;
+}
+
 int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
                        struct coffer_volume **ret_volume, struct coffer_fault *fault)
 {
     uint64_t began;
     int err;
     cof_fault_clear(fault);
-    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->name) != 0) {
+    if (opts == NULL || opts->size < sizeof *opts || cof_check_full_name(opts->name) != 0) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
                          "the volume's name or the options are not valid");
     }
@@ -192,7 +244,8 @@ int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_op
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     began = cof_monotonic_ns(&store->env);
-    err = store->error != 0 ? COFFER_E_FAILED : open_locked(store, opts, ret_volume, fault);
+    err =
+        store->error != 0 ? COFFER_E_FAILED : cof_volume_open_named(store, opts, ret_volume, fault);
     store->recovery_ns += cof_monotonic_ns(&store->env) - began;
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
@@ -200,15 +253,36 @@ int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_op
         if (fault->error == 0) {
             cof_fault(fault, err, COFFER_STAGE_NONE, "%s", coffer_error_sentence(err));
         }
-        memcpy(fault->volume, opts->name, strlen(opts->name) + 1u);
+        snprintf(fault->volume, sizeof fault->volume, "%.63s", opts->name);
     }
     return err;
+}
+
+static void take_out(struct coffer_volume *volume)
+{
+    struct coffer_store *store = volume->store;
+    struct coffer_volume **at = &store->volumes;
+    while (*at != volume) {
+        at = &(*at)->next;
+    }
+    *at = volume->next;
+    if (store->checkpoint.volume == volume) {
+        store->checkpoint.volume = volume->next; /* it was read-only, or the store failed */
+    }
+    volume->item->open = NULL;
+}
+
+void cof_volume_drop(struct coffer_volume *volume)
+{
+    if (volume != NULL) {
+        take_out(volume);
+        free_volume(volume);
+    }
 }
 
 int coffer_volume_close(struct coffer_volume *volume)
 {
     struct coffer_store *store;
-    struct coffer_volume **at;
     int err = 0;
     if (volume == NULL) {
         return 0;
@@ -224,19 +298,12 @@ int coffer_volume_close(struct coffer_volume *volume)
     if (!volume->read_only) {
         err = store->error != 0 ? COFFER_E_FAILED : cof_checkpoint_run(store, false);
     }
-    for (at = &store->volumes; *at != volume; at = &(*at)->next) {
-    }
-    *at = volume->next;
-    if (store->checkpoint.volume == volume) {
-        store->checkpoint.volume = volume->next; /* it was read-only, or the store failed */
-    }
-    volume->item->open = NULL;
     if (err != 0) {
         /* The store failed: nothing more is written, and its memory goes with it. */
         volume->data_extent = NULL;
         volume->meta_extent = NULL;
     }
-    free_volume(volume);
+    cof_volume_drop(volume);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;

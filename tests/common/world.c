@@ -23,6 +23,11 @@ static int anchor_get(void *ctx, const struct coffer_uuid *store_uuid,
     return 0;
 }
 
+static uint64_t newest_of(const struct coffer_anchor_state *state)
+{
+    return state->next_epoch > state->epoch ? state->next_epoch : state->epoch;
+}
+
 static int anchor_put(void *ctx, const struct coffer_anchor_state *state)
 {
     struct world *world = ctx;
@@ -30,7 +35,7 @@ static int anchor_put(void *ctx, const struct coffer_anchor_state *state)
     if (anchor->failing) {
         return COFFER_E_IO;
     }
-    if (anchor->has && state->epoch < anchor->state.epoch) {
+    if (anchor->has && newest_of(state) < newest_of(&anchor->state)) {
         return COFFER_E_ROLLBACK;
     }
     anchor->has = true;
@@ -55,14 +60,19 @@ static const struct coffer_anchor_ops anchor_ops = {
     .put = anchor_put,
 };
 
-void world_anchor_at(const struct world *from, uint64_t event, struct world_anchor *anchor)
+void world_anchor_at(const struct world *from, uint64_t event, unsigned lost,
+                     struct world_anchor *anchor)
 {
-    anchor->has = false;
-    for (uint32_t i = 0; i < from->anchor.put_count; i++) {
-        if (from->anchor.puts[i].event <= event) {
-            anchor->has = true;
-            anchor->state = from->anchor.puts[i].state;
-        }
+    uint32_t count = 0;
+    while (count < from->anchor.put_count && from->anchor.puts[count].event <= event) {
+        count++;
+    }
+    for (; lost > 0 && count > 0 && from->anchor.puts[count - 1u].event == event; lost--) {
+        count--;
+    }
+    if (count > 0) {
+        anchor->has = true;
+        anchor->state = from->anchor.puts[count - 1u].state;
     }
 }
 

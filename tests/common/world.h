@@ -127,7 +127,10 @@ void world_crash(struct world *world);
 int world_checkpoint(struct world *world);
 int world_maintain(struct world *world);
 int world_check_store(struct world *world, unsigned flags);
-void world_anchor_at(const struct world *from, uint64_t event, struct world_anchor *anchor);
+/* What the anchor had when the disk had seen so many events; as it is when nothing was put by then.
+ * Of the puts between that event and the next one the last `lost` had not come. */
+void world_anchor_at(const struct world *from, uint64_t event, unsigned lost,
+                     struct world_anchor *anchor);
 
 /* ---- volumes ---- */
 

@@ -95,7 +95,10 @@ static bool asked(const char *name)
 
 static void run_all(uint64_t number_only, bool stop_early)
 {
-    void (*others[])(void) = {roll_back, pins};
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } others[] = {{"roll_back", roll_back}, {"forge_epoch", forge_epoch}, {"pins", pins}};
     uint64_t grafts = 6 + rounds / 2;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         uint64_t times = kinds[i].times == 0 ? rounds : kinds[i].times;
@@ -110,11 +113,11 @@ static void run_all(uint64_t number_only, bool stop_early)
             }
         }
     }
-    if (asked("roll_back")) {
-        (void)harness_run(run_other, &others[0]);
-    }
-    if (asked("pins")) {
-        (void)harness_run(run_other, &others[1]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        void (*run)(void) = others[i].run;
+        if (asked(others[i].name)) {
+            (void)harness_run(run_other, &run);
+        }
     }
     if (asked("graft_fork")) {
         (void)harness_run(run_grafts, &grafts);

@@ -113,12 +113,23 @@ static bool may_be_no_store(int error)
     return cls == COFFER_CLASS_FORMAT || cls == COFFER_CLASS_CORRUPT;
 }
 
+/* What the anchor, which is no part of the disk, had at the cut, and at the second one, during the
+ * recovery by `first`. A put between the cut and the next event may have come or not. */
+static void cut_anchor(struct world *world, const struct cut *cut, const struct world *first)
+{
+    unsigned lost = (unsigned)((cut->event + (uint64_t)cut->variant) % 3u);
+    world->anchor.has = false;
+    world_anchor_at(&current_run->world, cut->event, lost, &world->anchor);
+    if (first != NULL) {
+        lost = (unsigned)((cut->second + (uint64_t)cut->second_variant) % 3u);
+        world_anchor_at(first, cut->second, lost, &world->anchor);
+    }
+}
+
 /* Open the image and judge what is there; false when there is rightly no store. */
 static bool recover(struct world *world, const struct cut *cut, struct model_seen *seen)
 {
-    int error;
-    world_anchor_at(&current_run->world, cut->event, &world->anchor);
-    error = world_open(world);
+    int error = world_open(world);
     if (cut->event < current_run->marks.created && may_be_no_store(error)) {
         return false;
     }
@@ -139,6 +150,7 @@ static void second_cut(void *ctx)
                                                 current.second_variant, current.seed);
     world_init_on(&world, first, image, incarnation_of(&current), false);
     sim_image_free(image);
+    cut_anchor(&world, &current, first);
     if (recover(&world, &current, &seen)) {
         harness_require(model_seen_equal(found, &seen),
                         "the second recovery found another state than the first");
@@ -187,6 +199,7 @@ static void one_cut(void *ctx)
     harness_watch(30);
     world_init_on(&world, &current_run->world, image, incarnation_of(&current), second);
     sim_image_free(image);
+    cut_anchor(&world, &cut, NULL);
     opened = recover(&world, &cut, &seen);
     if (opened && second) {
         second_cuts(&world, &seen, cut.second, cut.has_second);

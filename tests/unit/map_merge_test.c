@@ -191,7 +191,9 @@ static int merge_all(const struct cof_delta *delta, uint64_t size_pages, struct 
                      struct cof_tree *ret_tree, int64_t *ret_change)
 {
     struct cof_merge merge;
-    int err = cof_merge_begin(&merge, &f.env, &f.io, &f.tree, delta, size_pages, kills);
+    static const struct cof_cut nothing_shared;
+    int err = cof_merge_begin(&merge, &f.env, &f.io, &f.tree, delta, size_pages, &nothing_shared,
+                              kills);
     if (err != 0) {
         return err;
     }

@@ -224,6 +224,16 @@ static int run(struct cof_tool_call *call, unsigned flags)
 
 int cli_check(struct cof_tool_call *call)
 {
+    if (cof_tool_given(call, "nonces")) {
+        return cli_check_nonces(call);
+    }
+    if (call->operand_count > 1) {
+        return cof_tool_usage(call, NULL, "%s is one operand too many; only --nonces takes several "
+                                          "stores", call->operands[1]);
+    }
+    if (cof_tool_given(call, "memory")) {
+        return cof_tool_usage(call, NULL, "--memory goes with --nonces");
+    }
     return run(call, 0);
 }
 

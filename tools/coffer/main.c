@@ -22,6 +22,8 @@ static const struct cof_tool_option options[] = {
     {"dry-run", COF_TOOL_FLAG, NULL, "show what would be done and do nothing"},
     {"yes", COF_TOOL_FLAG, NULL, "do not ask before something is destroyed"},
     {"keyless", COF_TOOL_FLAG, NULL, "ask for no key: checksums and placement only"},
+    {"nonces", COF_TOOL_FLAG, NULL, "show that no (key, nonce) pair was used twice; asks for no key"},
+    {"memory", COF_TOOL_SIZE, "SIZE", "memory to sort in, with --nonces (64M)"},
     {"rate", COF_TOOL_SIZE, "BYTES", "read at most so many bytes a second"},
     {"no-pin", COF_TOOL_FLAG, NULL, "neither check nor make the volume's pin"},
     {"allow-plain", COF_TOOL_FLAG, NULL, "open the volume although it is not encrypted"},
@@ -75,7 +77,7 @@ static const struct cof_tool_verb verbs[] = {
     {"volume", "write", "STORE:VOLUME OFFSET", 2, 2, CLI_VOLUME_NAMES,
      "put the bytes of standard input into a volume, durably", "coffer-volume", cli_volume_write},
 
-    {NULL, "check", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless",
+    {NULL, "check", "[STORE]...", 0, 64, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless nonces memory",
      "check a store's structure, and with its keys every tag", "coffer-check", cli_check},
     {NULL, "scrub", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless rate",
      "read every live byte of a store and verify it", "coffer-check", cli_scrub},

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/pins_file.c - the pin file: load with suspicion, replace whole, one writer at a time.
- *
- * A new file is written beside the old one, synced and renamed over it; the directory is synced
- * after that. The lock is on a file of its own, because the pin file itself is replaced.
+ * coffer/pins_file.c - the pin file: where it is, what it holds, and how it is changed.
  */
 #include "pins_file.h"
 #include "common/error.h"
+#include "kept_file.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define PIN_FILE_BYTES_MAX (16 * 1024 * 1024)
 
 static const char advice[] = "set COFFER_PINS to another file, or give --no-pin";
 
@@ -57,24 +51,6 @@ int cli_pins_complain(const struct cof_tool_call *call, const char *why)
                                "cannot trust the pin file %s", path);
 }
 
-static int check_owner(const struct cof_tool_call *call, int fd)
-{
-    struct stat status;
-    if (fstat(fd, &status) != 0) {
-        return cof_tool_fail_errno(call, errno, advice, "cannot look at the pin file");
-    }
-    if (!S_ISREG(status.st_mode)) {
-        return cli_pins_complain(call, "it is not a regular file");
-    }
-    if ((status.st_uid != geteuid() && status.st_uid != 0) || (status.st_mode & 022) != 0) {
-        return cli_pins_complain(call, "others may write to it");
-    }
-    if (status.st_size > PIN_FILE_BYTES_MAX) {
-        return cli_pins_complain(call, "it is too large");
-    }
-    return 0;
-}
-
 static json_t *empty_file(void)
 {
     return json_pack("{s:i, s:[]}", "version", 1, "pins");
@@ -95,7 +71,11 @@ static int check_document(const struct cof_tool_call *call, const json_t *file)
 
 static int load(const struct cof_tool_call *call, const char *path, json_t **ret_file)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *why;
+    int fd = cli_kept_open(path, &why);
+    if (fd < 0 && why != NULL) {
+        return cli_pins_complain(call, why);
+    }
     if (fd < 0 && errno == ENOENT) {
         *ret_file = empty_file();
         return *ret_file != NULL ? 0 : cof_tool_fail(call, COFFER_E_NO_MEMORY, NULL, NULL,
@@ -104,12 +84,8 @@ static int load(const struct cof_tool_call *call, const char *path, json_t **ret
     if (fd < 0) {
         return cof_tool_fail_errno(call, errno, advice, "cannot open the pin file %s", path);
     }
-    json_t *file = NULL;
-    int exit_code = check_owner(call, fd);
-    if (exit_code == 0) {
-        file = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
-        exit_code = check_document(call, file);
-    }
+    json_t *file = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+    int exit_code = check_document(call, file);
     close(fd);
     if (exit_code != 0) {
         json_decref(file);
@@ -142,64 +118,6 @@ static int make_parents(char *path)
     return 0;
 }
 
-static int take_lock(const char *path)
-{
-    char lock[PATH_MAX + 8];
-    snprintf(lock, sizeof lock, "%s.lock", path);
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    while (fd >= 0 && flock(fd, LOCK_EX) != 0) {
-        if (errno != EINTR || cof_tool_interrupted()) {
-            int error = errno;
-            close(fd);
-            errno = error;
-            return -1;
-        }
-    }
-    return fd;
-}
-
-static int sync_parent(const char *path)
-{
-    char parent[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    memcpy(parent, slash == NULL ? "." : path, length);
-    parent[length] = '\0';
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int status = fd >= 0 ? fsync(fd) : -1;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return status;
-}
-
-static int replace(const char *path, const json_t *file)
-{
-    char beside[PATH_MAX + 8];
-    snprintf(beside, sizeof beside, "%s.XXXXXX", path);
-    int fd = mkostemp(beside, O_CLOEXEC); /* of mode 0600 */
-    if (fd < 0) {
-        return -1;
-    }
-    int status = json_dumpfd(file, fd, JSON_INDENT(2));
-    if (status == 0) {
-        status = fsync(fd);
-    }
-    if (close(fd) != 0) {
-        status = -1;
-    }
-    if (status == 0) {
-        status = rename(beside, path);
-    }
-    if (status != 0) {
-        int error = errno;
-        unlink(beside);
-        errno = error;
-        return -1;
-    }
-    return sync_parent(path);
-}
-
 static int change_locked(const struct cof_tool_call *call, const char *path,
                          int (*change)(json_t *entries, void *ctx), void *ctx)
 {
@@ -212,7 +130,7 @@ static int change_locked(const struct cof_tool_call *call, const char *path,
     if (before == NULL || change(json_object_get(file, "pins"), ctx) != 0) {
         exit_code = cof_tool_fail(call, COFFER_E_NO_MEMORY, NULL, NULL,
                                   "cannot change the pin file");
-    } else if (!json_equal(before, file) && replace(path, file) != 0) {
+    } else if (!json_equal(before, file) && cli_kept_replace(path, file) != 0) {
         exit_code = cof_tool_fail_errno(call, errno, advice, "cannot replace the pin file %s",
                                         path);
     }
@@ -235,7 +153,7 @@ int cli_pins_change(const struct cof_tool_call *call, bool create,
     if (make_parents(path) != 0) {
         return cof_tool_fail_errno(call, errno, advice, "cannot make the directory of %s", path);
     }
-    int lock = take_lock(path);
+    int lock = cli_kept_lock(path);
     if (lock < 0) {
         return cof_tool_fail_errno(call, errno, advice, "cannot lock the pin file %s", path);
     }

@@ -60,19 +60,34 @@ const char *coffer_version(void);
 
 /* ---- the rollback anchor ---------------------------------------------------------------- */
 
-/* What the anchor keeps, outside the store: enough to know an older state when it sees one. */
+/*
+ * What the anchor keeps, outside the store: enough to know any other state when it sees one. It is
+ * put before each root, with the coming root as `next`, and again when that root is durable. So a
+ * store is opened only in a state that the anchor knows; one that was written without the anchor,
+ * too, is refused until COFFER_OPEN_ACCEPT_ROLLBACK. Numbers are at most 2^63 - 1.
+ */
 struct coffer_anchor_state {
     struct coffer_uuid store_uuid;
-    uint64_t epoch;          /* of the newest durable root                                */
-    uint8_t root_digest[32]; /* SHA-256 over the volumes' sealed root records, in order   */
+    uint64_t epoch;          /* first of the two of the newest durable root                  */
+    uint8_t root_digest[32]; /* SHA-256 over entries, key rings and sealed records, in order */
+    uint64_t next_epoch;     /* of the root that is being written; 0: none                   */
+    uint8_t next_digest[32];
+    uint64_t rollbacks_accepted;   /* with COFFER_OPEN_ACCEPT_ROLLBACK, by opens for writing  */
+    uint64_t rollback_ns;          /* wall clock of the last one                              */
+    uint64_t rollback_known_epoch; /* the newest that the anchor knew then                    */
+    uint64_t rollback_taken_epoch; /* and the store's                                         */
 };
 
 struct coffer_anchor_ops {
     size_t size;
-    /* Fill ret_state with what was put last; COFFER_E_NOT_FOUND when nothing was ever put. */
+    /* Fill ret_state with what was put last; COFFER_E_NOT_FOUND when nothing was ever put (and
+     * never when that can't be told: the store is bound to its first put). Another error refuses
+     * the open. */
     int (*get)(void *ctx, const struct coffer_uuid *store_uuid,
                struct coffer_anchor_state *ret_state);
-    /* Keep state durably; called after each durable root. An older epoch must be refused. */
+    /* Keep state durably before returning. A state whose newest epoch (the greater of epoch and
+     * next_epoch) is below that of the state that is kept must be refused, with ROLLBACK. A failure
+     * fails the store. */
     int (*put)(void *ctx, const struct coffer_anchor_state *state);
 };
 
@@ -99,7 +114,7 @@ COFFER_MUST_CHECK int coffer_store_create(const struct coffer_store_create_opts 
 
 enum coffer_open_flags {
     COFFER_OPEN_READ_ONLY = 1u << 0,       /* nothing is written; others may read too            */
-    COFFER_OPEN_ACCEPT_ROLLBACK = 1u << 1, /* open although the anchor knows a newer state       */
+    COFFER_OPEN_ACCEPT_ROLLBACK = 1u << 1, /* open a state that the anchor does not know         */
     COFFER_OPEN_BUFFERED = 1u << 2         /* through the page cache, where O_DIRECT is refused  */
 };
 
@@ -409,4 +424,7 @@ COFFER_MUST_CHECK int coffer_store_dump(struct coffer_store *store,
 #ifdef __cplusplus
 }
 #endif
+
+#include <coffer/snapshot.h>
+
 #endif

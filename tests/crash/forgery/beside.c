@@ -8,28 +8,36 @@
 
 #include <string.h>
 
+/* A store under an anchor that was closed, and what it was before it was written last. */
+static struct sim_image *make_anchored(struct world *world, uint64_t seed, unsigned *ret_volume)
+{
+    struct world_options options;
+    struct sim_image *old;
+    memset(&options, 0, sizeof options);
+    options.seed = seed; /* no two attacks draw the same keys */
+    options.anchor = true;
+    options.disk.record = true;
+    world_init(world, &options);
+    must(world, world_create(world));
+    must(world, world_open(world));
+    must(world, world_volume_create(world, 64, 64, true, ret_volume));
+    must(world, world_volume_open(world, *ret_volume));
+    must(world, world_write_pages(world, *ret_volume, 0, 8));
+    must(world, world_checkpoint(world));
+    old = sim_disk_image_live(world->disk);
+    must(world, world_write_pages(world, *ret_volume, 0, 8));
+    must(world, world_close(world));
+    return old;
+}
+
 /* An older state of the whole store: shown by the anchor, accepted with the flag. */
 void roll_back(void)
 {
-    struct world_options options;
     struct world world;
     struct sim_image *old;
     unsigned volume;
     harness_context("forgery --attack roll_back");
-    memset(&options, 0, sizeof options);
-    options.seed = 77;
-    options.anchor = true;
-    options.disk.record = true;
-    world_init(&world, &options);
-    must(&world, world_create(&world));
-    must(&world, world_open(&world));
-    must(&world, world_volume_create(&world, 64, 64, true, &volume));
-    must(&world, world_volume_open(&world, volume));
-    must(&world, world_write_pages(&world, volume, 0, 8));
-    must(&world, world_checkpoint(&world));
-    old = sim_disk_image_live(world.disk);
-    must(&world, world_write_pages(&world, volume, 0, 8));
-    must(&world, world_close(&world));
+    old = make_anchored(&world, 77, &volume);
     world_replace_disk(&world, old);
     harness_require(world_open(&world) == COFFER_E_ROLLBACK,
                     "an older store was opened against the anchor");
@@ -44,6 +52,46 @@ void roll_back(void)
     sim_image_free(old);
     world_done(&world);
     forgery.attacks++;
+}
+
+static void must_not_open(struct world *world, unsigned flags)
+{
+    int error;
+    world->open_flags = flags;
+    error = world_open(world);
+    if (error == 0) {
+        world_crash(world);
+    }
+    harness_require(error == COFFER_E_ROLLBACK,
+                    "an older store under a forged epoch was opened against the anchor: %s",
+                    coffer_error_name(error));
+}
+
+/* The older state again, its root under every epoch from its own to well beyond the anchor's. */
+void forge_epoch(void)
+{
+    struct world world;
+    struct forge_map map;
+    struct sim_image *old;
+    unsigned volume;
+    harness_context("forgery --attack forge_epoch");
+    old = make_anchored(&world, 78, &volume);
+    forge_map_init(&map, old);
+    for (uint64_t epoch = map.root.epoch + 1u; epoch < world.anchor.state.epoch + 8u; epoch++) {
+        struct sim_image *forged = sim_image_clone(old);
+        struct cof_root root = map.root;
+        root.epoch = epoch;
+        forge_root_put(forged, &root);
+        world_replace_disk(&world, forged);
+        sim_image_free(forged);
+        must_not_open(&world, 0);
+        must_not_open(&world, COFFER_OPEN_READ_ONLY);
+        forgery.attacks++;
+        forgery.refused += 2;
+    }
+    forge_map_done(&map);
+    sim_image_free(old);
+    world_done(&world);
 }
 
 static int open_pinned(struct world *world, unsigned volume, const struct coffer_pin *pin,

@@ -47,6 +47,7 @@ void omit_extent(uint64_t number);
 void graft_forks(uint64_t rounds);
 /* beside.c: what only an anchor or a pin can show */
 void roll_back(void);
+void forge_epoch(void);
 void pins(void);
 
 #endif

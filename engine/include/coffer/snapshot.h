@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/snapshot.h - snapshots of volumes, volumes made from them, and changes of keys.
+ *
+ * A snapshot is a volume's contents at one point of its log. It has an immutable uuid, a name that
+ * people choose, and the volume's key; it shares pages with the volume and with other snapshots
+ * until they are overwritten. Snapshots outlive their volume. Every call here but the visits is
+ * one root: before it is durable nothing has changed, after it all has.
+ *
+ * To read a snapshot, open it as a volume: coffer_volume_open with the name "VOLUME@SNAPSHOT" and
+ * COFFER_VOLUME_READ_ONLY. Included by coffer/coffer.h.
+ */
+#ifndef COFFER_SNAPSHOT_H
+#define COFFER_SNAPSHOT_H
+
+#include <coffer/coffer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define COFFER_SNAPSHOTS_MAX 16384 /* volumes and snapshots in a store */
+
+enum coffer_snapshot_status { COFFER_SNAPSHOT_AVAILABLE = 0, COFFER_SNAPSHOT_COPYING };
+
+/* Take a snapshot of an open volume: what was written before the call is in it, what is written
+ * after its return is not, and of what is in flight each page is or is not. Writes go on
+ * meanwhile. Durable on return. Costs a flush and the merge of what was written since the last
+ * checkpoint, whatever the volume's size and history. EXISTS when the name is taken, even by a
+ * snapshot of a deleted volume of this name; LIMIT; READ_ONLY; NO_SPACE. */
+COFFER_MUST_CHECK int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
+                                             struct coffer_uuid *ret_uuid,
+                                             struct coffer_fault *fault);
+
+/* Which snapshot. */
+struct coffer_snapshot_opts {
+    size_t size;
+    const char *volume; /* the name that the volume had */
+    const char *name;
+    const struct coffer_key_provider *provider; /* NULL only for unencrypted ones */
+};
+
+struct coffer_snapshot_info {
+    size_t size; /* set by the caller */
+    char volume[COFFER_NAME_BYTES_MAX];
+    char name[COFFER_NAME_BYTES_MAX];
+    struct coffer_uuid uuid, volume_uuid;
+    char resource_id[COFFER_RESOURCE_ID_BYTES]; /* "snap-" and 24 hex digits */
+    enum coffer_snapshot_status status;
+    int encrypted;
+    int name_known; /* 0: no key opens it; names, sizes and times are empty */
+    int open_error; /* and why */
+    char key_arn[COFFER_KEY_ARN_BYTES_MAX];
+    uint64_t size_bytes, mapped_bytes;
+    uint64_t created_ns;
+    uint64_t
+        exclusive_bytes; /* freed if only this snapshot were deleted; UINT64_MAX: not counted */
+    struct coffer_uuid parent; /* what it was taken after, all zeros: nothing */
+    uint64_t children;         /* volumes and snapshots that were made after or of it */
+};
+
+/* One snapshot, with its exclusive bytes counted (a walk over what differs from its neighbours; a
+ * neighbour whose key is refused leaves them UINT64_MAX). NOT_FOUND, or why its record does not
+ * open. */
+COFFER_MUST_CHECK int coffer_snapshot_info_get(struct coffer_store *store,
+                                               const struct coffer_snapshot_opts *opts,
+                                               struct coffer_snapshot_info *ret_info,
+                                               struct coffer_fault *fault);
+
+/* Visit snapshots in the order they were made: of one volume, or all (volume NULL). Those whose
+ * key is refused are visited with name_known 0 (only when volume is NULL). A non-zero return of
+ * visit stops and is returned. */
+COFFER_MUST_CHECK int coffer_snapshot_list(struct coffer_store *store, const char *volume,
+                                           const struct coffer_key_provider *provider,
+                                           int (*visit)(void *ctx,
+                                                        const struct coffer_snapshot_info *info),
+                                           void *ctx, struct coffer_fault *fault);
+
+/* Delete a snapshot that is not open; others keep what they share with it. Costs what differs from
+ * its neighbours. Needs the keys of the snapshot and of what was made after it. */
+COFFER_MUST_CHECK int coffer_snapshot_delete(struct coffer_store *store,
+                                             const struct coffer_snapshot_opts *opts,
+                                             struct coffer_fault *fault);
+
+struct coffer_snapshot_restore_opts {
+    size_t size;
+    struct coffer_snapshot_opts snapshot; /* its own `size` need not be set */
+    const char *new_name;                 /* of the volume to make */
+    const char *kms_key_id; /* NULL: the snapshot's key (an unencrypted one stays so) */
+};
+
+/* A writable volume with the snapshot's contents, at once, whatever its size: pages are shared, the
+ * volume has a volume key and data keys of its own. The snapshot's key must be usable now. Not
+ * opened; durable on return. An unencrypted snapshot with a kms_key_id gives an encrypted volume:
+ * that copies every page. */
+COFFER_MUST_CHECK int coffer_snapshot_restore(struct coffer_store *store,
+                                              const struct coffer_snapshot_restore_opts *opts,
+                                              struct coffer_fault *fault);
+
+struct coffer_snapshot_diff_opts {
+    size_t size;
+    const char *from, *to; /* "VOLUME@SNAPSHOT", or "VOLUME" as of its last checkpoint */
+    const struct coffer_key_provider *provider;
+};
+
+/* Visit, in ascending order, the ranges of `to` whose pages are not those of `from`. data is 0
+ * where `to` holds nothing (zeros). A page that was written again with the same bytes differs.
+ * Costs what differs. */
+COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
+                                           const struct coffer_snapshot_diff_opts *opts,
+                                           int (*visit)(void *ctx, uint64_t offset_bytes,
+                                                        uint64_t length_bytes, int data),
+                                           void *ctx, struct coffer_fault *fault);
+
+/* ---- changing keys ----------------------------------------------------------------------- */
+
+enum coffer_rekey_depth {
+    COFFER_REKEY_MASTER = 0, /* the same volume keys, wrapped by another master key              */
+    COFFER_REKEY_VOLUME,     /* new volume keys too; data keys wrapped anew                      */
+    COFFER_REKEY_DATA        /* and a new data key for all that is written from now on           */
+};
+
+struct coffer_rekey_opts {
+    size_t size;
+    const char *volume;     /* a volume, and its snapshots with it; it must not be open */
+    const char *kms_key_id; /* NULL: the present one */
+    enum coffer_rekey_depth depth;
+    const struct coffer_key_provider *provider;
+};
+
+/* Put a volume and all of its snapshots under a master key, in one root: until it is durable the
+ * old key opens all, after it the new one does and the old one opens nothing in this store. (What
+ * was copied before, backups and the medium's remains keep the old wraps.) Depth MASTER uses the
+ * key service's ReEncrypt where the caller may not decrypt. */
+COFFER_MUST_CHECK int coffer_volume_rekey(struct coffer_store *store,
+                                          const struct coffer_rekey_opts *opts,
+                                          struct coffer_fault *fault);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

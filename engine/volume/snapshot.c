@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/snapshot.c - taking, finding and listing snapshots, and volumes made from them.
+ *
+ * A snapshot is an entry of the catalogue with the volume's tree as of a freeze, its volume key and
+ * the data keys in use until then. Taking one is a checkpoint that ends with its birth: from then
+ * on it is the volume's parent, and what lies at or below its cuts is no longer the volume's to
+ * kill. A clone is a volume whose tree begins as a snapshot's, under keys of its own.
+ *
+ * admin, then lock; lock is let go while the key service is asked and between steps.
+ */
+#include "volume/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
+                         struct cof_catalogue_item **ret_first)
+{
+    uint32_t count = 0;
+    for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        if (item->entry.parent_number == number && number != 0) {
+            if (count == 0 && ret_first != NULL) {
+                *ret_first = item;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+/* ---- taking one ---- */
+
+/* The entry and record of the snapshot; and the volume becomes its child. */
+int cof_snapshot_merged(struct coffer_store *store)
+{
+    struct cof_birth *birth = store->birth;
+    struct coffer_volume *volume = birth->volume, *twin = birth->ctx;
+    struct cof_record *record = &twin->record;
+    struct cof_volume_entry *entry = &birth->item->entry;
+    uint64_t node_cut = store->next_extent - 1u;
+    char name[COFFER_NAME_BYTES_MAX];
+    memcpy(name, record->name, sizeof name);
+    *record = volume->record;
+    record->kind = COF_KIND_SNAPSHOT;
+    memcpy(record->volume_name, volume->record.name, sizeof record->volume_name);
+    memcpy(record->name, name, sizeof record->name);
+    memcpy(record->volume_uuid, volume->record.uuid, 16);
+    memcpy(record->uuid, entry->uuid, 16);
+    record->height = volume->tree.height;
+    record->root_address = volume->tree.root.bits;
+    record->mapped_pages = volume->mapped_pages;
+    record->created_ns = cof_wall_ns(&store->env);
+    record->modified_ns = record->created_ns;
+    record->chain_extent = 0;
+    record->chain_slots = 0;
+    record->own_cut = birth->cut;
+    record->own_node_cut = node_cut;
+    entry->own_cut = birth->cut;
+    entry->own_node_cut = node_cut;
+    entry->parent_number = volume->item->entry.parent_number;
+    if (volume->item->entry.family == 0) {
+        volume->item->entry.family = volume->number;
+    }
+    entry->family = volume->item->entry.family;
+    volume->item->entry.parent_number = entry->number;
+    memcpy(volume->record.parent, entry->uuid, 16);
+    volume->record.cut = birth->cut;
+    volume->record.node_cut = node_cut;
+    volume->cut.pages = birth->cut;
+    volume->cut.nodes = node_cut;
+    return cof_keys_cut(volume, node_cut);
+}
+
+static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *writer)
+{
+    struct coffer_volume *volume = birth->volume, *twin = birth->ctx;
+    struct cof_catalogue_item *item = birth->item;
+    int err = 0;
+    twin->record.size_pages = volume->size_pages;
+    if (volume->encrypted) {
+        item->ring = cof_alloc(&volume->store->env, volume->item->entry.ring_bytes);
+        if (item->ring == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
+        memcpy(item->ring, volume->item->ring, volume->item->entry.ring_bytes);
+        item->entry.ring_bytes = volume->item->entry.ring_bytes;
+        item->entry.ring_slots = volume->item->entry.ring_slots;
+        item->entry.generation = volume->generation;
+        memcpy(item->entry.context_uuid, cof_context_uuid(volume->item), 16);
+        err = cof_keys_share(volume, twin, twin->record.own_node_cut);
+        if (err == 0) {
+            err = cof_keys_write(twin, writer);
+        }
+    }
+    return err == 0 ? cof_record_seal(volume->vk, volume->vk_uuid, item, &twin->record) : err;
+}
+
+/* A stand-in for the snapshot or the clone that is being made: never in the store's list. */
+static int make_twin(struct coffer_store *store, struct cof_catalogue_item *item, bool encrypted,
+                     struct coffer_volume **ret_twin)
+{
+    struct coffer_volume *twin = cof_calloc(&store->env, 1, sizeof *twin);
+    if (twin == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    twin->store = store;
+    twin->item = item;
+    twin->number = item->entry.number;
+    twin->encrypted = encrypted;
+    item->entry.encrypted = encrypted;
+    *ret_twin = twin;
+    return 0;
+}
+
+static void free_twin(struct coffer_volume *twin)
+{
+    if (twin != NULL) {
+        cof_keys_done(twin);
+        cof_vk_free(twin->vk);
+        cof_free(&twin->store->env, twin);
+    }
+}
+
+/* Run the checkpoint that ends with the birth. */
+static int give_birth(struct coffer_store *store, struct cof_birth *birth)
+{
+    int err = cof_checkpoint_settle(store);
+    if (err != 0) {
+        return err;
+    }
+    store->birth = birth;
+    err = birth->volume != NULL ? cof_checkpoint_run(store, false) : cof_checkpoint_light(store);
+    store->birth = NULL;
+    return err;
+}
+
+static int create_locked(struct coffer_volume *volume, const char *name, const char *full,
+                         struct coffer_uuid *ret_uuid, struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    struct cof_birth birth;
+    struct coffer_volume *twin = NULL;
+    int err = store->error != 0 ? COFFER_E_FAILED : cof_name_is_free(store, full, NULL, fault);
+    if (err != 0) {
+        return err;
+    }
+    memset(&birth, 0, sizeof birth);
+    err = cof_catalogue_item_new(store, COF_KIND_SNAPSHOT, full, &birth.item);
+    if (err == 0) {
+        err = make_twin(store, birth.item, volume->encrypted, &twin);
+    }
+    if (err == 0 && cof_store_admit(store, 64) == COFFER_E_NO_SPACE) {
+        err = COFFER_E_NO_SPACE;
+    }
+    if (err == 0) {
+        memcpy(twin->record.name, name, strlen(name));
+        birth.volume = volume;
+        birth.write = write_snapshot;
+        birth.ctx = twin;
+        err = give_birth(store, &birth);
+    }
+    if (err == 0) {
+        memcpy(ret_uuid->bytes, birth.item->entry.uuid, 16);
+    } else {
+        cof_fault(fault, err, COFFER_STAGE_ROOT, "the snapshot can't be taken: %s",
+                  coffer_error_sentence(err));
+        if (!birth.done) {
+            cof_catalogue_item_free(store, birth.item);
+        }
+    }
+    free_twin(twin);
+    return err;
+}
+
+/* VOLUME@NAME, or INVALID. */
+static int full_name(const char *volume, const char *name, char full[COF_FULL_NAME_BYTES],
+                     struct coffer_fault *fault)
+{
+    if (cof_volume_check_name(volume) != 0 || cof_volume_check_name(name) != 0) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "names of volumes and snapshots are 1 to 63 of A-Z a-z 0-9 . _ - and do "
+                         "not begin with - or .");
+    }
+    snprintf(full, COF_FULL_NAME_BYTES, "%s@%s", volume, name);
+    return 0;
+}
+
+int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
+                           struct coffer_uuid *ret_uuid, struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    struct coffer_uuid uuid;
+    char full[COF_FULL_NAME_BYTES];
+    int err;
+    cof_fault_clear(fault);
+    err = full_name(volume->record.name, name, full, fault);
+    if (err != 0) {
+        return err;
+    }
+    if (volume->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the volume was opened for reading only");
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = create_locked(volume, name, full, &uuid, fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    if (err == 0 && ret_uuid != NULL) {
+        *ret_uuid = uuid;
+    }
+    if (err != 0 && fault != NULL && fault->error == 0) {
+        cof_fault(fault, err, COFFER_STAGE_NONE, "%s", coffer_error_sentence(err));
+    }
+    return err;
+}
+
+/* ---- finding ---- */
+
+/* The snapshot's entry; the lock is held. */
+static int find(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
+                struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
+{
+    char full[COF_FULL_NAME_BYTES];
+    int err =
+        store->error != 0 ? COFFER_E_FAILED : full_name(opts->volume, opts->name, full, fault);
+    return err == 0 ? cof_catalogue_find(store, full, opts->provider, ret_item, fault) : err;
+}
+
+static void fill_info(const struct coffer_store *store, const struct cof_catalogue_item *item,
+                      const struct cof_record *record, struct coffer_snapshot_info *info)
+{
+    const struct cof_catalogue_item *parent = cof_catalogue_at(store, item->entry.parent_number);
+    memset(info, 0, sizeof *info);
+    info->size = sizeof *info;
+    memcpy(info->uuid.bytes, item->entry.uuid, 16);
+    cof_resource_id("snap", item->entry.uuid, info->resource_id);
+    info->encrypted = item->entry.encrypted ? 1 : 0;
+    info->exclusive_bytes = UINT64_MAX;
+    info->children = cof_children_of(store, item->entry.number, NULL);
+    if (parent != NULL) {
+        memcpy(info->parent.bytes, parent->entry.uuid, 16);
+    }
+    if (record == NULL) {
+        return;
+    }
+    info->name_known = 1;
+    memcpy(info->name, record->name, sizeof info->name);
+    memcpy(info->volume, record->volume_name, sizeof info->volume);
+    memcpy(info->volume_uuid.bytes, record->volume_uuid, 16);
+    memcpy(info->key_arn, record->key_arn, sizeof info->key_arn);
+    info->size_bytes = record->size_pages * COFFER_PAGE_BYTES;
+    info->mapped_bytes = record->mapped_pages * COFFER_PAGE_BYTES;
+    info->created_ns = record->created_ns;
+}
+
+static int info_locked(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
+                       struct coffer_snapshot_info *info, struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    struct cof_record record;
+    uint64_t pages;
+    int err = find(store, opts, &item, fault);
+    if (err == 0) {
+        err = cof_record_peek(store, item, opts->provider, &record, fault);
+    }
+    if (err != 0) {
+        return err;
+    }
+    fill_info(store, item, &record, info);
+    err = cof_node_exclusive(store, item, opts->provider, &pages, fault);
+    if (err == 0) {
+        info->exclusive_bytes = pages * COFFER_PAGE_BYTES;
+    } else if (coffer_error_class_of(err) == COFFER_CLASS_KEY || err == COFFER_E_LIMIT) {
+        cof_fault_clear(fault);
+        err = 0;
+    }
+    return err;
+}
+
+int coffer_snapshot_info_get(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
+                             struct coffer_snapshot_info *ret_info, struct coffer_fault *fault)
+{
+    struct coffer_snapshot_info info;
+    size_t size = ret_info->size;
+    int err;
+    cof_fault_clear(fault);
+    if (opts == NULL || opts->size < sizeof *opts || size == 0 || size > sizeof info) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = info_locked(store, opts, &info, fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    if (err == 0) {
+        memcpy(ret_info, &info, size);
+        ret_info->size = size;
+    }
+    return err;
+}
+
+/* 0, or what visit said. */
+static int list_one(struct coffer_store *store, const struct cof_catalogue_item *item,
+                    const char *volume, const struct coffer_key_provider *provider,
+                    int (*visit)(void *ctx, const struct coffer_snapshot_info *info), void *ctx)
+{
+    struct coffer_snapshot_info info;
+    struct cof_record record;
+    int err = item->entry.encrypted && provider == NULL
+                  ? COFFER_E_NO_PROVIDER
+                  : cof_record_peek(store, item, provider, &record, NULL);
+    if (volume != NULL && (err != 0 || strcmp(record.volume_name, volume) != 0)) {
+        return 0;
+    }
+    fill_info(store, item, err == 0 ? &record : NULL, &info);
+    info.open_error = err;
+    return visit(ctx, &info);
+}
+
+int coffer_snapshot_list(struct coffer_store *store, const char *volume,
+                         const struct coffer_key_provider *provider,
+                         int (*visit)(void *ctx, const struct coffer_snapshot_info *info),
+                         void *ctx, struct coffer_fault *fault)
+{
+    int stop = 0;
+    cof_fault_clear(fault);
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    for (struct cof_catalogue_item *item = store->items; stop == 0 && item != NULL;
+         item = item->next) {
+        if (item->entry.kind == COF_KIND_SNAPSHOT) {
+            stop = list_one(store, item, volume, provider, visit, ctx);
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return stop;
+}
+
+int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
+                           struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    int err;
+    cof_fault_clear(fault);
+    if (opts == NULL || opts->size < sizeof *opts) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
+    if (store->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only");
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = find(store, opts, &item, fault);
+    if (err == 0) {
+        err = cof_node_remove(store, item, NULL, opts->provider, fault);
+    }
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
+}
+
+/* ---- clones ---- */
+
+static int write_clone(struct cof_birth *birth, const struct cof_raw_writer *writer)
+{
+    struct coffer_volume *clone = birth->ctx;
+    int err = clone->encrypted ? cof_keys_write(clone, writer) : 0;
+    return err == 0 ? cof_record_seal(clone->vk, clone->vk_uuid, birth->item, &clone->record) : err;
+}
+
+/* A volume key of its own, and the snapshot's data keys under it. */
+static int make_clone_keys(struct coffer_volume *clone, struct coffer_volume *from,
+                           const char *kms_key_id, const struct coffer_key_provider *provider,
+                           struct coffer_fault *fault)
+{
+    struct coffer_store *store = clone->store;
+    struct cof_catalogue_item *item = clone->item;
+    struct coffer_key_info info;
+    int err = cof_key_resolve(store, provider,
+                              kms_key_id != NULL ? kms_key_id : from->record.key_arn, &info, fault);
+    if (err == 0) {
+        err = cof_keyring_new(store, item->entry.uuid, 1, info.arn, provider, &item->ring,
+                              &item->entry.ring_bytes, &clone->vk, clone->vk_uuid, fault);
+    }
+    if (err != 0) {
+        return err;
+    }
+    item->entry.ring_slots = 1;
+    item->entry.generation = 1;
+    clone->generation = 1;
+    memset(clone->record.key_arn, 0, sizeof clone->record.key_arn);
+    memcpy(clone->record.key_arn, info.arn, sizeof clone->record.key_arn - 1u);
+    err = cof_keys_inherit(from, clone);
+    clone->record.key_uses = (uint64_t)clone->ek_count + 2u;
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_KEY, "the snapshot's data keys: %s",
+                                coffer_error_sentence(err));
+}
+
+static void make_clone_record(struct coffer_volume *clone, const struct coffer_volume *from,
+                              const char *name)
+{
+    struct cof_record *record = &clone->record;
+    struct cof_volume_entry *entry = &clone->item->entry;
+    *record = from->record;
+    record->kind = COF_KIND_VOLUME;
+    memset(record->name, 0, sizeof record->name);
+    memcpy(record->name, name, strlen(name));
+    memset(record->volume_name, 0, sizeof record->volume_name);
+    memset(record->volume_uuid, 0, sizeof record->volume_uuid);
+    memcpy(record->uuid, entry->uuid, 16);
+    memcpy(record->parent, from->item->entry.uuid, 16);
+    record->cut = from->record.own_cut;
+    record->node_cut = from->record.own_node_cut;
+    record->own_cut = 0;
+    record->own_node_cut = 0;
+    record->created_ns = cof_wall_ns(&clone->store->env);
+    record->modified_ns = record->created_ns;
+    entry->parent_number = from->item->entry.number;
+    entry->family = from->item->entry.family;
+}
+
+static int clone_of(struct coffer_store *store, struct coffer_volume *from,
+                    const struct coffer_snapshot_restore_opts *opts, struct coffer_fault *fault)
+{
+    const struct coffer_key_provider *provider = opts->snapshot.provider;
+    struct coffer_volume *clone = NULL;
+    struct cof_birth birth;
+    int err;
+    memset(&birth, 0, sizeof birth);
+    err = cof_catalogue_item_new(store, COF_KIND_VOLUME, opts->new_name, &birth.item);
+    if (err == 0) {
+        err = make_twin(store, birth.item, from->encrypted, &clone);
+    }
+    if (err != 0) {
+        cof_catalogue_item_free(store, birth.item);
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "no new volume: %s",
+                         coffer_error_sentence(err));
+    }
+    make_clone_record(clone, from, opts->new_name);
+    err = clone->encrypted ? make_clone_keys(clone, from, opts->kms_key_id, provider, fault) : 0;
+    if (err == 0 && cof_store_admit(store, 16u + clone->ek_count / 16u) == COFFER_E_NO_SPACE) {
+        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
+    }
+    if (err == 0) {
+        birth.write = write_clone;
+        birth.ctx = clone;
+        err = give_birth(store, &birth);
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be made: %s",
+                      coffer_error_sentence(err));
+        }
+    }
+    if (!birth.done) {
+        cof_catalogue_item_free(store, birth.item);
+    }
+    free_twin(clone);
+    return err;
+}
+
+static int restore_locked(struct coffer_store *store,
+                          const struct coffer_snapshot_restore_opts *opts,
+                          struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    struct coffer_volume *from;
+    int err = find(store, &opts->snapshot, &item, fault);
+    if (err == 0) {
+        err = cof_name_is_free(store, opts->new_name, opts->snapshot.provider, fault);
+    }
+    if (err == 0 && !item->entry.encrypted && opts->kms_key_id != NULL) {
+        err = cof_fault(fault, COFFER_E_UNSUPPORTED, COFFER_STAGE_NONE,
+                        "an unencrypted snapshot can't be restored under a key yet");
+    }
+    if (err == 0) {
+        err = cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY, opts->snapshot.provider,
+                                   &from, fault);
+    }
+    if (err == 0) {
+        err = clone_of(store, from, opts, fault);
+        cof_volume_drop(from);
+    }
+    return err;
+}
+
+int coffer_snapshot_restore(struct coffer_store *store,
+                            const struct coffer_snapshot_restore_opts *opts,
+                            struct coffer_fault *fault)
+{
+    int err;
+    cof_fault_clear(fault);
+    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->new_name) != 0) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "the new volume's name or the options are not valid");
+    }
+    if (store->read_only) {
+        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
+                         "the store was opened for reading only");
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = restore_locked(store, opts, fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
+}
