@@ -283,6 +283,16 @@ int cof_catalogue_flush(struct coffer_store *store, const struct cof_raw_writer 
     return err;
 }
 
+void cof_record_owner(const struct cof_catalogue_item *item, struct cof_record *record)
+{
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+    struct coffer_key_blob blob;
+    if (item->entry.encrypted && cof_ring_wrap_at(item, 0, arn, &blob) == 0) {
+        memset(record->key_arn, 0, sizeof record->key_arn);
+        memcpy(record->key_arn, arn, strlen(arn));
+    }
+}
+
 int cof_record_peek(struct coffer_store *store, const struct cof_catalogue_item *item,
                     const struct coffer_key_provider *provider, struct cof_record *ret_record,
                     struct coffer_fault *fault)
@@ -308,10 +318,11 @@ int cof_record_peek(struct coffer_store *store, const struct cof_catalogue_item 
         cof_vk_free(vk);
     }
     if (err != 0) {
-        cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
-                  item->entry.number, coffer_error_sentence(err));
+        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
+                         item->entry.number, coffer_error_sentence(err));
     }
-    return err;
+    cof_record_owner(item, ret_record);
+    return 0;
 }
 
 /* Whether the item's record opens and has the name: 0, NOT_FOUND, or why it can't be told. */

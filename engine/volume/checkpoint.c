@@ -393,12 +393,12 @@ static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
 {
     struct cof_birth *birth = store->birth;
     int err = birth->write(birth, writer);
-    if (err == 0) {
+    if (err == 0 && birth->item != NULL) {
         cof_catalogue_append(store, birth->item);
         birth->item->dirty = true;
-        birth->done = true;
         store->root.incompat |= COF_INCOMPAT_SNAPSHOTS;
     }
+    birth->done = err == 0;
     return err;
 }
 

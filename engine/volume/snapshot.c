@@ -79,15 +79,10 @@ static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *
     int err = 0;
     twin->record.size_pages = volume->size_pages;
     if (volume->encrypted) {
-        item->ring = cof_alloc(&volume->store->env, volume->item->entry.ring_bytes);
-        if (item->ring == NULL) {
-            return COFFER_E_NO_MEMORY;
+        err = cof_ring_copy(volume->store, volume->item, item);
+        if (err != 0) {
+            return err;
         }
-        memcpy(item->ring, volume->item->ring, volume->item->entry.ring_bytes);
-        item->entry.ring_bytes = volume->item->entry.ring_bytes;
-        item->entry.ring_slots = volume->item->entry.ring_slots;
-        item->entry.generation = volume->generation;
-        memcpy(item->entry.context_uuid, cof_context_uuid(volume->item), 16);
         err = cof_keys_share(volume, twin, twin->record.own_node_cut);
         if (err == 0) {
             err = cof_keys_write(twin, writer);
@@ -97,8 +92,8 @@ static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *
 }
 
 /* A stand-in for the snapshot or the clone that is being made: never in the store's list. */
-static int make_twin(struct coffer_store *store, struct cof_catalogue_item *item, bool encrypted,
-                     struct coffer_volume **ret_twin)
+int cof_twin_new(struct coffer_store *store, struct cof_catalogue_item *item, bool encrypted,
+                 struct coffer_volume **ret_twin)
 {
     struct coffer_volume *twin = cof_calloc(&store->env, 1, sizeof *twin);
     if (twin == NULL) {
@@ -113,7 +108,7 @@ static int make_twin(struct coffer_store *store, struct cof_catalogue_item *item
     return 0;
 }
 
-static void free_twin(struct coffer_volume *twin)
+void cof_twin_free(struct coffer_volume *twin)
 {
     if (twin != NULL) {
         cof_keys_done(twin);
@@ -123,7 +118,7 @@ static void free_twin(struct coffer_volume *twin)
 }
 
 /* Run the checkpoint that ends with the birth. */
-static int give_birth(struct coffer_store *store, struct cof_birth *birth)
+int cof_give_birth(struct coffer_store *store, struct cof_birth *birth)
 {
     int err = cof_checkpoint_settle(store);
     if (err != 0) {
@@ -135,30 +130,31 @@ static int give_birth(struct coffer_store *store, struct cof_birth *birth)
     return err;
 }
 
-static int create_locked(struct coffer_volume *volume, const char *name, const char *full,
-                         struct coffer_uuid *ret_uuid, struct coffer_fault *fault)
+static int create_locked(struct coffer_volume *volume, const struct coffer_snapshot_opts *opts,
+                         const char *full, struct coffer_uuid *ret_uuid, struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
     struct cof_birth birth;
     struct coffer_volume *twin = NULL;
-    int err = store->error != 0 ? COFFER_E_FAILED : cof_name_is_free(store, full, NULL, fault);
+    int err =
+        store->error != 0 ? COFFER_E_FAILED : cof_name_is_free(store, full, opts->provider, fault);
     if (err != 0) {
         return err;
     }
     memset(&birth, 0, sizeof birth);
     err = cof_catalogue_item_new(store, COF_KIND_SNAPSHOT, full, &birth.item);
     if (err == 0) {
-        err = make_twin(store, birth.item, volume->encrypted, &twin);
+        err = cof_twin_new(store, birth.item, volume->encrypted, &twin);
     }
     if (err == 0 && cof_store_admit(store, 64) == COFFER_E_NO_SPACE) {
         err = COFFER_E_NO_SPACE;
     }
     if (err == 0) {
-        memcpy(twin->record.name, name, strlen(name));
+        memcpy(twin->record.name, opts->name, strlen(opts->name));
         birth.volume = volume;
         birth.write = write_snapshot;
         birth.ctx = twin;
-        err = give_birth(store, &birth);
+        err = cof_give_birth(store, &birth);
     }
     if (err == 0) {
         memcpy(ret_uuid->bytes, birth.item->entry.uuid, 16);
@@ -169,7 +165,7 @@ static int create_locked(struct coffer_volume *volume, const char *name, const c
             cof_catalogue_item_free(store, birth.item);
         }
     }
-    free_twin(twin);
+    cof_twin_free(twin);
     return err;
 }
 
@@ -186,7 +182,7 @@ static int full_name(const char *volume, const char *name, char full[COF_FULL_NA
     return 0;
 }
 
-int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
+int coffer_snapshot_create(struct coffer_volume *volume, const struct coffer_snapshot_opts *opts,
                            struct coffer_uuid *ret_uuid, struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
@@ -194,7 +190,11 @@ int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
     char full[COF_FULL_NAME_BYTES];
     int err;
     cof_fault_clear(fault);
-    err = full_name(volume->record.name, name, full, fault);
+    if (opts == NULL || opts->size < sizeof *opts ||
+        (opts->volume != NULL && strcmp(opts->volume, volume->record.name) != 0)) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
+    err = full_name(volume->record.name, opts->name, full, fault);
     if (err != 0) {
         return err;
     }
@@ -204,7 +204,7 @@ int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
     }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = create_locked(volume, name, full, &uuid, fault);
+    err = create_locked(volume, opts, full, &uuid, fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     if (err == 0 && ret_uuid != NULL) {
@@ -219,8 +219,8 @@ int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
 /* ---- finding ---- */
 
 /* The snapshot's entry; the lock is held. */
-static int find(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
-                struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
+int cof_snapshot_find(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
+                      struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
 {
     char full[COF_FULL_NAME_BYTES];
     int err =
@@ -261,7 +261,7 @@ static int info_locked(struct coffer_store *store, const struct coffer_snapshot_
     struct cof_catalogue_item *item;
     struct cof_record record;
     uint64_t pages;
-    int err = find(store, opts, &item, fault);
+    int err = cof_snapshot_find(store, opts, &item, fault);
     if (err == 0) {
         err = cof_record_peek(store, item, opts->provider, &record, fault);
     }
@@ -354,7 +354,7 @@ int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snaps
     }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = find(store, opts, &item, fault);
+    err = cof_snapshot_find(store, opts, &item, fault);
     if (err == 0) {
         err = cof_node_remove(store, item, NULL, opts->provider, fault);
     }
@@ -383,18 +383,16 @@ static int make_clone_keys(struct coffer_volume *clone, struct coffer_volume *fr
     int err = cof_key_resolve(store, provider,
                               kms_key_id != NULL ? kms_key_id : from->record.key_arn, &info, fault);
     if (err == 0) {
-        err = cof_keyring_new(store, item->entry.uuid, 1, info.arn, provider, &item->ring,
-                              &item->entry.ring_bytes, &clone->vk, clone->vk_uuid, fault);
+        err =
+            cof_keyring_new(store, item, 1, info.arn, provider, &clone->vk, clone->vk_uuid, fault);
     }
     if (err != 0) {
         return err;
     }
-    item->entry.ring_slots = 1;
-    item->entry.generation = 1;
     clone->generation = 1;
     memset(clone->record.key_arn, 0, sizeof clone->record.key_arn);
     memcpy(clone->record.key_arn, info.arn, sizeof clone->record.key_arn - 1u);
-    err = cof_keys_inherit(from, clone);
+    err = cof_keys_rewrap(from, clone, COF_EK_FLAG_INHERITED);
     clone->record.key_uses = (uint64_t)clone->ek_count + 2u;
     return err == 0 ? 0
                     : cof_fault(fault, err, COFFER_STAGE_KEY, "the snapshot's data keys: %s",
@@ -434,7 +432,7 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from,
     memset(&birth, 0, sizeof birth);
     err = cof_catalogue_item_new(store, COF_KIND_VOLUME, opts->new_name, &birth.item);
     if (err == 0) {
-        err = make_twin(store, birth.item, from->encrypted, &clone);
+        err = cof_twin_new(store, birth.item, from->encrypted, &clone);
     }
     if (err != 0) {
         cof_catalogue_item_free(store, birth.item);
@@ -449,7 +447,7 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from,
     if (err == 0) {
         birth.write = write_clone;
         birth.ctx = clone;
-        err = give_birth(store, &birth);
+        err = cof_give_birth(store, &birth);
         if (err != 0) {
             cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be made: %s",
                       coffer_error_sentence(err));
@@ -458,7 +456,7 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from,
     if (!birth.done) {
         cof_catalogue_item_free(store, birth.item);
     }
-    free_twin(clone);
+    cof_twin_free(clone);
     return err;
 }
 
@@ -468,7 +466,7 @@ static int restore_locked(struct coffer_store *store,
 {
     struct cof_catalogue_item *item;
     struct coffer_volume *from;
-    int err = find(store, &opts->snapshot, &item, fault);
+    int err = cof_snapshot_find(store, &opts->snapshot, &item, fault);
     if (err == 0) {
         err = cof_name_is_free(store, opts->new_name, opts->snapshot.provider, fault);
     }

@@ -15,6 +15,7 @@ struct ranges {
     struct coffer_store *store;
     int (*visit)(void *ctx, uint64_t offset_bytes, uint64_t length_bytes, int data);
     void *ctx;
+    uint64_t end;          /* of the volume, in pages */
     uint64_t first, count; /* pages of the range that is being put together */
     int data;
     int stop;
@@ -54,7 +55,8 @@ static int visit(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t inde
 
 static int gone(void *ctx, uint64_t page)
 {
-    return add(ctx, page, 0);
+    const struct ranges *ranges = ctx;
+    return page < ranges->end ? add(ctx, page, 0) : 0;
 }
 
 static int pause_walk(void *ctx)
@@ -80,6 +82,7 @@ static int walk(struct ranges *ranges, const struct coffer_volume *from,
     diff.others[0].io = &from->node_io;
     diff.others[0].tree = from->tree;
     diff.other_count = 1;
+    ranges->end = to->size_pages;
     diff.ctx = ranges;
     diff.visit = visit;
     diff.gone = gone;

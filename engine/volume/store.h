@@ -69,9 +69,10 @@ struct cof_catalogue_item {
 };
 
 /* An entry that comes into the catalogue with the next root: a snapshot of a volume, taken at the
- * freeze of the checkpoint that writes it, or a volume made from a snapshot. */
+ * freeze of the checkpoint that writes it, or a volume made from a snapshot; or entries that get
+ * other keys. */
 struct cof_birth {
-    struct cof_catalogue_item *item; /* the catalogue's, once `done` */
+    struct cof_catalogue_item *item; /* the catalogue's, once `done`; NULL: none comes */
     struct coffer_volume *volume;    /* a snapshot's volume; else NULL */
     uint64_t cut;                    /* position of a snapshot's freeze */
     /* Writes data keys and seals the record; after the records of all open volumes. */
@@ -240,32 +241,56 @@ COFFER_MUST_CHECK int cof_record_peek(struct coffer_store *store,
                                       const struct cof_catalogue_item *item,
                                       const struct coffer_key_provider *provider,
                                       struct cof_record *ret_record, struct coffer_fault *fault);
+/* The key is the one that wraps the ring: a re-key without plaintext can't reach the record. */
+void cof_record_owner(const struct cof_catalogue_item *item, struct cof_record *record);
 /* Opens records until one has the full name. */
 COFFER_MUST_CHECK int cof_catalogue_find(struct coffer_store *store, const char *name,
                                          const struct coffer_key_provider *provider,
                                          struct cof_catalogue_item **ret_item,
                                          struct coffer_fault *fault);
 
-/* ---- keyring.c ---- */
+/* ---- ring.c ---- */
+#define COF_RING_WRAPS_MAX 16u
+unsigned cof_ring_wraps(const struct cof_catalogue_item *item);
+/* One wrap; the first is the owner's. CORRUPT when there is none, or the ring is damaged. */
+COFFER_MUST_CHECK int cof_ring_wrap_at(const struct cof_catalogue_item *item, unsigned index,
+                                       char arn[COFFER_KEY_ARN_BYTES_MAX],
+                                       struct coffer_key_blob *ret_blob);
+COFFER_MUST_CHECK int cof_ring_add(struct coffer_store *store, struct cof_catalogue_item *item,
+                                   const char *arn, const struct coffer_key_blob *blob);
+/* Take all wraps out. */
+COFFER_MUST_CHECK int cof_ring_strip(struct coffer_store *store, struct cof_catalogue_item *item);
+COFFER_MUST_CHECK int cof_ring_copy(struct coffer_store *store,
+                                    const struct cof_catalogue_item *from,
+                                    struct cof_catalogue_item *to);
+/* The owner's wrap as the key service wraps it under another master key, without its plaintext. */
+COFFER_MUST_CHECK int cof_ring_rewrapped(struct coffer_store *store,
+                                         const struct cof_catalogue_item *item, const char *arn,
+                                         const struct coffer_key_provider *provider,
+                                         struct coffer_key_blob *ret_blob,
+                                         struct coffer_fault *fault);
+/* Which volume the encryption context of an entry's wraps names: a snapshot shares its volume's. */
+const uint8_t *cof_context_uuid(const struct cof_catalogue_item *item);
 /* The volume key of an entry, unwrapped by the provider and checked against its commitment. */
 COFFER_MUST_CHECK int cof_keyring_unwrap(struct coffer_store *store,
                                          const struct cof_catalogue_item *item,
                                          const struct coffer_key_provider *provider,
                                          struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
                                          struct coffer_fault *fault);
-/* Which volume the encryption context of an entry's wraps names: a snapshot shares its volume's. */
-const uint8_t *cof_context_uuid(const struct cof_catalogue_item *item);
-/* A new ring of one generation for a new volume, under key_arn. */
-COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, const uint8_t volume_uuid[16],
+/* Put a new ring of one wrap, with a new volume key under key_arn, into the entry: untouched on
+ * failure. */
+COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, struct cof_catalogue_item *item,
                                       uint32_t generation, const char *key_arn,
                                       const struct coffer_key_provider *provider,
-                                      uint8_t **ret_ring, uint32_t *ret_ring_bytes,
                                       struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
                                       struct coffer_fault *fault);
-/* Whether the volume key has to be replaced before the volume is written again, and doing so: a new
- * generation under the same master key, every data key wrapped under it. The old ring stays on disk
- * until the next root is durable. */
+
+/* ---- keyring.c ---- */
+/* Whether the volume key has to be replaced before the volume is written again, because it was used
+ * often or a snapshot has it too; and doing so: a new generation, every data key wrapped under it.
+ * Before any key was drawn. The old ring stays on disk until the next root is durable. */
 bool cof_keyring_is_spent(const struct coffer_volume *volume);
+bool cof_keyring_is_shared(const struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_keyring_replace(struct coffer_volume *volume,
                                           const struct coffer_key_provider *provider,
                                           struct coffer_fault *fault);
@@ -277,6 +302,7 @@ COFFER_MUST_CHECK int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[1
 COFFER_MUST_CHECK int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
                                       const struct cof_catalogue_item *item,
                                       struct cof_record *ret_record);
+/* ---- datakeys.c ---- */
 COFFER_MUST_CHECK int cof_keys_load(struct coffer_volume *volume, struct coffer_fault *fault);
 /* End all ranges at last_extent, drop unused spares, draw an active key from first_extent on and
  * spares. */
@@ -291,8 +317,9 @@ COFFER_MUST_CHECK int cof_keys_cut(struct coffer_volume *volume, uint64_t last_e
 /* Give `twin`, which has the same volume key, the keys of all extents up to last_extent. */
 COFFER_MUST_CHECK int cof_keys_share(struct coffer_volume *volume, struct coffer_volume *twin,
                                      uint64_t last_extent);
-/* Give `clone` the keys of `from`, wrapped under its own volume key. */
-COFFER_MUST_CHECK int cof_keys_inherit(struct coffer_volume *from, struct coffer_volume *clone);
+/* Give `to` the keys of `from`, wrapped under its own volume key, with flags added. */
+COFFER_MUST_CHECK int cof_keys_rewrap(struct coffer_volume *from, struct coffer_volume *to,
+                                      uint32_t flags);
 void cof_keys_done(struct coffer_volume *volume);
 /* Key for an extent, by its range. TAMPER when there is none. */
 COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint64_t extent,
@@ -407,8 +434,18 @@ void cof_queues_wake(struct coffer_store *store);
 void cof_queue_free(struct coffer_queue *queue);
 
 /* ---- snapshot.c ---- */
+/* A stand-in for an entry whose keys and record are being made: never in the store's list. */
+COFFER_MUST_CHECK int cof_twin_new(struct coffer_store *store, struct cof_catalogue_item *item,
+                                   bool encrypted, struct coffer_volume **ret_twin);
+void cof_twin_free(struct coffer_volume *twin);
+/* Run the checkpoint that ends with the birth. */
+COFFER_MUST_CHECK int cof_give_birth(struct coffer_store *store, struct cof_birth *birth);
 /* The volume of store->birth was merged up to its freeze. */
 COFFER_MUST_CHECK int cof_snapshot_merged(struct coffer_store *store);
+COFFER_MUST_CHECK int cof_snapshot_find(struct coffer_store *store,
+                                        const struct coffer_snapshot_opts *opts,
+                                        struct cof_catalogue_item **ret_item,
+                                        struct coffer_fault *fault);
 /* Entries whose parent is `number`; the first of them, if wanted. */
 uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
                          struct cof_catalogue_item **ret_first);

@@ -84,14 +84,11 @@ static int make_item(struct coffer_store *store, const struct coffer_volume_crea
     if (item->entry.encrypted) {
         err = cof_key_resolve(store, opts->provider, opts->kms_key_id, &info, fault);
         if (err == 0) {
-            err = cof_keyring_new(store, item->entry.uuid, 1, info.arn, opts->provider, &item->ring,
-                                  &item->entry.ring_bytes, &vk, vk_uuid, fault);
+            err = cof_keyring_new(store, item, 1, info.arn, opts->provider, &vk, vk_uuid, fault);
         }
         if (err != 0) {
             return err;
         }
-        item->entry.ring_slots = 1;
-        item->entry.generation = 1;
         memcpy(record.key_arn, info.arn, sizeof record.key_arn - 1u);
         record.key_uses = 1;
         err = cof_sha256("", 0, record.keys_digest);

@@ -106,7 +106,11 @@ static int read_record(struct coffer_volume *volume, const struct coffer_key_pro
                       coffer_error_sentence(err));
         }
     }
-    return err == 0 ? check_relations(volume, fault) : err;
+    if (err == 0) {
+        cof_record_owner(item, &volume->record);
+        err = check_relations(volume, fault);
+    }
+    return err;
 }
 
 static void adopt_record(struct coffer_volume *volume)
@@ -124,25 +128,48 @@ static void adopt_record(struct coffer_volume *volume)
     volume->tail_last = volume->item->entry.tail_last;
 }
 
-/* Become the writer: new data keys, and the root that lists them. */
+/* New data keys, and where it is due a new volume key. */
+static int renew_keys(struct coffer_volume *volume, const struct coffer_key_provider *provider,
+                      struct coffer_fault *fault)
+{
+    int err = 0;
+    if (cof_keyring_is_spent(volume) || cof_keyring_is_shared(volume)) {
+        err = cof_keyring_replace(volume, provider, fault);
+        if (err != 0) {
+            return err;
+        }
+    }
+    cof_keys_reserve_uses(volume);
+    err = cof_keys_renew(volume, volume->store->next_extent);
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_KEY, "no new data keys: %s",
+                                coffer_error_sentence(err));
+}
+
+/* Become the writer: new keys, and the root that lists them. */
 static int renew(struct coffer_volume *volume, const struct coffer_key_provider *provider,
                  struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
+    struct cof_catalogue_item *item = volume->item, before;
     int err = 0;
+    memset(&before, 0, sizeof before);
     if (volume->encrypted) {
-        if (cof_keyring_is_spent(volume)) {
-            err = cof_keyring_replace(volume, provider, fault);
-            if (err != 0) {
-                return err;
+        err = cof_ring_copy(store, item, &before);
+        if (err == 0) {
+            err = renew_keys(volume, provider, fault);
+        }
+        if (err != 0) { /* the entry is what it was: another opening may follow */
+            if (before.ring != NULL) {
+                cof_free(&store->env, item->ring);
+                item->ring = before.ring;
+                item->entry.ring_bytes = before.entry.ring_bytes;
+                item->entry.generation = before.entry.generation;
+                memcpy(item->entry.context_uuid, before.entry.context_uuid, 16);
             }
+            return err;
         }
-        cof_keys_reserve_uses(volume);
-        err = cof_keys_renew(volume, store->next_extent);
-        if (err != 0) {
-            return cof_fault(fault, err, COFFER_STAGE_KEY, "no new data keys: %s",
-                             coffer_error_sentence(err));
-        }
+        cof_free(&store->env, before.ring);
     }
     volume->next = store->volumes;
     store->volumes = volume;

@@ -4,6 +4,7 @@
  * its frozen number, class and errno. layout_test.sh compares that with layout.txt; a member added
  * at a struct's end is a new line here and there, anything else breaks programs that are built.
  */
+#include <coffer/audit.h>
 #include <coffer/coffer.h>
 #include <coffer/keystore.h>
 #include <stddef.h>
@@ -240,6 +241,32 @@ static const struct {
     MEMBER(coffer_dump_ops, number)
     MEMBER(coffer_dump_ops, string)
     MEMBER(coffer_dump_ops, boolean)
+    SIZE(coffer_seal)
+    MEMBER(coffer_seal, kind)
+    MEMBER(coffer_seal, name)
+    MEMBER(coffer_seal, ciphertext)
+    MEMBER(coffer_seal, store_uuid)
+    MEMBER(coffer_seal, uuid)
+    MEMBER(coffer_seal, extent)
+    MEMBER(coffer_seal, slot)
+    MEMBER(coffer_seal, segment)
+    MEMBER(coffer_seal, offset)
+    SIZE(coffer_seals_opts)
+    MEMBER(coffer_seals_opts, size)
+    MEMBER(coffer_seals_opts, on_seal)
+    MEMBER(coffer_seals_opts, on_unreadable)
+    MEMBER(coffer_seals_opts, on_progress)
+    MEMBER(coffer_seals_opts, ctx)
+    SIZE(coffer_seals_summary)
+    MEMBER(coffer_seals_summary, headers)
+    MEMBER(coffer_seals_summary, pages)
+    MEMBER(coffer_seals_summary, lists)
+    MEMBER(coffer_seals_summary, wraps)
+    MEMBER(coffer_seals_summary, records)
+    MEMBER(coffer_seals_summary, plain_pages)
+    MEMBER(coffer_seals_summary, records_lost)
+    MEMBER(coffer_seals_summary, unreadable_bytes)
+    MEMBER(coffer_seals_summary, bytes_read)
     SIZE(coffer_keystore_opts)
     MEMBER(coffer_keystore_opts, size)
     MEMBER(coffer_keystore_opts, path)

@@ -17,8 +17,8 @@ static struct coffer_snapshot_opts snapshot_opts(const char *volume, const char 
 
 static void take(struct coffer_volume *volume, const char *name)
 {
-    struct coffer_uuid uuid;
-    int err = coffer_snapshot_create(volume, name, &uuid, &f.fault);
+    struct coffer_snapshot_opts opts = snapshot_opts(NULL, name);
+    int err = coffer_snapshot_create(volume, &opts, NULL, &f.fault);
     if (err != 0) {
         fail_msg("snapshot: %s: %s", coffer_error_name(err), f.fault.detail);
     }
@@ -226,8 +226,10 @@ static void names_keys_and_states_are_checked(void **state)
     write_page(volume, 3, 1);
     take(volume, "s");
     write_page(volume, 3, 2);
-    assert_int_equal(coffer_snapshot_create(volume, "s", NULL, &f.fault), COFFER_E_EXISTS);
-    assert_int_equal(coffer_snapshot_create(volume, "a/b", NULL, &f.fault), COFFER_E_INVALID);
+    assert_int_equal(coffer_snapshot_create(volume, &which, NULL, &f.fault), COFFER_E_EXISTS);
+    which.name = "a/b";
+    assert_int_equal(coffer_snapshot_create(volume, &which, NULL, &f.fault), COFFER_E_INVALID);
+    which.name = "s";
     opts = open_opts(&f, "v@s");
     assert_int_equal(coffer_volume_open(f.store, &opts, &snapshot, &f.fault), COFFER_E_READ_ONLY);
     opts.name = "v@t";

@@ -23,15 +23,6 @@ extern "C" {
 
 enum coffer_snapshot_status { COFFER_SNAPSHOT_AVAILABLE = 0, COFFER_SNAPSHOT_COPYING };
 
-/* Take a snapshot of an open volume: what was written before the call is in it, what is written
- * after its return is not, and of what is in flight each page is or is not. Writes go on
- * meanwhile. Durable on return. Costs a flush and the merge of what was written since the last
- * checkpoint, whatever the volume's size and history. EXISTS when the name is taken, even by a
- * snapshot of a deleted volume of this name; LIMIT; READ_ONLY; NO_SPACE. */
-COFFER_MUST_CHECK int coffer_snapshot_create(struct coffer_volume *volume, const char *name,
-                                             struct coffer_uuid *ret_uuid,
-                                             struct coffer_fault *fault);
-
 /* Which snapshot. */
 struct coffer_snapshot_opts {
     size_t size;
@@ -39,6 +30,18 @@ struct coffer_snapshot_opts {
     const char *name;
     const struct coffer_key_provider *provider; /* NULL only for unencrypted ones */
 };
+
+/* Take a snapshot of an open volume: what was written before the call is in it, what is written
+ * after its return is not, and of what is in flight each page is or is not. Writes go on
+ * meanwhile. Durable on return. Costs a flush and the merge of what was written since the last
+ * checkpoint, whatever the volume's size and history. opts->volume is NULL
+ * or the volume's name; the provider is asked only where a sealed name may be the same. EXISTS when
+ * the name is taken, even by a snapshot of a deleted volume of this name; LIMIT; READ_ONLY;
+ * NO_SPACE. ret_uuid may be NULL. */
+COFFER_MUST_CHECK int coffer_snapshot_create(struct coffer_volume *volume,
+                                             const struct coffer_snapshot_opts *opts,
+                                             struct coffer_uuid *ret_uuid,
+                                             struct coffer_fault *fault);
 
 struct coffer_snapshot_info {
     size_t size; /* set by the caller */
@@ -130,11 +133,38 @@ struct coffer_rekey_opts {
 
 /* Put a volume and all of its snapshots under a master key, in one root: until it is durable the
  * old key opens all, after it the new one does and the old one opens nothing in this store. (What
- * was copied before, backups and the medium's remains keep the old wraps.) Depth MASTER uses the
- * key service's ReEncrypt where the caller may not decrypt. */
+ * was copied before, backups and the medium's remains keep the old wraps.) Depth MASTER asks the
+ * key service to re-encrypt one wrap for each volume key; the others make a volume key for the
+ * volume and for each snapshot. Recipients of snapshots stay. A data key is drawn at each open for
+ * writing, so what DATA promises, VOLUME does. For snapshots whose volume is gone `volume` is the
+ * full name of one of them. BUSY while one of them is open. */
 COFFER_MUST_CHECK int coffer_volume_rekey(struct coffer_store *store,
                                           const struct coffer_rekey_opts *opts,
                                           struct coffer_fault *fault);
+
+/* ---- recipients of a snapshot ------------------------------------------------------------- */
+
+struct coffer_recipient_opts {
+    size_t size;
+    struct coffer_snapshot_opts snapshot; /* its own `size` need not be set */
+    const char *kms_key_id;               /* the recipient's master key */
+};
+
+/* Let another master key open the snapshot, and only it: where its volume key is also that of other
+ * entries, the snapshot gets one of its own first. No page is touched. Refused (UNSUPPORTED) while
+ * the snapshot is under the managed default key; LIMIT beyond 15 recipients. */
+COFFER_MUST_CHECK int coffer_recipient_add(struct coffer_store *store,
+                                           const struct coffer_recipient_opts *opts,
+                                           struct coffer_fault *fault);
+/* Take a recipient's wrap away. What it opened or copied before stays known to it. */
+COFFER_MUST_CHECK int coffer_recipient_remove(struct coffer_store *store,
+                                              const struct coffer_recipient_opts *opts,
+                                              struct coffer_fault *fault);
+/* Visit the master keys that open a snapshot, the owner's first. */
+COFFER_MUST_CHECK int coffer_recipient_list(struct coffer_store *store,
+                                            const struct coffer_snapshot_opts *opts,
+                                            int (*visit)(void *ctx, const char *key_arn, int owner),
+                                            void *ctx, struct coffer_fault *fault);
 
 #ifdef __cplusplus
 }
