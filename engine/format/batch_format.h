@@ -54,7 +54,12 @@
 #define COF_RUN_SLOTS_MASK 0x3fffu
 #define COF_VOLUME_TAG_RAW 0u
 
-enum cof_raw_kind { COF_RAW_PLACEMENT = 1, COF_RAW_CATALOGUE = 2, COF_RAW_SEGMENTS = 3 };
+enum cof_raw_kind {
+    COF_RAW_PLACEMENT = 1,
+    COF_RAW_CATALOGUE = 2,
+    COF_RAW_SEGMENTS = 3,
+    COF_RAW_IMPORT = 4 /* pages of another store's extents, with their tags */
+};
 
 struct cofd_segment_header {
     uint8_t magic[4], format[2], lane[2], store_uuid[16], session[16], sequence[8];

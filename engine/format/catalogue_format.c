@@ -40,6 +40,15 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     memcpy(at + 112, entry->context_uuid, 16);
     cof_le64_put(at + 128, entry->own_cut);
     cof_le64_put(at + 136, entry->own_node_cut);
+    at[97] = entry->verbatim ? 1u : 0u;
+    cof_le16_put(at + 98, entry->clear_name_bytes);
+    cof_le32_put(at + 144, entry->sealed_number);
+    cof_le32_put(at + 148, entry->lineages);
+    cof_le32_put(at + 152, entry->writers);
+    memcpy(at + 160, entry->sealed_uuid, 16);
+    memcpy(at + 176, entry->origin_uuid, 16);
+    cof_le64_put(at + 192, entry->cut);
+    cof_le64_put(at + 200, entry->node_cut);
 }
 
 int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
@@ -68,13 +77,40 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     memcpy(entry.context_uuid, at + 112, 16);
     entry.own_cut = cof_le64_get(at + 128);
     entry.own_node_cut = cof_le64_get(at + 136);
+    entry.verbatim = (at[97] & 1u) != 0;
+    entry.clear_name_bytes = cof_le16_get(at + 98);
+    entry.sealed_number = cof_le32_get(at + 144);
+    entry.lineages = cof_le32_get(at + 148);
+    entry.writers = cof_le32_get(at + 152);
+    memcpy(entry.sealed_uuid, at + 160, 16);
+    memcpy(entry.origin_uuid, at + 176, 16);
+    entry.cut = cof_le64_get(at + 192);
+    entry.node_cut = cof_le64_get(at + 200);
     if (entry.record_bytes != COF_RECORD_BYTES || entry.ring_bytes > COF_RING_BYTES_MAX ||
-        entry.number == 0 || at[96] > COF_KIND_HIDDEN ||
+        entry.number == 0 || at[96] > COF_KIND_COPYING ||
+        entry.lineages > COF_LINEAGES_MAX || entry.writers > COF_WRITERS_MAX ||
+        entry.clear_name_bytes > COF_CLEAR_NAME_MAX ||
         entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_CORRUPT;
     }
     *ret_entry = entry;
     return 0;
+}
+
+void cof_writer_encode(const struct cof_writer *writer, uint8_t at[COF_WRITER_BYTES])
+{
+    cof_le32_put(at, writer->number);
+    cof_le32_put(at + 4, writer->index);
+    cof_le64_put(at + 8, writer->last_data);
+    cof_le64_put(at + 16, writer->last_metadata);
+}
+
+void cof_writer_decode(const uint8_t at[COF_WRITER_BYTES], struct cof_writer *ret_writer)
+{
+    ret_writer->number = cof_le32_get(at);
+    ret_writer->index = cof_le32_get(at + 4);
+    ret_writer->last_data = cof_le64_get(at + 8);
+    ret_writer->last_metadata = cof_le64_get(at + 16);
 }
 
 void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BYTES])

@@ -16,10 +16,18 @@
  *       48   4  ring bytes         52   4  sealed record bytes (1024)
  *       56   4  data keys          60   4  generation of the volume key that seals the record
  *       64  12  nonce              76   4  reserved        80  16  tag (plain: XXH3-128)
- *       96   1  kind: 0 volume, 1 snapshot, 2 hidden       97   3  reserved
+ *       96   1  kind: 0 volume, 1 snapshot, 2 hidden, 3 a copy that is not whole yet
+ *       97   1  flags: bit 0 verbatim (the record was sealed in another store)
+ *       98   2  clear name bytes
  *      100   4  parent's number   104   4  family         108   4  reserved
  *      112  16  context uuid: in the encryption context of the wraps; zeros: the entry's own uuid
- *      128   8  own cut           136   8  own node cut   144 112  reserved
+ *      128   8  own cut           136   8  own node cut
+ *      144   4  sealed number     148   4  lineages       152   4  writers       156 4 reserved
+ *      160  16  sealed uuid       176  16  origin uuid
+ *      192   8  cut               200   8  node cut: verbatim only, else the record's
+ *      208  48  reserved
+ * Behind the sealed record: lineages of 4 bytes (lineage number of each index), writers of 24
+ * (number 4, index 4, last data extent 8, last metadata extent 8), the clear name.
  * Name hint: first byte of SHA-256("coffer/name" | store uuid | name); the name of a snapshot is
  * VOLUME@SNAPSHOT here.
  *
@@ -79,7 +87,19 @@ static inline uint64_t cof_catalogue_key(uint32_t number, unsigned part)
     return (uint64_t)number << 10 | part;
 }
 
-enum cof_entry_kind { COF_KIND_VOLUME = 0, COF_KIND_SNAPSHOT, COF_KIND_HIDDEN };
+enum cof_entry_kind { COF_KIND_VOLUME = 0, COF_KIND_SNAPSHOT, COF_KIND_HIDDEN, COF_KIND_COPYING };
+
+#define COF_LINEAGES_MAX 16384u /* of a store, and indexes of an entry */
+#define COF_WRITERS_MAX 8192u
+#define COF_WRITER_BYTES 24u
+#define COF_CLEAR_NAME_MAX 127u
+#define COF_EXTENT_BITS 39u
+
+/* A volume, or an import, that wrote extents of an entry's tree: those it wrote up to here. */
+struct cof_writer {
+    uint32_t number, index;
+    uint64_t last_data, last_metadata;
+};
 
 struct cof_volume_entry {
     bool encrypted;
@@ -92,6 +112,11 @@ struct cof_volume_entry {
     uint8_t nonce[12], tag[16];
     uint8_t context_uuid[16];
     uint64_t own_cut, own_node_cut;
+    bool verbatim;
+    uint16_t clear_name_bytes;
+    uint32_t sealed_number, lineages, writers;
+    uint8_t sealed_uuid[16], origin_uuid[16];
+    uint64_t cut, node_cut;
 };
 
 struct cof_record {
@@ -120,6 +145,9 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
                              uint8_t at[COF_VOLUME_ENTRY_BYTES]);
 COFFER_MUST_CHECK int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
                                               struct cof_volume_entry *ret_entry);
+
+void cof_writer_encode(const struct cof_writer *writer, uint8_t at[COF_WRITER_BYTES]);
+void cof_writer_decode(const uint8_t at[COF_WRITER_BYTES], struct cof_writer *ret_writer);
 
 void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BYTES]);
 /* The bytes were authenticated; bounds are checked all the same. */

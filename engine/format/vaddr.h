@@ -55,6 +55,11 @@ static inline unsigned cof_vaddr_index(struct cof_vaddr addr)
     return (unsigned)(addr.bits >> 49) & 0x3fffu;
 }
 
+static inline uint64_t cof_position(unsigned index, uint64_t extent)
+{
+    return (uint64_t)index << 39 | extent;
+}
+
 /* Where in the order of extents: index and extent together. Cuts are positions. */
 static inline uint64_t cof_vaddr_position(struct cof_vaddr addr)
 {

@@ -13,7 +13,8 @@
  *     crash came between the two puts, the coming one's. Nothing else is taken for newer.
  *  2. The digest is over what volumes and snapshots are: entries, key rings and sealed records, in
  *     order of their numbers, without the range of the log's tail, which replay widens. A record
- *     binds its volume's tree, size and data keys, so all contents as of the root.
+ *     binds its volume's tree, size and data keys, so all contents as of the root. Whatever changes
+ *     one of these in memory sets the entry dirty, or puts it back as it was.
  *  3. A failed put fails the store. One before the flip left the old root in place.
  *
  * Costs a SHA-256 over about 1.5 KiB a volume or snapshot for each root. Under the store's lock.
@@ -26,6 +27,8 @@
 
 /* ---- the digest ---- */
 
+/* Without the log's tail, and without what follows from ring and record: an operation that failed
+ * may leave that spelled otherwise in memory than on disk. */
 static int add_item(struct cof_sha256_stream *stream, const struct cof_catalogue_item *item)
 {
     struct cof_volume_entry entry = item->entry;
@@ -33,6 +36,9 @@ static int add_item(struct cof_sha256_stream *stream, const struct cof_catalogue
     int err;
     entry.tail_first = 0;
     entry.tail_last = 0;
+    entry.ring_slots = 0;
+    entry.data_keys = 0;
+    memcpy(entry.context_uuid, cof_context_uuid(item), sizeof entry.context_uuid);
     cof_volume_entry_encode(&entry, bytes);
     err = cof_sha256_add(stream, bytes, sizeof bytes);
     if (err == 0 && entry.ring_bytes > 0) {

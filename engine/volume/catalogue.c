@@ -8,10 +8,12 @@
  */
 #include "volume/store.h"
 
+#include "format/endian.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#define RECORD_BLOCKS_MAX 30u
+#define RECORD_BLOCKS_MAX 96u /* the ring, 16,384 indexes, 8,192 writers */
 
 void cof_uuid_text(const uint8_t uuid[16], char ret_text[37])
 {
@@ -49,12 +51,17 @@ void cof_catalogue_item_free(struct coffer_store *store, struct cof_catalogue_it
 {
     if (item != NULL) {
         cof_free(&store->env, item->ring);
+        cof_free(&store->env, item->lineages);
+        cof_free(&store->env, item->writers);
         cof_free(&store->env, item);
     }
 }
 
 void cof_catalogue_done(struct coffer_store *store)
 {
+    cof_free(&store->env, store->lineages);
+    store->lineages = NULL;
+    store->lineage_count = 0;
     while (store->items != NULL) {
         struct cof_catalogue_item *item = store->items;
         store->items = item->next;
@@ -143,6 +150,110 @@ struct cof_catalogue_item *cof_catalogue_at(const struct coffer_store *store, ui
     return item;
 }
 
+const uint8_t *cof_lineage_uuid(const struct coffer_store *store, uint32_t number)
+{
+    if (number == COF_LINEAGE_LOCAL) {
+        return store->root.store_uuid;
+    }
+    return number <= store->lineage_count ? store->lineages[number - 1u] : NULL;
+}
+
+int cof_item_add_lineage(struct coffer_store *store, struct cof_catalogue_item *item,
+                         uint32_t number)
+{
+    uint32_t count = item->entry.lineages;
+    uint32_t *more;
+    if (count >= COF_LINEAGES_MAX) {
+        return COFFER_E_LIMIT;
+    }
+    more = cof_calloc(&store->env, count + 1u, sizeof *more);
+    if (more == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    if (count > 0) {
+        memcpy(more, item->lineages, count * sizeof *more);
+    }
+    more[count] = number;
+    cof_free(&store->env, item->lineages);
+    item->lineages = more;
+    item->entry.lineages = count + 1u;
+    return 0;
+}
+
+int cof_item_add_writer(struct coffer_store *store, struct cof_catalogue_item *item,
+                        const struct cof_writer *writer)
+{
+    uint32_t count = item->entry.writers;
+    struct cof_writer *more;
+    if (count >= COF_WRITERS_MAX) {
+        return COFFER_E_LIMIT;
+    }
+    more = cof_calloc(&store->env, count + 1u, sizeof *more);
+    if (more == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    if (count > 0) {
+        memcpy(more, item->writers, count * sizeof *more);
+    }
+    more[count] = *writer;
+    cof_free(&store->env, item->writers);
+    item->writers = more;
+    item->entry.writers = count + 1u;
+    return 0;
+}
+
+int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
+                    const struct cof_catalogue_item *from)
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < from->entry.lineages; i++) {
+        err = cof_item_add_lineage(store, item, from->lineages[i]);
+    }
+    for (uint32_t i = 0; err == 0 && i < from->entry.writers; i++) {
+        err = cof_item_add_writer(store, item, &from->writers[i]);
+    }
+    return err;
+}
+
+static size_t annex_bytes(const struct cof_volume_entry *entry)
+{
+    return (size_t)entry->lineages * 4u + (size_t)entry->writers * COF_WRITER_BYTES +
+           entry->clear_name_bytes;
+}
+
+static void encode_annex(const struct cof_catalogue_item *item, uint8_t *at)
+{
+    for (uint32_t i = 0; i < item->entry.lineages; i++, at += 4) {
+        cof_le32_put(at, item->lineages[i]);
+    }
+    for (uint32_t i = 0; i < item->entry.writers; i++, at += COF_WRITER_BYTES) {
+        cof_writer_encode(&item->writers[i], at);
+    }
+    memcpy(at, item->clear_name, item->entry.clear_name_bytes);
+}
+
+static int decode_annex(struct coffer_store *store, struct cof_catalogue_item *item,
+                        const uint8_t *at)
+{
+    const struct cof_volume_entry *entry = &item->entry;
+    item->lineages = cof_calloc(&store->env, entry->lineages + 1u, sizeof *item->lineages);
+    item->writers = cof_calloc(&store->env, entry->writers + 1u, sizeof *item->writers);
+    if (item->lineages == NULL || item->writers == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < entry->lineages; i++, at += 4) {
+        item->lineages[i] = cof_le32_get(at);
+        if (cof_lineage_uuid(store, item->lineages[i]) == NULL) {
+            return COFFER_E_CORRUPT;
+        }
+    }
+    for (uint32_t i = 0; i < entry->writers; i++, at += COF_WRITER_BYTES) {
+        cof_writer_decode(at, &item->writers[i]);
+    }
+    memcpy(item->clear_name, at, entry->clear_name_bytes);
+    return 0;
+}
+
 static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *bytes,
                        size_t length, struct cof_catalogue_item **ret_item)
 {
@@ -152,10 +263,11 @@ static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *
         return COFFER_E_NO_MEMORY;
     }
     err = cof_volume_entry_decode(bytes, &item->entry);
-    if (err == 0 &&
-        (cof_catalogue_key(item->entry.number, 0) != key ||
-         COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES > length ||
-         item->entry.encrypted != (item->entry.ring_bytes != 0))) {
+    if (err == 0 && (cof_catalogue_key(item->entry.number, 0) != key ||
+                     COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES +
+                             annex_bytes(&item->entry) >
+                         length ||
+                     item->entry.encrypted != (item->entry.ring_bytes != 0))) {
         err = COFFER_E_CORRUPT;
     }
     if (err == 0 && item->entry.ring_bytes > 0) {
@@ -170,8 +282,77 @@ static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *
         memcpy(item->ring, bytes + COF_VOLUME_ENTRY_BYTES, item->entry.ring_bytes);
     }
     memcpy(item->record, bytes + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes, COF_RECORD_BYTES);
+    err = decode_annex(store, item,
+                       bytes + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes + COF_RECORD_BYTES);
+    if (err != 0) {
+        cof_catalogue_item_free(store, item);
+        return err;
+    }
     *ret_item = item;
     return 0;
+}
+
+/* Record 0: the uuids of the lineages that imports brought. Visited before any entry. */
+static int load_lineages(struct coffer_store *store, const struct cof_tree_pointer *pointer)
+{
+    static const uint8_t none[16];
+    uint8_t *bytes;
+    int err;
+    if (pointer->blocks > COF_LINEAGES_MAX * 16u / 4096u) {
+        return COFFER_E_CORRUPT;
+    }
+    bytes = cof_alloc(&store->env, (size_t)pointer->blocks * 4096u);
+    if (bytes == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = cof_ptree_fetch(&store->catalogue_tree, pointer, bytes);
+    for (size_t at = 0;
+         err == 0 && at < (size_t)pointer->blocks * 4096u && memcmp(bytes + at, none, 16) != 0;
+         at += 16) {
+        err = cof_lineage_add(store, bytes + at, NULL);
+    }
+    cof_free(&store->env, bytes);
+    store->lineages_dirty = false;
+    return err;
+}
+
+int cof_lineage_add(struct coffer_store *store, const uint8_t uuid[16], uint32_t *ret_number)
+{
+    uint8_t(*more)[16];
+    if (store->lineage_count + 1u >= COF_LINEAGES_MAX) {
+        return COFFER_E_LIMIT;
+    }
+    more = cof_calloc(&store->env, store->lineage_count + 1u, sizeof *more);
+    if (more == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    if (store->lineage_count > 0) {
+        memcpy(more, store->lineages, store->lineage_count * sizeof *more);
+    }
+    memcpy(more[store->lineage_count], uuid, 16);
+    cof_free(&store->env, store->lineages);
+    store->lineages = more;
+    store->lineage_count++;
+    store->lineages_dirty = true;
+    if (ret_number != NULL) {
+        *ret_number = store->lineage_count;
+    }
+    return 0;
+}
+
+static int write_lineages(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    unsigned blocks = (unsigned)((store->lineage_count * 16u + 4095u) / 4096u);
+    uint8_t *bytes = cof_calloc(&store->env, blocks, 4096u);
+    int err;
+    if (bytes == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    memcpy(bytes, store->lineages, (size_t)store->lineage_count * 16u);
+    err = cof_ptree_write(&store->catalogue_tree, writer, 0, bytes, blocks);
+    cof_free(&store->env, bytes);
+    store->lineages_dirty = err != 0;
+    return err;
 }
 
 static int load_record(void *ctx, uint64_t key, const struct cof_tree_pointer *pointer)
@@ -180,6 +361,9 @@ static int load_record(void *ctx, uint64_t key, const struct cof_tree_pointer *p
     struct cof_catalogue_item *item;
     uint8_t *bytes;
     int err;
+    if (key == 0) {
+        return load_lineages(store, pointer);
+    }
     if ((key & 0x3ffu) != COF_CATALOGUE_ENTRY_PART) {
         return 0;
     }
@@ -234,7 +418,8 @@ int cof_catalogue_load(struct coffer_store *store, struct coffer_fault *fault)
 static int write_item(struct coffer_store *store, const struct cof_raw_writer *writer,
                       struct cof_catalogue_item *item)
 {
-    size_t bytes = COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES;
+    size_t bytes = COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES +
+                   annex_bytes(&item->entry);
     unsigned blocks = (unsigned)((bytes + 4095u) / 4096u);
     uint8_t *buffer = cof_calloc(&store->env, blocks, 4096u);
     int err;
@@ -247,6 +432,7 @@ static int write_item(struct coffer_store *store, const struct cof_raw_writer *w
     }
     memcpy(buffer + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes, item->record,
            COF_RECORD_BYTES);
+    encode_annex(item, buffer + COF_VOLUME_ENTRY_BYTES + item->entry.ring_bytes + COF_RECORD_BYTES);
     err = cof_ptree_write(&store->catalogue_tree, writer, cof_catalogue_key(item->entry.number, 0),
                           buffer, blocks);
     cof_free(&store->env, buffer);
@@ -274,6 +460,9 @@ static int forget(struct coffer_store *store, const struct cof_raw_writer *write
 int cof_catalogue_flush(struct coffer_store *store, const struct cof_raw_writer *writer)
 {
     int err = forget(store, writer);
+    if (err == 0 && store->lineages_dirty) {
+        err = write_lineages(store, writer);
+    }
     for (struct cof_catalogue_item *item = store->items; err == 0 && item != NULL;
          item = item->next) {
         if (item->dirty) {
@@ -283,10 +472,35 @@ int cof_catalogue_flush(struct coffer_store *store, const struct cof_raw_writer 
     return err;
 }
 
-void cof_record_owner(const struct cof_catalogue_item *item, struct cof_record *record)
+/* Names, parent and cuts of a record that was sealed in another store. */
+static void localize(const struct coffer_store *store, const struct cof_catalogue_item *item,
+                     struct cof_record *record)
+{
+    const struct cof_catalogue_item *parent = cof_catalogue_at(store, item->entry.parent_number);
+    const char *at = strchr(item->clear_name, '@');
+    memcpy(record->uuid, item->entry.uuid, 16);
+    memset(record->parent, 0, 16);
+    if (parent != NULL) {
+        memcpy(record->parent, parent->entry.uuid, 16);
+    }
+    record->kind = item->entry.kind;
+    record->cut = item->entry.cut;
+    record->node_cut = item->entry.node_cut;
+    if (at != NULL && at - item->clear_name < COFFER_NAME_BYTES_MAX) {
+        memset(record->volume_name, 0, sizeof record->volume_name);
+        memcpy(record->volume_name, item->clear_name, (size_t)(at - item->clear_name));
+        snprintf(record->name, sizeof record->name, "%.63s", at + 1);
+    }
+}
+
+void cof_record_adapt(const struct coffer_store *store, const struct cof_catalogue_item *item,
+                      struct cof_record *record)
 {
     char arn[COFFER_KEY_ARN_BYTES_MAX];
     struct coffer_key_blob blob;
+    if (item->entry.verbatim) {
+        localize(store, item, record);
+    }
     if (item->entry.encrypted && cof_ring_wrap_at(item, 0, arn, &blob) == 0) {
         memset(record->key_arn, 0, sizeof record->key_arn);
         memcpy(record->key_arn, arn, strlen(arn));
@@ -321,7 +535,7 @@ int cof_record_peek(struct coffer_store *store, const struct cof_catalogue_item 
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
                          item->entry.number, coffer_error_sentence(err));
     }
-    cof_record_owner(item, ret_record);
+    cof_record_adapt(store, item, ret_record);
     return 0;
 }
 
@@ -332,7 +546,11 @@ static int has_name(struct coffer_store *store, const struct cof_catalogue_item 
 {
     struct cof_record record;
     char full[COF_FULL_NAME_BYTES];
-    int err = cof_record_peek(store, item, provider, &record, fault);
+    int err;
+    if (item->clear_name[0] != '\0') {
+        return strcmp(item->clear_name, name) == 0 ? 0 : COFFER_E_NOT_FOUND;
+    }
+    err = cof_record_peek(store, item, provider, &record, fault);
     if (err == 0) {
         cof_record_full_name(&record, full);
         err = strcmp(full, name) == 0 ? 0 : COFFER_E_NOT_FOUND;

@@ -22,7 +22,7 @@
 
 /* What all trees together refer to, by extent. */
 struct seen {
-    uint64_t extent; /* 0: free */
+    uint64_t key; /* lineage and extent; 0: free */
     struct cof_bitmap slots;
 };
 
@@ -220,14 +220,15 @@ static int check_desc(struct check *check, const struct cof_desc *desc)
     return err;
 }
 
-/* Each descriptor, whether the table or the log gave it. */
-static int each_desc(struct check *check, int (*visit)(struct check *, const struct cof_desc *))
+/* Each descriptor of a lineage, whether the table or the log gave it. */
+static int each_of(struct check *check, uint32_t lineage,
+                   int (*visit)(struct check *, const struct cof_desc *))
 {
     struct coffer_store *store = check->store;
     int err = 0;
-    for (uint64_t extent = 1; err == 0; extent++) {
+    for (uint64_t extent = 1; err == 0 && extent <= COF_EXTENT_MAX; extent++) {
         struct cof_desc *desc;
-        int found = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+        int found = cof_place_next(&store->place, lineage, &extent, &desc);
         if (found == COFFER_E_NOT_FOUND) {
             break;
         }
@@ -245,6 +246,15 @@ static int each_desc(struct check *check, int (*visit)(struct check *, const str
             extent |= COF_BUCKET_EXTENTS - 1u;
         }
         cof_place_trim(&store->place);
+    }
+    return err;
+}
+
+static int each_desc(struct check *check, int (*visit)(struct check *, const struct cof_desc *))
+{
+    int err = 0;
+    for (uint32_t lineage = 0; err == 0 && lineage <= check->store->lineage_count; lineage++) {
+        err = each_of(check, lineage, visit);
     }
     return err;
 }
@@ -283,10 +293,15 @@ static int check_keyless(struct check *check)
 
 /* ---- maps against bitmaps ---- */
 
-static struct seen *seen_place(struct seen *table, uint64_t capacity, uint64_t extent)
+static uint64_t seen_key(uint32_t lineage, uint64_t extent)
 {
-    uint64_t at = (extent * UINT64_C(0x9e3779b97f4a7c15)) >> 20 & (capacity - 1u);
-    while (table[at].extent != 0 && table[at].extent != extent) {
+    return (uint64_t)lineage << COF_EXTENT_BITS | extent;
+}
+
+static struct seen *seen_place(struct seen *table, uint64_t capacity, uint64_t key)
+{
+    uint64_t at = (key * UINT64_C(0x9e3779b97f4a7c15)) >> 20 & (capacity - 1u);
+    while (table[at].key != 0 && table[at].key != key) {
         at = (at + 1u) & (capacity - 1u);
     }
     return &table[at];
@@ -296,6 +311,7 @@ static int seen_add(struct check *check, struct cof_vaddr addr)
 {
     struct cof_env *env = &check->store->env;
     struct seen *place;
+    uint64_t key = seen_key(cof_lineage_of(check->volume, addr), cof_vaddr_extent(addr));
     if (cof_vaddr_zero(addr)) {
         return 0;
     }
@@ -306,17 +322,17 @@ static int seen_add(struct check *check, struct cof_vaddr addr)
             return COFFER_E_NO_MEMORY;
         }
         for (uint64_t i = 0; i < check->seen_capacity; i++) {
-            if (check->seen[i].extent != 0) {
-                *seen_place(table, capacity, check->seen[i].extent) = check->seen[i];
+            if (check->seen[i].key != 0) {
+                *seen_place(table, capacity, check->seen[i].key) = check->seen[i];
             }
         }
         cof_free(env, check->seen);
         check->seen = table;
         check->seen_capacity = capacity;
     }
-    place = seen_place(check->seen, check->seen_capacity, cof_vaddr_extent(addr));
-    if (place->extent == 0) {
-        place->extent = cof_vaddr_extent(addr);
+    place = seen_place(check->seen, check->seen_capacity, key);
+    if (place->key == 0) {
+        place->key = key;
         check->seen_count++;
     }
     cof_bitmap_set(&place->slots, cof_vaddr_slot(addr));
@@ -372,8 +388,8 @@ static int visit_damage(void *ctx, struct cof_vaddr addr, unsigned level, uint64
     struct cof_desc *desc;
     uint32_t segment = 0, block = 0, header;
     int err = doubt(check, check->volume->item);
-    bool placed = cof_place_find(&check->store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr),
-                                 &desc) == 0 &&
+    bool placed = cof_place_find(&check->store->place, cof_lineage_of(check->volume, addr),
+                                 cof_vaddr_extent(addr), &desc) == 0 &&
                   cof_desc_locate(desc, cof_vaddr_slot(addr), &segment, &block, &header) == 0;
     return err != 0 ? err
                     : report(check, error,
@@ -402,15 +418,18 @@ static int compare_desc(struct check *check, const struct cof_desc *desc)
     static const struct cof_bitmap none;
     struct seen *seen = NULL;
     const struct cof_bitmap *slots = &none;
+    const struct cof_catalogue_item *owner = cof_catalogue_at(check->store, desc->volume);
+    /* A copy without keys brings whole extents: more than its tree refers to. */
+    bool imported = owner == NULL ? desc->lineage != COF_LINEAGE_LOCAL : cof_item_is_import(owner);
     int err = 0;
     if (check->seen_capacity > 0) {
-        seen = seen_place(check->seen, check->seen_capacity, desc->extent);
-        slots = seen->extent != 0 ? &seen->slots : &none;
+        seen = seen_place(check->seen, check->seen_capacity, seen_key(desc->lineage, desc->extent));
+        slots = seen->key != 0 ? &seen->slots : &none;
     }
     for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS && !doubtful(check, desc); slot++) {
         bool live = cof_bitmap_get(&desc->live, slot);
         bool used = cof_bitmap_get(slots, slot);
-        if (slot == COF_SUMMARY_SLOT || live == used) {
+        if (slot == COF_SUMMARY_SLOT || live == used || (live && imported)) {
             continue;
         }
         err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_MAP, COFFER_NOWHERE,
@@ -419,7 +438,7 @@ static int compare_desc(struct check *check, const struct cof_desc *desc)
                           : "extent %llu slot %u is in use, but marked as dead",
                      (unsigned long long)desc->extent, slot);
     }
-    if (seen != NULL && seen->extent != 0) {
+    if (seen != NULL && seen->key != 0) {
         memset(&seen->slots, 0, sizeof seen->slots); /* found; what stays has no descriptor */
     }
     return err;
@@ -429,10 +448,10 @@ static int report_placeless(struct check *check)
 {
     int err = 0;
     for (uint64_t i = 0; err == 0 && i < check->seen_capacity; i++) {
-        if (check->seen[i].extent != 0 && cof_bitmap_count(&check->seen[i].slots) != 0) {
+        if (check->seen[i].key != 0 && cof_bitmap_count(&check->seen[i].slots) != 0) {
             err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE,
                          COFFER_NOWHERE, COFFER_NOWHERE, "extent %llu is in use but has no place",
-                         (unsigned long long)check->seen[i].extent);
+                         (unsigned long long)(check->seen[i].key & COF_EXTENT_MAX));
         }
     }
     return err;
@@ -565,7 +584,7 @@ static int check_keyed(struct check *check)
     int err = 0;
     for (struct cof_catalogue_item *item = check->store->items; err == 0 && item != NULL;
          item = item->next) {
-        err = check_item(check, item);
+        err = item->entry.kind != COF_KIND_COPYING ? check_item(check, item) : 0;
     }
     return err == 0 ? check_liveness(check) : err;
 }

@@ -181,7 +181,8 @@ static void freeze(struct coffer_store *store)
         }
     }
     if (store->birth != NULL && store->birth->volume != NULL) {
-        store->birth->cut = store->next_extent - 1u; /* every data extent below is closed */
+        store->birth->cut =
+            cof_position(store->birth->volume->index, store->next_extent - 1u); /* every data extent below is closed */
     }
     cof_lane_close_batch(&store->lane);
     freeze_young(store);
@@ -284,7 +285,7 @@ static int apply_deaths(struct coffer_store *store, struct coffer_volume *volume
     int err = settle_tail(store, volume);
     for (uint64_t i = 0; err == 0 && i < volume->frozen_kills.count; i++) {
         struct cof_vaddr addr = volume->frozen_kills.addrs[i];
-        err = cof_place_kill(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr),
+        err = cof_place_kill(&store->place, cof_lineage_of(volume, addr), cof_vaddr_extent(addr),
                              cof_vaddr_slot(addr));
     }
     return err;

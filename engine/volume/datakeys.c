@@ -71,6 +71,15 @@ static int append_ek(struct coffer_volume *volume, const struct cof_ek *ek)
     return 0;
 }
 
+/* The digest covers the entry's lineage and index: so it says which lineage an index is, whatever
+ * the keyless table has. */
+static bool lineage_fits(const struct coffer_volume *volume, const struct cof_ek_entry *entry)
+{
+    const uint8_t *uuid =
+        cof_lineage_uuid(volume->store, cof_item_lineage(volume->item, entry->index));
+    return uuid != NULL && memcmp(uuid, entry->lineage, 16) == 0;
+}
+
 static int load_part(struct coffer_volume *volume, unsigned part, unsigned count, uint8_t *bytes,
                      struct cof_sha256_stream *digest)
 {
@@ -88,20 +97,19 @@ static int load_part(struct coffer_volume *volume, unsigned part, unsigned count
         struct cof_ek ek;
         memset(&ek, 0, sizeof ek);
         cof_ek_entry_decode(bytes + (size_t)i * COF_EK_ENTRY_BYTES, &ek.entry);
-        err = append_ek(volume, &ek);
+        err = lineage_fits(volume, &ek.entry) ? append_ek(volume, &ek) : COFFER_E_TAMPER;
     }
     return err;
 }
 
-int cof_keys_load(struct coffer_volume *volume, struct coffer_fault *fault)
+int cof_keys_read(struct coffer_volume *volume, unsigned left, uint8_t ret_digest[32])
 {
     struct coffer_store *store = volume->store;
-    uint8_t seen[32], *bytes;
+    uint8_t *bytes;
     struct cof_sha256_stream *digest;
-    unsigned left = volume->record.data_keys;
     int err = cof_sha256_begin(&store->env, &digest);
     if (err != 0) {
-        return cof_fault(fault, err, COFFER_STAGE_KEY, "no digest of the data keys");
+        return err;
     }
     bytes = cof_alloc(&store->env, 4u * 4096u);
     if (bytes == NULL) {
@@ -114,9 +122,16 @@ int cof_keys_load(struct coffer_volume *volume, struct coffer_fault *fault)
         volume->eks_parts_written = part + 1u;
     }
     cof_free(&store->env, bytes);
-    if (cof_sha256_end(digest, seen) != 0 && err == 0) {
+    if (cof_sha256_end(digest, ret_digest) != 0 && err == 0) {
         err = COFFER_E_CRYPTO;
     }
+    return err;
+}
+
+int cof_keys_load(struct coffer_volume *volume, struct coffer_fault *fault)
+{
+    uint8_t seen[32];
+    int err = cof_keys_read(volume, volume->record.data_keys, seen);
     if (err == 0 && memcmp(seen, volume->record.keys_digest, 32) != 0) {
         err = COFFER_E_TAMPER;
     }
@@ -156,12 +171,14 @@ int cof_keys_opened(struct coffer_volume *volume, struct cof_ek *ek)
     return err;
 }
 
-int cof_keys_find(struct coffer_volume *volume, uint64_t extent, struct cof_ek **ret_ek)
+int cof_keys_find(struct coffer_volume *volume, uint32_t lineage, uint64_t extent,
+                  struct cof_ek **ret_ek)
 {
     for (unsigned i = 0; i < volume->ek_count; i++) {
         struct cof_ek *ek = &volume->eks[i];
         bool spare = (ek->entry.flags & COF_EK_FLAG_SPARE) != 0;
-        if (!spare && extent >= ek->entry.first_extent && extent <= ek->entry.last_extent) {
+        if (!spare && extent >= ek->entry.first_extent && extent <= ek->entry.last_extent &&
+            cof_item_lineage(volume->item, ek->entry.index) == lineage) {
             *ret_ek = ek;
             return 0;
         }
@@ -195,6 +212,7 @@ static int draw_ek(struct coffer_volume *volume, uint64_t first_extent, uint32_t
     }
     ek.entry.key_id = volume->record.next_key_id;
     ek.entry.flags = flags;
+    ek.entry.index = volume->index;
     memcpy(ek.entry.lineage, volume->store->root.store_uuid, 16);
     ek.entry.first_extent = first_extent;
     ek.entry.last_extent = COF_EXTENT_MAX;
@@ -253,6 +271,9 @@ int cof_keys_renew(struct coffer_volume *volume, uint64_t first_extent)
         bool spare = (ek->entry.flags & COF_EK_FLAG_SPARE) != 0;
         bool inherited = (ek->entry.flags & COF_EK_FLAG_INHERITED) != 0;
         bool unused = ek->entry.first_extent >= first_extent || ek->entry.extents == 0;
+        if (inherited && !ek->changed) {
+            continue;
+        }
         if (spare || (unused && !inherited)) {
             drop_ek(volume, i - 1u);
         } else if (ek->entry.last_extent >= first_extent || ek->changed) {
@@ -278,8 +299,8 @@ int cof_keys_activate(struct coffer_volume *volume, struct cof_ek *ek, uint64_t 
 {
     for (unsigned i = 0; i < volume->ek_count; i++) {
         struct cof_ek *other = &volume->eks[i];
-        bool ends = other != ek && (other->entry.flags & COF_EK_FLAG_SPARE) == 0 &&
-                    other->entry.last_extent >= first_extent;
+        bool kept = (other->entry.flags & (COF_EK_FLAG_SPARE | COF_EK_FLAG_INHERITED)) != 0;
+        bool ends = other != ek && !kept && other->entry.last_extent >= first_extent;
         if (ends || other == ek) {
             int err = other->seal != NULL ? 0 : cof_keys_opened(volume, other);
             if (err != 0) {
@@ -432,6 +453,14 @@ int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *wr
 
 /* ---- snapshots and clones ---- */
 
+int cof_keys_add(struct coffer_volume *volume, const struct cof_ek_entry *entry)
+{
+    struct cof_ek ek;
+    memset(&ek, 0, sizeof ek);
+    ek.entry = *entry;
+    return append_ek(volume, &ek);
+}
+
 int cof_keys_cut(struct coffer_volume *volume, uint64_t last_extent)
 {
     struct cof_ek *spare = volume->encrypted ? first_spare(volume) : NULL;
@@ -444,12 +473,14 @@ int cof_keys_share(struct coffer_volume *volume, struct coffer_volume *twin, uin
     int err = 0;
     for (unsigned i = 0; err == 0 && i < volume->ek_count; i++) {
         struct cof_ek *ek = &volume->eks[i], copy;
-        if ((ek->entry.flags & COF_EK_FLAG_SPARE) != 0 || ek->entry.first_extent > last_extent) {
+        bool own = ek->entry.index == volume->index;
+        if ((ek->entry.flags & COF_EK_FLAG_SPARE) != 0 ||
+            (own && ek->entry.first_extent > last_extent)) {
             continue;
         }
         memset(&copy, 0, sizeof copy);
         copy.entry = ek->entry;
-        if (copy.entry.last_extent > last_extent) { /* no spare was left to end its range */
+        if (own && copy.entry.last_extent > last_extent) { /* no spare was left to end its range */
             copy.entry.last_extent = last_extent;
             copy.seal = ek->seal;
             err = wrap_ek(volume, &copy);

@@ -101,6 +101,22 @@ static void root(struct dump *dump, const struct cof_root *fields)
     end(dump);
 }
 
+static void relations(struct dump *dump, const struct cof_catalogue_item *item)
+{
+    static const char *const kinds[] = {"volume", "snapshot", "hidden", "copying"};
+    string(dump, "kind", kinds[item->entry.kind]);
+    number(dump, "parent", item->entry.parent_number);
+    number(dump, "family", item->entry.family);
+    number(dump, "own_cut", item->entry.own_cut);
+    number(dump, "own_node_cut", item->entry.own_node_cut);
+    boolean(dump, "verbatim", item->entry.verbatim);
+    array(dump, "lineages");
+    for (uint32_t i = 0; i < item->entry.lineages; i++) {
+        number(dump, NULL, item->lineages[i]);
+    }
+    end(dump);
+}
+
 static void volumes(struct dump *dump, const struct coffer_store *store)
 {
     array(dump, "volumes");
@@ -117,6 +133,7 @@ static void volumes(struct dump *dump, const struct coffer_store *store)
         number(dump, "data_keys", item->entry.data_keys);
         number(dump, "tail_first", item->entry.tail_first);
         number(dump, "tail_last", item->entry.tail_last);
+        relations(dump, item);
         end(dump);
     }
     end(dump);
@@ -144,6 +161,7 @@ static void extent(struct dump *dump, const struct cof_desc *desc)
 {
     object(dump, NULL);
     number(dump, "extent", desc->extent);
+    number(dump, "lineage", desc->lineage);
     uuid(dump, "uuid", desc->uuid);
     number(dump, "volume", desc->volume);
     number(dump, "key", desc->key_id);
@@ -165,23 +183,31 @@ static void extent(struct dump *dump, const struct cof_desc *desc)
     end(dump);
 }
 
-static int extents(struct dump *dump, struct coffer_store *store)
+static int extents_of(struct dump *dump, struct coffer_store *store, uint32_t lineage)
 {
-    array(dump, "extents");
-    for (uint64_t at = 1; dump->stop == 0; at++) {
+    for (uint64_t at = 1; dump->stop == 0 && at <= COF_EXTENT_MAX; at++) {
         struct cof_desc *desc;
-        int err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &at, &desc);
-        if (err == COFFER_E_NOT_FOUND) {
-            break;
-        }
+        int err = cof_place_next(&store->place, lineage, &at, &desc);
         if (err != 0) {
-            return err;
+            return err == COFFER_E_NOT_FOUND ? 0 : err;
         }
         extent(dump, desc);
         cof_place_trim(&store->place);
     }
-    end(dump);
     return 0;
+}
+
+static int extents(struct dump *dump, struct coffer_store *store)
+{
+    int err = 0;
+    array(dump, "extents");
+    for (uint32_t lineage = 0; err == 0 && lineage <= store->lineage_count; lineage++) {
+        err = extents_of(dump, store, lineage);
+    }
+    if (err == 0) {
+        end(dump);
+    }
+    return err;
 }
 
 int coffer_store_dump(struct coffer_store *store, const struct coffer_dump_ops *ops, void *ctx,

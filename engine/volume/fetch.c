@@ -112,7 +112,8 @@ int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr, enum cof
     uint8_t entry[COF_ENTRY_BYTES];
     uint32_t segment = 0, block = 0, header_block = 0;
     unsigned slot = cof_vaddr_slot(addr);
-    int err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr), &desc);
+    int err =
+        cof_place_find(&store->place, cof_lineage_of(volume, addr), cof_vaddr_extent(addr), &desc);
     if (err == 0 && !cof_volume_may_hold(volume, desc)) {
         err = COFFER_E_NOT_FOUND;
     }
@@ -128,7 +129,8 @@ int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr, enum cof
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_KEY, "the data key of an extent does not open");
     }
-    err = read_page(store, addr, segment, block, header_block, page, entry);
+    err = read_page(store, cof_store_address(volume, addr), segment, block, header_block, page,
+                    entry);
     if (err != 0) {
         cof_fault(fault, err, err == COFFER_E_CORRUPT ? COFFER_STAGE_CHECKSUM : COFFER_STAGE_IO,
                   "%s", coffer_error_sentence(err));
@@ -196,8 +198,8 @@ static int node_write(void *ctx, unsigned level, uint64_t index,
         cof_lane_fail(&store->meta, err);
         return err;
     }
-    *ret_addr = cof_vaddr_make(0, extent->number, slot, false);
-    cof_tags_put(&store->tags, *ret_addr, batch->entries[at]);
+    *ret_addr = cof_vaddr_make(volume->index, extent->number, slot, false);
+    cof_tags_put(&store->tags, cof_store_address(volume, *ret_addr), batch->entries[at]);
     cof_lane_sealed(&store->meta, batch, at, 1);
     cached = cof_nodes_add(&store->nodes, volume->number, *ret_addr);
     if (cached != NULL) {

@@ -30,9 +30,20 @@ static uint64_t key_uses_max(void)
 
 /* ---- the sealed record ---- */
 
+/* Whose record it is: an import's is sealed for the entry that it was in its own store. */
+static const uint8_t *sealed_uuid(const struct cof_catalogue_item *item)
+{
+    return item->entry.verbatim ? item->entry.sealed_uuid : item->entry.uuid;
+}
+
+static uint32_t sealed_number(const struct cof_catalogue_item *item)
+{
+    return item->entry.verbatim ? item->entry.sealed_number : item->entry.number;
+}
+
 static uint64_t record_seed(const struct cof_catalogue_item *item)
 {
-    return cof_plain_seed(item->entry.uuid, item->entry.number, item->entry.uuid);
+    return cof_plain_seed(sealed_uuid(item), sealed_number(item), sealed_uuid(item));
 }
 
 int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16], struct cof_catalogue_item *item,
@@ -41,9 +52,10 @@ int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16], struct cof_cat
     uint8_t aad[COF_RECORD_AAD_BYTES];
     uint8_t plain[COF_RECORD_BYTES];
     int err = 0;
+    item->entry.verbatim = false; /* it is sealed here now */
     cof_record_encode(record, plain);
-    cof_record_aad(item->entry.encrypted, item->entry.uuid, vk_uuid, item->entry.generation,
-                   item->entry.number, aad);
+    cof_record_aad(item->entry.encrypted, sealed_uuid(item), vk_uuid, item->entry.generation,
+                   sealed_number(item), aad);
     if (item->entry.encrypted) {
         err = cof_vk_seal_record(vk, aad, sizeof aad, plain, sizeof plain, item->record,
                                  item->entry.nonce, item->entry.tag);
@@ -62,8 +74,8 @@ int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
 {
     uint8_t aad[COF_RECORD_AAD_BYTES], plain[COF_RECORD_BYTES], sum[16];
     int err = 0;
-    cof_record_aad(item->entry.encrypted, item->entry.uuid, vk_uuid, item->entry.generation,
-                   item->entry.number, aad);
+    cof_record_aad(item->entry.encrypted, sealed_uuid(item), vk_uuid, item->entry.generation,
+                   sealed_number(item), aad);
     if (item->entry.encrypted) {
         err = cof_vk_open_record(vk, aad, sizeof aad, item->entry.nonce, item->entry.tag,
                                  item->record, sizeof plain, plain);
@@ -75,7 +87,7 @@ int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
     if (err == 0) {
         err = cof_record_decode(plain, ret_record);
     }
-    if (err == 0 && memcmp(ret_record->uuid, item->entry.uuid, 16) != 0) {
+    if (err == 0 && memcmp(ret_record->uuid, sealed_uuid(item), 16) != 0) {
         err = COFFER_E_TAMPER;
     }
     return err;

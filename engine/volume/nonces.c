@@ -295,8 +295,8 @@ static int visit_blocks_alone(struct audit *audit, uint32_t offset)
 
 static int visit_piece(struct audit *audit, uint32_t offset)
 {
-    int err = cof_sync_io_read(&audit->store->io, audit->segment, offset, audit->piece,
-                               PIECE_BYTES);
+    int err =
+        cof_sync_io_read(&audit->store->io, audit->segment, offset, audit->piece, PIECE_BYTES);
     if (err != 0) {
         err = visit_blocks_alone(audit, offset);
     } else {
@@ -306,9 +306,9 @@ static int visit_piece(struct audit *audit, uint32_t offset)
         }
     }
     if (err == 0 && audit->opts->on_progress != NULL) {
-        err = audit->opts->on_progress(
-            audit->opts->ctx, audit->summary.bytes_read + audit->summary.unreadable_bytes,
-            audit->total_bytes);
+        err = audit->opts->on_progress(audit->opts->ctx,
+                                       audit->summary.bytes_read + audit->summary.unreadable_bytes,
+                                       audit->total_bytes);
     }
     return err;
 }

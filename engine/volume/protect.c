@@ -175,15 +175,20 @@ static int opener_make(struct coffer_volume *volume, const struct cof_desc *desc
     uint8_t info[COF_INFO_BYTES];
     struct cof_ek *ek;
     int err;
+    const uint8_t *lineage = cof_lineage_uuid(volume->store, desc->lineage);
+    if (lineage == NULL) {
+        return COFFER_E_CORRUPT;
+    }
     opener->volume = volume->number;
+    opener->lineage = desc->lineage;
     opener->extent = desc->extent;
     opener->encrypted = volume->encrypted;
     memcpy(opener->uuid, desc->uuid, 16);
     if (!volume->encrypted) {
-        opener->seed = cof_plain_seed(volume->store->root.store_uuid, desc->extent, desc->uuid);
+        opener->seed = cof_plain_seed(lineage, desc->extent, desc->uuid);
         return 0;
     }
-    err = cof_keys_find(volume, desc->extent, &ek);
+    err = cof_keys_find(volume, desc->lineage, desc->extent, &ek);
     if (err == 0 && ek->seal == NULL) {
         err = cof_keys_opened(volume, ek);
     }
@@ -201,8 +206,9 @@ int cof_opener_get(struct coffer_volume *volume, const struct cof_desc *desc,
     struct cof_opener **head = opener_head(store, volume->number, desc->extent);
     struct cof_opener *opener = *head;
     int err;
-    while (opener != NULL && (opener->volume != volume->number || opener->extent != desc->extent ||
-                              memcmp(opener->uuid, desc->uuid, 16) != 0)) {
+    while (opener != NULL &&
+           (opener->volume != volume->number || opener->extent != desc->extent ||
+            opener->lineage != desc->lineage || memcmp(opener->uuid, desc->uuid, 16) != 0)) {
         opener = opener->hash_next;
     }
     if (opener != NULL) {

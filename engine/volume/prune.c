@@ -12,7 +12,7 @@
  * may change them (COF_CHECKPOINT_HELD); reads and writes go on. admin and lock are held.
  */
 #include "map/diff.h"
-#include "volume/store.h"
+#include "volume/import.h"
 
 #include <string.h>
 
@@ -143,6 +143,10 @@ static int reseal(struct coffer_volume *volume)
     if (!volume->read_only) {
         return 0;
     }
+    if (volume->item->entry.verbatim) { /* what changed stands in the entry */
+        volume->item->dirty = true;
+        return 0;
+    }
     volume->record.key_uses += volume->encrypted ? 1u : 0u;
     return cof_record_seal(volume->vk, volume->vk_uuid, volume->item, &volume->record);
 }
@@ -164,21 +168,55 @@ static int hide(struct prune *prune, struct coffer_volume *node)
 
 static int adopt(struct coffer_volume *child, const struct coffer_volume *node)
 {
+    struct cof_volume_entry *entry = &child->item->entry;
+    if (entry->verbatim) {
+        entry->cut = node->record.cut;
+        entry->node_cut = node->record.node_cut;
+    }
     memcpy(child->record.parent, node->record.parent, 16);
     child->record.cut = node->record.cut;
     child->record.node_cut = node->record.node_cut;
     child->cut = node->cut;
-    child->item->entry.parent_number = node->item->entry.parent_number;
+    entry->parent_number = node->item->entry.parent_number;
     return reseal(child);
 }
 
-static int apply(struct prune *prune)
+static int apply(struct prune *prune, const struct coffer_volume *node)
 {
     int err = 0;
     for (uint64_t i = 0; err == 0 && i < prune->kills.count; i++) {
         struct cof_vaddr addr = prune->kills.addrs[i];
-        err = cof_place_kill(&prune->store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr),
-                             cof_vaddr_slot(addr));
+        err = cof_place_kill(&prune->store->place, cof_lineage_of(node, addr),
+                             cof_vaddr_extent(addr), cof_vaddr_slot(addr));
+    }
+    return err;
+}
+
+static bool lists_writer(const struct cof_catalogue_item *item, uint32_t number)
+{
+    for (uint32_t i = 0; i < item->entry.writers; i++) {
+        if (item->writers[i].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A copy without keys brings whole extents. What no tree refers to goes with the last entry that
+ * may refer to the extents. */
+static int purge_writers(struct coffer_store *store, const struct cof_catalogue_item *gone)
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < gone->entry.writers; i++) {
+        uint32_t number = gone->writers[i].number;
+        const struct cof_catalogue_item *item = store->items;
+        bool asked = i > 0 && gone->writers[i - 1u].number == number;
+        while (item != NULL && (item == gone || !lists_writer(item, number))) {
+            item = item->next;
+        }
+        if (item == NULL && !asked && cof_catalogue_at(store, number) == gone) {
+            err = cof_import_purge(store, number);
+        }
     }
     return err;
 }
@@ -197,7 +235,10 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
     if (err != 0) {
         return err;
     }
-    err = apply(prune);
+    err = apply(prune, node);
+    if (err == 0 && cof_item_is_import(item)) {
+        err = purge_writers(store, item);
+    }
     if (err == 0 && child != NULL) {
         err = adopt(child, node);
     }

@@ -87,7 +87,8 @@ static bool moved(struct coffer_volume *volume, const struct cof_read_run *run, 
         addr.bits != run->addrs[i].bits) {
         return true;
     }
-    if (cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(addr), &desc) != 0 ||
+    if (cof_place_find(&store->place, cof_lineage_of(volume, addr), cof_vaddr_extent(addr),
+                       &desc) != 0 ||
         cof_desc_locate(desc, cof_vaddr_slot(addr), &segment, &block, &header) != 0) {
         return false;
     }
@@ -144,7 +145,8 @@ static void open_run(struct cof_read_run *run)
     }
     pthread_mutex_lock(&store->lock);
     for (unsigned i = 0; err == 0 && tags == 0 && !run->tags_known && i < run->pages; i++) {
-        cof_tags_put(&store->tags, run->addrs[i], run->entries[i]);
+        cof_tags_put(&store->tags, cof_store_address(run->owner->io.volume, run->addrs[i]),
+                     run->entries[i]);
     }
     cof_opener_put(store, run->opener);
     pthread_mutex_unlock(&store->lock);
@@ -186,8 +188,8 @@ static enum found find_page(struct coffer_volume *volume, uint64_t page, struct 
     if (cof_vaddr_zero(place->addr)) {
         return FOUND_ZERO;
     }
-    place->err = cof_place_find(&store->place, COF_LINEAGE_LOCAL, cof_vaddr_extent(place->addr),
-                                &place->desc);
+    place->err = cof_place_find(&store->place, cof_lineage_of(volume, place->addr),
+                                cof_vaddr_extent(place->addr), &place->desc);
     if (place->err == 0 && !cof_volume_may_hold(volume, place->desc)) {
         place->err = COFFER_E_NOT_FOUND;
     }
@@ -217,7 +219,7 @@ static bool continues(const struct cof_read_run *run, const struct place *place,
            run->segment == place->segment && run->header_block == place->header_block &&
            run->block + run->pages == place->block &&
            run->opener->extent == cof_vaddr_extent(place->addr) &&
-           run->opener->volume == volume->number;
+           run->opener->volume == volume->number && run->opener->lineage == place->desc->lineage;
 }
 
 static int begin_run(struct cof_io_request *request, const struct place *place, uint64_t page,
@@ -248,7 +250,10 @@ static void add_page(struct cof_read_run *run, const struct place *place, uint8_
     unsigned i = run->pages++;
     run->addrs[i] = place->addr;
     run->targets[i] = target;
-    run->tags_known = cof_tags_get(&store->tags, place->addr, run->entries[i]) && run->tags_known;
+    run->tags_known =
+        cof_tags_get(&store->tags, cof_store_address(run->owner->io.volume, place->addr),
+                     run->entries[i]) &&
+        run->tags_known;
 }
 
 /* ---- device ---- */

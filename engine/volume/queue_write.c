@@ -176,7 +176,8 @@ static int seal_pages(struct cof_io_request *request, struct cof_extent *extent,
         cof_store_fail(store, err);
     } else {
         for (unsigned i = 0; i < count; i++) {
-            cof_tags_put(&store->tags, cof_vaddr_make(0, extent->number, slot + i, false),
+            cof_tags_put(&store->tags,
+                         cof_vaddr_make(COF_LINEAGE_LOCAL, extent->number, slot + i, false),
                          batch->entries[first + i]);
         }
     }
@@ -213,7 +214,8 @@ static int place_pages(struct cof_io_request *request, uint64_t page, uint64_t l
     batch = store->lane.open_batch;
     err = cof_extent_place(extent, &store->lane, words, count, false, &slot, &first);
     for (unsigned i = 0; err == 0 && i < count; i++) {
-        err = remember(volume, page + i, cof_vaddr_make(0, extent->number, slot + i, false));
+        err = remember(volume, page + i,
+                       cof_vaddr_make(volume->index, extent->number, slot + i, false));
     }
     if (err != 0) {
         /* Placed and not in the map: the store can't go on, as its counts would be wrong. */
@@ -255,7 +257,7 @@ static int place_discard(struct cof_io_request *request, uint64_t page, uint64_t
     err = cof_extent_place(extent, &store->lane, words, 2, true, &slot, &first);
     if (err == 0) {
         err = cof_volume_apply_discard(volume, page, pages,
-                                       cof_vaddr_make(0, extent->number, slot, true));
+                                       cof_vaddr_make(volume->index, extent->number, slot, true));
     }
     if (err != 0) {
         cof_store_fail(store, err);

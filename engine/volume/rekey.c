@@ -94,6 +94,8 @@ static void swap_in(struct rekey *rekey)
         item->ring = next->ring;
         next->ring = ring;
         item->entry = next->entry;
+        memset(item->clear_name + item->entry.clear_name_bytes, 0,
+               sizeof item->clear_name - item->entry.clear_name_bytes);
         item->dirty = true;
     }
 }
@@ -149,8 +151,8 @@ static int rewrap(struct rekey *rekey, unsigned at)
     struct coffer_key_blob blob;
     char arn[COFFER_KEY_ARN_BYTES_MAX];
     int err = before != NULL ? cof_ring_wrap_at(before, 0, arn, &blob)
-                             : cof_ring_rewrapped(rekey->store, item, rekey->arn, rekey->provider,
-                                                  &blob, rekey->fault);
+                             : cof_ring_rewrapped(rekey->store, item, cof_context_uuid(item),
+                                                  rekey->arn, rekey->provider, &blob, rekey->fault);
     if (err == 0) {
         err = cof_ring_strip(rekey->store, next);
     }
@@ -192,6 +194,8 @@ static int renew(struct rekey *rekey, unsigned at)
     if (err == 0) {
         rekey->twins[at] = twin;
         twin->record = from->record;
+        rekey->next[at].entry.verbatim = false; /* its record is sealed here now */
+        rekey->next[at].entry.clear_name_bytes = 0;
         memset(twin->record.key_arn, 0, sizeof twin->record.key_arn);
         memcpy(twin->record.key_arn, rekey->arn, strlen(rekey->arn));
         twin->eks_parts_written = from->eks_parts_written;
@@ -218,7 +222,8 @@ static int keep_recipients(struct rekey *rekey, unsigned at)
     for (unsigned i = 1; err == 0 && i < cof_ring_wraps(item); i++) {
         err = cof_ring_wrap_at(item, i, arn, &blob);
         if (err == 0 && strcmp(arn, rekey->arn) != 0) {
-            err = cof_ring_rewrapped(rekey->store, next, arn, rekey->provider, &blob, rekey->fault);
+            err = cof_ring_rewrapped(rekey->store, next, cof_context_uuid(next), arn,
+                                     rekey->provider, &blob, rekey->fault);
             if (err == 0) {
                 err = cof_ring_add(rekey->store, next, arn, &blob);
             }
@@ -410,8 +415,8 @@ static int add_locked(struct rekey *rekey, const struct coffer_recipient_opts *o
         }
     }
     if (err == 0) {
-        err = cof_ring_rewrapped(store, &rekey->next[0], recipient.arn, rekey->provider, &blob,
-                                 rekey->fault);
+        err = cof_ring_rewrapped(store, &rekey->next[0], cof_context_uuid(&rekey->next[0]),
+                                 recipient.arn, rekey->provider, &blob, rekey->fault);
     }
     if (err == 0) {
         err = cof_ring_add(store, &rekey->next[0], recipient.arn, &blob);

@@ -50,7 +50,7 @@ static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc,
     int err;
     *ret_used = 1;
     if (cof_word_type(word) == COF_WORD_PAGE) {
-        struct cof_vaddr addr = cof_vaddr_make(0, desc->extent, slot, false);
+        struct cof_vaddr addr = cof_vaddr_make(volume->index, desc->extent, slot, false);
         err = cof_delta_put(&volume->active, cof_word_value(word), addr, &loser);
         return err == 0 ? cof_kills_add(&volume->active_kills, loser) : err;
     }
@@ -58,7 +58,7 @@ static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc,
         cof_word_type(words[1]) == COF_WORD_DISCARD_LENGTH) {
         *ret_used = 2;
         return cof_volume_apply_discard(volume, cof_word_value(word), cof_word_value(words[1]),
-                                        cof_vaddr_make(0, desc->extent, slot, true));
+                                        cof_vaddr_make(volume->index, desc->extent, slot, true));
     }
     return COFFER_E_TAMPER;
 }

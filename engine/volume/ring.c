@@ -232,10 +232,11 @@ int cof_keyring_unwrap(struct coffer_store *store, const struct cof_catalogue_it
 }
 
 int cof_ring_rewrapped(struct coffer_store *store, const struct cof_catalogue_item *item,
-                       const char *arn, const struct coffer_key_provider *provider,
-                       struct coffer_key_blob *ret_blob, struct coffer_fault *fault)
+                       const uint8_t context_uuid[16], const char *arn,
+                       const struct coffer_key_provider *provider, struct coffer_key_blob *ret_blob,
+                       struct coffer_fault *fault)
 {
-    struct context context;
+    struct context context, next;
     struct coffer_key_blob blob;
     char from[COFFER_KEY_ARN_BYTES_MAX];
     int err = cof_ring_wrap_at(item, 0, from, &blob);
@@ -243,9 +244,9 @@ int cof_ring_rewrapped(struct coffer_store *store, const struct cof_catalogue_it
         return cof_fault(fault, err, COFFER_STAGE_KEY, "the key ring is damaged");
     }
     make_context(&context, cof_context_uuid(item), item->ring);
+    make_context(&next, context_uuid, item->ring);
     pthread_mutex_unlock(&store->lock);
-    err =
-        provider->ops->re_encrypt(provider->ctx, &blob, &context.api, arn, &context.api, ret_blob);
+    err = provider->ops->re_encrypt(provider->ctx, &blob, &context.api, arn, &next.api, ret_blob);
     pthread_mutex_lock(&store->lock);
     if (err == 0 &&
         (ret_blob->length_bytes == 0 || ret_blob->length_bytes > COFFER_KEY_BLOB_BYTES_MAX)) {

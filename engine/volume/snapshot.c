@@ -38,7 +38,8 @@ int cof_snapshot_merged(struct coffer_store *store)
     struct coffer_volume *volume = birth->volume, *twin = birth->ctx;
     struct cof_record *record = &twin->record;
     struct cof_volume_entry *entry = &birth->item->entry;
-    uint64_t node_cut = store->next_extent - 1u;
+    uint64_t last_extent = store->next_extent - 1u;
+    uint64_t node_cut = cof_position(volume->index, last_extent);
     char name[COFFER_NAME_BYTES_MAX];
     memcpy(name, record->name, sizeof name);
     *record = volume->record;
@@ -69,21 +70,26 @@ int cof_snapshot_merged(struct coffer_store *store)
     volume->record.node_cut = node_cut;
     volume->cut.pages = birth->cut;
     volume->cut.nodes = node_cut;
-    return cof_keys_cut(volume, node_cut);
+    return cof_keys_cut(volume, last_extent);
 }
 
 static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *writer)
 {
     struct coffer_volume *volume = birth->volume, *twin = birth->ctx;
     struct cof_catalogue_item *item = birth->item;
-    int err = 0;
+    struct cof_writer self = {volume->number, volume->index, twin->record.own_cut & COF_EXTENT_MAX,
+                              twin->record.own_node_cut & COF_EXTENT_MAX};
+    int err = cof_item_relate(volume->store, item, volume->item);
     twin->record.size_pages = volume->size_pages;
-    if (volume->encrypted) {
+    if (err == 0) {
+        err = cof_item_add_writer(volume->store, item, &self);
+    }
+    if (err == 0 && volume->encrypted) {
         err = cof_ring_copy(volume->store, volume->item, item);
         if (err != 0) {
             return err;
         }
-        err = cof_keys_share(volume, twin, twin->record.own_node_cut);
+        err = cof_keys_share(volume, twin, self.last_metadata);
         if (err == 0) {
             err = cof_keys_write(twin, writer);
         }
@@ -170,8 +176,8 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
 }
 
 /* VOLUME@NAME, or INVALID. */
-static int full_name(const char *volume, const char *name, char full[COF_FULL_NAME_BYTES],
-                     struct coffer_fault *fault)
+int cof_snapshot_full_name(const char *volume, const char *name, char full[COF_FULL_NAME_BYTES],
+                           struct coffer_fault *fault)
 {
     if (cof_volume_check_name(volume) != 0 || cof_volume_check_name(name) != 0) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
@@ -194,7 +200,7 @@ int coffer_snapshot_create(struct coffer_volume *volume, const struct coffer_sna
         (opts->volume != NULL && strcmp(opts->volume, volume->record.name) != 0)) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
     }
-    err = full_name(volume->record.name, opts->name, full, fault);
+    err = cof_snapshot_full_name(volume->record.name, opts->name, full, fault);
     if (err != 0) {
         return err;
     }
@@ -223,9 +229,71 @@ int cof_snapshot_find(struct coffer_store *store, const struct coffer_snapshot_o
                       struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
 {
     char full[COF_FULL_NAME_BYTES];
-    int err =
-        store->error != 0 ? COFFER_E_FAILED : full_name(opts->volume, opts->name, full, fault);
+    int err = store->error != 0 ? COFFER_E_FAILED
+                                : cof_snapshot_full_name(opts->volume, opts->name, full, fault);
     return err == 0 ? cof_catalogue_find(store, full, opts->provider, ret_item, fault) : err;
+}
+
+/* snap- and 24 hex digits: the snapshot itself, whatever its name. */
+static struct cof_catalogue_item *by_id(const struct coffer_store *store, const char *id)
+{
+    char at[COFFER_RESOURCE_ID_BYTES];
+    for (struct cof_catalogue_item *item = store->items; id != NULL && item != NULL;
+         item = item->next) {
+        cof_resource_id("snap", item->entry.uuid, at);
+        if (item->entry.kind == COF_KIND_SNAPSHOT && strcmp(at, id) == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+/* The only snapshot whose hint fits. */
+static struct cof_catalogue_item *by_hint(const struct coffer_store *store, uint8_t hint)
+{
+    struct cof_catalogue_item *found = NULL;
+    for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        if (item->entry.kind == COF_KIND_SNAPSHOT && item->entry.name_hint == hint) {
+            if (found != NULL) {
+                return NULL;
+            }
+            found = item;
+        }
+    }
+    return found;
+}
+
+int cof_snapshot_find_sealed(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
+                             struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item = by_id(store, opts->name);
+    char full[COF_FULL_NAME_BYTES], id[COFFER_RESOURCE_ID_BYTES];
+    uint8_t hint;
+    int err;
+    if (item != NULL) {
+        *ret_item = item;
+        return 0;
+    }
+    err = cof_snapshot_find(store, opts, ret_item, fault);
+    if (err != COFFER_E_KEY_ACCESS ||
+        cof_snapshot_full_name(opts->volume, opts->name, full, NULL) != 0 ||
+        cof_name_hint(store, full, &hint) != 0) {
+        return err;
+    }
+    item = by_hint(store, hint);
+    if (item == NULL) {
+        return cof_fault(fault, err, COFFER_STAGE_KEY,
+                         "names are sealed and this principal may not decrypt: give the "
+                         "snapshot's id (snap-...) in the place of its name");
+    }
+    cof_resource_id("snap", item->entry.uuid, id);
+    cof_log(&store->env, COFFER_LOG_WARN,
+            "the name \"%s\" can't be verified without the right to decrypt: %s is the only "
+            "snapshot whose hint fits",
+            full, id);
+    cof_fault_clear(fault);
+    *ret_item = item;
+    return 0;
 }
 
 static void fill_info(const struct coffer_store *store, const struct cof_catalogue_item *item,
@@ -237,6 +305,8 @@ static void fill_info(const struct coffer_store *store, const struct cof_catalog
     memcpy(info->uuid.bytes, item->entry.uuid, 16);
     cof_resource_id("snap", item->entry.uuid, info->resource_id);
     info->encrypted = item->entry.encrypted ? 1 : 0;
+    info->status =
+        item->entry.kind == COF_KIND_COPYING ? COFFER_SNAPSHOT_COPYING : COFFER_SNAPSHOT_AVAILABLE;
     info->exclusive_bytes = UINT64_MAX;
     info->children = cof_children_of(store, item->entry.number, NULL);
     if (parent != NULL) {
@@ -269,6 +339,9 @@ static int info_locked(struct coffer_store *store, const struct coffer_snapshot_
         return err;
     }
     fill_info(store, item, &record, info);
+    if (item->entry.kind == COF_KIND_COPYING) {
+        return 0;
+    }
     err = cof_node_exclusive(store, item, opts->provider, &pages, fault);
     if (err == 0) {
         info->exclusive_bytes = pages * COFFER_PAGE_BYTES;
@@ -330,7 +403,7 @@ int coffer_snapshot_list(struct coffer_store *store, const char *volume,
     pthread_mutex_lock(&store->lock);
     for (struct cof_catalogue_item *item = store->items; stop == 0 && item != NULL;
          item = item->next) {
-        if (item->entry.kind == COF_KIND_SNAPSHOT) {
+        if (item->entry.kind == COF_KIND_SNAPSHOT || item->entry.kind == COF_KIND_COPYING) {
             stop = list_one(store, item, volume, provider, visit, ctx);
         }
     }
@@ -355,7 +428,12 @@ int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snaps
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     err = cof_snapshot_find(store, opts, &item, fault);
-    if (err == 0) {
+    if (err == 0 && item->entry.kind == COF_KIND_COPYING) {
+        err = cof_checkpoint_settle(store);
+        if (err == 0) {
+            err = cof_copy_abandon(store, item);
+        }
+    } else if (err == 0) {
         err = cof_node_remove(store, item, NULL, opts->provider, fault);
     }
     pthread_mutex_unlock(&store->lock);
@@ -422,6 +500,19 @@ static void make_clone_record(struct coffer_volume *clone, const struct coffer_v
     entry->family = from->item->entry.family;
 }
 
+/* What the snapshot may refer to; a clone of a copy goes on under an index of our own lineage. */
+static int relate_clone(struct coffer_volume *clone, const struct coffer_volume *from)
+{
+    struct cof_catalogue_item *item = clone->item;
+    int err = cof_item_relate(clone->store, item, from->item);
+    if (err == 0 && item->entry.lineages > 0 &&
+        item->lineages[item->entry.lineages - 1u] != COF_LINEAGE_LOCAL) {
+        err = cof_item_add_lineage(clone->store, item, COF_LINEAGE_LOCAL);
+    }
+    clone->index = item->entry.lineages > 0 ? item->entry.lineages - 1u : 0u;
+    return err;
+}
+
 static int clone_of(struct coffer_store *store, struct coffer_volume *from,
                     const struct coffer_snapshot_restore_opts *opts, struct coffer_fault *fault)
 {
@@ -440,7 +531,10 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from,
                          coffer_error_sentence(err));
     }
     make_clone_record(clone, from, opts->new_name);
-    err = clone->encrypted ? make_clone_keys(clone, from, opts->kms_key_id, provider, fault) : 0;
+    err = relate_clone(clone, from);
+    if (err == 0 && clone->encrypted) {
+        err = make_clone_keys(clone, from, opts->kms_key_id, provider, fault);
+    }
     if (err == 0 && cof_store_admit(store, 16u + clone->ek_count / 16u) == COFFER_E_NO_SPACE) {
         err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
     }

@@ -28,12 +28,14 @@
 
 #include <coffer/coffer.h>
 #include <pthread.h>
+#include <string.h>
 
 #define COF_DATA_KEY_BYTES_MAX (UINT64_C(64) << 30)
 #define COF_KEY_USES_MAX (UINT64_C(1) << 30)
 #define COF_KEY_USES_PER_OPEN (UINT64_C(1) << 16)
 #define COF_SPARE_KEYS 2u
 #define COF_LINEAGE_LOCAL 0u
+#define COF_LINEAGE_NONE (1u << 20) /* never given to an import */
 #define COF_FULL_NAME_BYTES (2u * COFFER_NAME_BYTES_MAX)
 
 struct cof_ek {
@@ -49,7 +51,7 @@ struct cof_extent; /* an open extent: extent.c */
 
 /* The opening side of an extent's protection, shared by readers. */
 struct cof_opener {
-    uint32_t volume;
+    uint32_t volume, lineage;
     uint64_t extent;
     bool encrypted;
     uint8_t uuid[16];
@@ -61,8 +63,11 @@ struct cof_opener {
 
 struct cof_catalogue_item {
     struct cof_volume_entry entry;
-    uint8_t *ring;                    /* entry.ring_bytes */
-    uint8_t record[COF_RECORD_BYTES]; /* sealed */
+    uint8_t *ring;              /* entry.ring_bytes */
+    uint32_t *lineages;         /* entry.lineages: number of each index; none: only our own */
+    struct cof_writer *writers; /* entry.writers, oldest first */
+    char clear_name[COF_CLEAR_NAME_MAX + 1u]; /* empty: the name is in the record */
+    uint8_t record[COF_RECORD_BYTES];         /* sealed */
     bool dirty;
     struct coffer_volume *open;
     struct cof_catalogue_item *next; /* in ascending order of numbers */
@@ -93,6 +98,7 @@ struct coffer_volume {
     struct coffer_store *store;
     struct cof_catalogue_item *item;
     uint32_t number;
+    unsigned index; /* of our own lineage: in addresses of what it writes */
     bool encrypted, read_only;
     struct cof_record record; /* as of the last root, and what the next one will say */
     struct cof_vk *vk;
@@ -179,7 +185,10 @@ struct coffer_store {
     unsigned young_count, young_capacity, frozen_count;
     struct cof_catalogue_item *items;
     uint32_t item_count, next_number;
-    struct cof_birth *birth;                /* or NULL */
+    struct cof_birth *birth; /* or NULL */
+    uint8_t (*lineages)[16]; /* uuids of imports' lineages; number i + 1 is at i */
+    uint32_t lineage_count;
+    bool lineages_dirty;
     struct cof_catalogue_item *loaded_last; /* while the catalogue is read */
     uint32_t forgotten[64]; /* volume numbers whose records are removed by the next root */
     unsigned forgotten_parts[64];
@@ -225,6 +234,45 @@ COFFER_MUST_CHECK int cof_name_hint(struct coffer_store *store, const char *name
                                     uint8_t *ret_hint);
 /* "VOLUME" or "VOLUME@SNAPSHOT". */
 void cof_record_full_name(const struct cof_record *record, char ret_name[COF_FULL_NAME_BYTES]);
+/* Number of the lineage of an address; COF_LINEAGE_NONE when its index has none. */
+static inline uint32_t cof_item_lineage(const struct cof_catalogue_item *item, unsigned index)
+{
+    if (item->entry.lineages == 0) {
+        return index == 0 ? COF_LINEAGE_LOCAL : COF_LINEAGE_NONE;
+    }
+    return index < item->entry.lineages ? item->lineages[index] : COF_LINEAGE_NONE;
+}
+
+/* Whether its extents were brought by a copy. */
+static inline bool cof_item_is_import(const struct cof_catalogue_item *item)
+{
+    static const uint8_t none[16];
+    return memcmp(item->entry.origin_uuid, none, 16) != 0;
+}
+
+static inline uint32_t cof_lineage_of(const struct coffer_volume *volume, struct cof_vaddr addr)
+{
+    return cof_item_lineage(volume->item, cof_vaddr_index(addr));
+}
+
+/* What names a page in the whole store: its address with the lineage's number as index. */
+static inline struct cof_vaddr cof_store_address(const struct coffer_volume *volume,
+                                                 struct cof_vaddr addr)
+{
+    return cof_vaddr_make(cof_lineage_of(volume, addr), cof_vaddr_extent(addr),
+                          cof_vaddr_slot(addr), false);
+}
+
+/* uuid of a lineage number; NULL: there is none. */
+const uint8_t *cof_lineage_uuid(const struct coffer_store *store, uint32_t number);
+/* Copy lineages, writers and the clear name. */
+COFFER_MUST_CHECK int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
+                                      const struct cof_catalogue_item *from);
+COFFER_MUST_CHECK int cof_item_add_lineage(struct coffer_store *store,
+                                           struct cof_catalogue_item *item, uint32_t number);
+COFFER_MUST_CHECK int cof_item_add_writer(struct coffer_store *store,
+                                          struct cof_catalogue_item *item,
+                                          const struct cof_writer *writer);
 /* A new entry with a number and a uuid of its own, not in the catalogue yet. */
 COFFER_MUST_CHECK int cof_catalogue_item_new(struct coffer_store *store, enum cof_entry_kind kind,
                                              const char *full_name,
@@ -241,8 +289,14 @@ COFFER_MUST_CHECK int cof_record_peek(struct coffer_store *store,
                                       const struct cof_catalogue_item *item,
                                       const struct coffer_key_provider *provider,
                                       struct cof_record *ret_record, struct coffer_fault *fault);
-/* The key is the one that wraps the ring: a re-key without plaintext can't reach the record. */
-void cof_record_owner(const struct cof_catalogue_item *item, struct cof_record *record);
+/* What the entry knows better than the record: the key is the one that wraps the ring (a re-key
+ * without plaintext can't reach the record), and a record that was sealed in another store does not
+ * know its name, parent and cuts here. */
+void cof_record_adapt(const struct coffer_store *store, const struct cof_catalogue_item *item,
+                      struct cof_record *record);
+/* A number for a lineage that is imported; the next root lists it. */
+COFFER_MUST_CHECK int cof_lineage_add(struct coffer_store *store, const uint8_t uuid[16],
+                                      uint32_t *ret_number);
 /* Opens records until one has the full name. */
 COFFER_MUST_CHECK int cof_catalogue_find(struct coffer_store *store, const char *name,
                                          const struct coffer_key_provider *provider,
@@ -263,9 +317,11 @@ COFFER_MUST_CHECK int cof_ring_strip(struct coffer_store *store, struct cof_cata
 COFFER_MUST_CHECK int cof_ring_copy(struct coffer_store *store,
                                     const struct cof_catalogue_item *from,
                                     struct cof_catalogue_item *to);
-/* The owner's wrap as the key service wraps it under another master key, without its plaintext. */
+/* The owner's wrap as the key service wraps it under another master key, for an entry with that
+ * context uuid, without its plaintext. */
 COFFER_MUST_CHECK int cof_ring_rewrapped(struct coffer_store *store,
-                                         const struct cof_catalogue_item *item, const char *arn,
+                                         const struct cof_catalogue_item *item,
+                                         const uint8_t context_uuid[16], const char *arn,
                                          const struct coffer_key_provider *provider,
                                          struct coffer_key_blob *ret_blob,
                                          struct coffer_fault *fault);
@@ -303,6 +359,9 @@ COFFER_MUST_CHECK int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[1
                                       const struct cof_catalogue_item *item,
                                       struct cof_record *ret_record);
 /* ---- datakeys.c ---- */
+/* The entries as they stand, checked against nothing but the lineages. */
+COFFER_MUST_CHECK int cof_keys_read(struct coffer_volume *volume, unsigned left,
+                                    uint8_t ret_digest[32]);
 COFFER_MUST_CHECK int cof_keys_load(struct coffer_volume *volume, struct coffer_fault *fault);
 /* End all ranges at last_extent, drop unused spares, draw an active key from first_extent on and
  * spares. */
@@ -312,6 +371,8 @@ COFFER_MUST_CHECK int cof_keys_flush(struct coffer_volume *volume,
 /* Write all entries as they are, and their digest into the record. */
 COFFER_MUST_CHECK int cof_keys_write(struct coffer_volume *volume,
                                      const struct cof_raw_writer *writer);
+/* One more entry, as it is. */
+COFFER_MUST_CHECK int cof_keys_add(struct coffer_volume *volume, const struct cof_ek_entry *entry);
 /* At a snapshot: what follows last_extent is sealed under another key, where a spare is left. */
 COFFER_MUST_CHECK int cof_keys_cut(struct coffer_volume *volume, uint64_t last_extent);
 /* Give `twin`, which has the same volume key, the keys of all extents up to last_extent. */
@@ -321,8 +382,8 @@ COFFER_MUST_CHECK int cof_keys_share(struct coffer_volume *volume, struct coffer
 COFFER_MUST_CHECK int cof_keys_rewrap(struct coffer_volume *from, struct coffer_volume *to,
                                       uint32_t flags);
 void cof_keys_done(struct coffer_volume *volume);
-/* Key for an extent, by its range. TAMPER when there is none. */
-COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint64_t extent,
+/* Key for an extent, by its lineage and range. TAMPER when there is none. */
+COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint32_t lineage, uint64_t extent,
                                     struct cof_ek **ret_ek);
 /* The active key for a new extent, rotated when its budget is spent. */
 COFFER_MUST_CHECK int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata,
@@ -442,6 +503,16 @@ void cof_twin_free(struct coffer_volume *twin);
 COFFER_MUST_CHECK int cof_give_birth(struct coffer_store *store, struct cof_birth *birth);
 /* The volume of store->birth was merged up to its freeze. */
 COFFER_MUST_CHECK int cof_snapshot_merged(struct coffer_store *store);
+/* VOLUME@NAME, or INVALID. */
+COFFER_MUST_CHECK int cof_snapshot_full_name(const char *volume, const char *name,
+                                             char full[COF_FULL_NAME_BYTES],
+                                             struct coffer_fault *fault);
+/* As cof_snapshot_find, but the name may be an id; and where decrypting is denied, the only entry
+ * whose hint fits is taken. */
+COFFER_MUST_CHECK int cof_snapshot_find_sealed(struct coffer_store *store,
+                                               const struct coffer_snapshot_opts *opts,
+                                               struct cof_catalogue_item **ret_item,
+                                               struct coffer_fault *fault);
 COFFER_MUST_CHECK int cof_snapshot_find(struct coffer_store *store,
                                         const struct coffer_snapshot_opts *opts,
                                         struct cof_catalogue_item **ret_item,
@@ -449,6 +520,10 @@ COFFER_MUST_CHECK int cof_snapshot_find(struct coffer_store *store,
 /* Entries whose parent is `number`; the first of them, if wanted. */
 uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
                          struct cof_catalogue_item **ret_first);
+
+/* ---- copy.c ---- */
+/* Take an interrupted copy back: its pages die and its entry goes with the next root, written. */
+COFFER_MUST_CHECK int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item);
 
 /* ---- prune.c ---- */
 /* Take a node out of its family, with what only it holds: its child, if it has one, becomes its

@@ -107,7 +107,7 @@ static int read_record(struct coffer_volume *volume, const struct coffer_key_pro
         }
     }
     if (err == 0) {
-        cof_record_owner(item, &volume->record);
+        cof_record_adapt(store, item, &volume->record);
         err = check_relations(volume, fault);
     }
     return err;
@@ -192,6 +192,10 @@ int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *
     if (item->open != NULL) {
         return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE, "the volume is open already");
     }
+    if (item->entry.kind == COF_KIND_COPYING) {
+        return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE,
+                         "the snapshot is being copied: go on with the copy");
+    }
     volume = cof_calloc(&store->env, 1, sizeof *volume);
     if (volume == NULL) {
         return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_NONE, "no memory");
@@ -199,6 +203,7 @@ int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *
     volume->store = store;
     volume->item = item;
     volume->number = item->entry.number;
+    volume->index = item->entry.lineages > 0 ? item->entry.lineages - 1u : 0u;
     volume->encrypted = item->entry.encrypted;
     volume->generation = item->entry.generation;
     volume->read_only = store->read_only || (flags & COFFER_VOLUME_READ_ONLY) != 0;

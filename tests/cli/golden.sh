@@ -8,11 +8,12 @@ golden=$COFFER_SOURCE_DIR/tests/cli/golden
 
 mask() {
     sed -E -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' \
-        -e 's/vol-[0-9a-f]{24}/vol-ID/g' -e "s#$work#WORK#g" \
+        -e 's/(vol|snap)-[0-9a-f]{24}/\1-ID/g' -e "s#$work#WORK#g" \
         -e 's/20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g' \
         -e 's/"(Epoch|LiveBytes|FreeBytes|SegmentsFree|SegmentsConditioned)": [0-9]+/"\1": N/' \
         -e 's/"(LogBytesSinceCheckpoint|RecoveredLogBytes|MappedBytes)": [0-9]+/"\1": N/' \
         -e 's/"(RecoveryNanoseconds|Uses|UsesMax|DataKeys|BytesRead)": [0-9]+/"\1": N/' \
+        -e 's/"(ExclusiveBytes|SharedBytes)": [0-9]+/"\1": N/' \
         -e 's/"(Segments|PagesChecked|TagsChecked)": [0-9]+/"\1": N/' \
         -e 's/"(Seconds|IOPS|MiBPerSecond|CpuSeconds|CpuSecondsPerGiB)": [0-9.e+-]+/"\1": N/' \
         -e 's/"(BytesPerSecond|Operations|Bytes|Mean|P50|P99|P999|Max)": [0-9]+/"\1": N/'
@@ -47,6 +48,27 @@ ok "$COFFER" volume resize "$store:v" --size 8M --dry-run --output json &&
     same volume_resize_dry_run.json out
 ok "$COFFER" store grow "$store" --size 1G --dry-run --output json &&
     same store_grow_dry_run.json out
+ok "$COFFER" snapshot create "$store:v@s" --output json && same snapshot_create.json out
+ok "$COFFER" snapshot create "$store:plain@s"
+printf x | ok "$COFFER" volume write "$store:v" 8192
+ok "$COFFER" snapshot describe "$store:v@s" --output json && same snapshot_describe.json out
+ok "$COFFER" snapshot describe "$store:plain@s" && same snapshot_describe_plain.table out
+ok "$COFFER" snapshot list "$store" --output json && same snapshot_list.json out
+ok "$COFFER" snapshot list "$store" --query '[].[VolumeName,SnapshotName,StorageEncrypted]' &&
+    same snapshot_list.text out
+ok "$COFFER" snapshot diff "$store:v@s" "$store:v" --output json && same snapshot_diff.json out
+ok "$COFFER" snapshot diff "$store:v@s" "$store:v" --output text && same snapshot_diff.text out
+ok "$COFFER" snapshot restore "$store:v@s" "$store:r" --dry-run --output json &&
+    same snapshot_restore_dry_run.json out
+ok "$COFFER" snapshot delete "$store:v@s" --dry-run --output json &&
+    same snapshot_delete_dry_run.json out
+ok "$COFFER" rekey "$store:v" --dry-run --output json && same rekey_dry_run.json out
+ok "$COFFER" rekey "$store:v" --depth volume --output json && same rekey.json out
+fails 2 . "$COFFER" snapshot create "$store:v@s" --output json &&
+    same error_snapshot_exists.json err
+fails 2 . "$COFFER" snapshot create "$store:v@t" --kms-key-id x &&
+    same error_snapshot_key.text err
+for s in v plain; do ok "$COFFER" snapshot delete "$store:$s@s" --yes; done
 head -c 100000 /dev/zero >file
 ok "$COFFER" volume import "$store:v" file --output json && same volume_import.json out
 ok "$COFFER" volume export "$store:v" copy --output json && same volume_export.json out

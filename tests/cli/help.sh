@@ -32,7 +32,7 @@ for ((i = 0; i < count; i++)); do
     fails 2 'there is no option --no-such-option' "$COFFER" $words --no-such-option
     verbs=$((verbs + 1))
 done
-[ "$verbs" -ge 19 ] || die "the table has only $verbs verbs"
+[ "$verbs" -ge 27 ] || die "the table has only $verbs verbs"
 for option in $(table 'Common' | tr '\t' ' '); do
     grep -q -- "\*--$option\*" "$man/coffer.1.scd" || die "--$option does not stand in coffer(1)"
 done
@@ -62,10 +62,15 @@ complete_line coffer volume create --no-st
 [ "${COMPREPLY[*]}" = --no-storage-encrypted ] || die "completion gave '${COMPREPLY[*]}'"
 complete_line coffer volume list --output js
 [ "${COMPREPLY[*]}" = json ] || die "completion of --output gave '${COMPREPLY[*]}'"
+complete_line coffer snapshot res
+[ "${COMPREPLY[*]}" = restore ] || die "completion of 'snapshot res' gave '${COMPREPLY[*]}'"
+complete_line coffer rekey --dep
+[ "${COMPREPLY[*]}" = --depth ] || die "completion of 'rekey --dep' gave '${COMPREPLY[*]}'"
 complete_line coffer sc
 [ "${COMPREPLY[*]}" = scrub ] || die "completion of 'sc' gave '${COMPREPLY[*]}'"
 "$COFFER" completion zsh >completion.zsh
 grep -q "'volume import') _arguments" completion.zsh || die "the zsh script lacks volume import"
+grep -q "'snapshot diff') _arguments" completion.zsh || die "the zsh script lacks snapshot diff"
 if command -v zsh >/dev/null; then
     ok zsh -n completion.zsh
 fi
@@ -73,7 +78,8 @@ fails 2 'bash or zsh' "$COFFER" completion fish
 
 # Wrong lines.
 fails 2 'a verb is missing: one of .*volume' "$COFFER"
-fails 2 'there is no verb snapshot; there are .*volume' "$COFFER" snapshot create s:v@a
+fails 2 'there is no verb clone; there are .*volume.*snapshot' "$COFFER" clone create s:v@a
+fails 2 'there is no verb snapshot keep; there are create, list' "$COFFER" snapshot keep s:v@a
 fails 2 'there is no verb volume fly; there are .*import' "$COFFER" volume fly
 fails 2 'an operand is missing' "$COFFER" volume read s:v 0
 fails 2 'one operand too many' "$COFFER" volume describe s:v t:w
@@ -95,6 +101,12 @@ fails 2 'is a path; the volume is missing' "$COFFER" volume describe ./store
 fails 2 'name is missing' "$COFFER" volume describe store:
 fails 2 "a volume's name is" "$COFFER" volume describe store:-x
 fails 2 "a volume's name is" "$COFFER" volume describe "store:$(printf 'n%.0s' {1..64})"
-fails 2 'not a snapshot' "$COFFER" volume describe store:v@s
+fails 2 'not a snapshot' "$COFFER" volume delete store:v@s
+fails 2 "snapshot's name is missing" "$COFFER" snapshot describe store:v
+fails 2 "snapshot's name is missing" "$COFFER" snapshot describe store:v@
+fails 2 "volume's name is missing" "$COFFER" snapshot describe store:@s
+fails 2 "a snapshot's name is" "$COFFER" snapshot create store:v@.s
+fails 2 "a snapshot's name is" "$COFFER" snapshot create store:v@s@t
+fails 2 "a snapshot's name is" "$COFFER" snapshot create "store:v@$(printf 'n%.0s' {1..64})"
 [ ! -e s ] || die "a refused command made a store"
 finish

@@ -13,7 +13,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/coffer-cli.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-unset COFFER_STORE COFFER_PASSPHRASE_FILE XDG_DATA_HOME
+unset COFFER_STORE COFFER_ANCHOR COFFER_PASSPHRASE_FILE XDG_DATA_HOME
 export HOME=$work/home
 export COFFER_PINS=$work/pins.json
 export COFFER_KMS=file:$work/keys

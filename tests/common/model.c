@@ -7,9 +7,9 @@
 #include "common/model.h"
 
 #include "common/harness.h"
+#include "common/model_snapshot.h"
 #include "common/prng.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +44,11 @@ static void drop_versions(struct model_volume *volume)
 
 void model_volume_drop(struct model *model, unsigned volume)
 {
+    model_node_gone(model, volume);
+    model->volumes[volume].name[0] = 0;
+    if (model->volumes[volume].hidden) {
+        return;
+    }
     drop_versions(&model->volumes[volume]);
     memset(&model->volumes[volume], 0, sizeof model->volumes[volume]);
 }
@@ -68,35 +73,19 @@ static void add_size(struct model_volume *volume, uint32_t op, uint64_t pages)
 unsigned model_volume_add(struct model *model, uint64_t pages, uint64_t pages_max, bool encrypted,
                           uint64_t event)
 {
-    unsigned number = 0;
-    struct model_volume *volume;
-    while (number < MODEL_VOLUMES_MAX && model->volumes[number].used) {
-        number++;
-    }
-    harness_require(number < MODEL_VOLUMES_MAX, "model: too many volumes");
-    volume = &model->volumes[number];
-    memset(volume, 0, sizeof *volume);
-    volume->used = true;
+    unsigned number = model_slot_take(model, pages_max, event);
+    struct model_volume *volume = &model->volumes[number];
     volume->encrypted = encrypted;
-    volume->salt = model->salt_next++;
-    volume->pages_max = pages_max;
-    volume->pages = calloc(pages_max, sizeof *volume->pages);
-    if (volume->pages == NULL) {
-        abort();
-    }
-    snprintf(volume->name, sizeof volume->name, "%s%u", encrypted ? "vol" : "plain",
-             volume->salt);
+    volume->number = volume->salt = model->salt_next++;
+    model_name_give(model, number, "%s%u", encrypted ? "vol" : "plain", volume->number);
     add_size(volume, 0, pages);
-    volume->create_from = event;
-    volume->create_done = MODEL_NEVER;
-    volume->delete_from = MODEL_NEVER;
-    volume->delete_done = MODEL_NEVER;
     return number;
 }
 
 void model_volume_created(struct model *model, unsigned volume, uint64_t event)
 {
     model->volumes[volume].create_done = event;
+    model_node_made(model, volume);
 }
 
 void model_volume_deleting(struct model *model, unsigned volume, uint64_t event)
@@ -109,6 +98,7 @@ void model_volume_deleting(struct model *model, unsigned volume, uint64_t event)
 void model_volume_deleted(struct model *model, unsigned volume, uint64_t event)
 {
     model->volumes[volume].delete_done = event;
+    model_node_gone(model, volume);
 }
 
 uint64_t model_volume_pages(const struct model *model, unsigned volume)
@@ -170,7 +160,10 @@ static uint32_t change(struct model *model, unsigned volume, uint64_t sector, ui
     struct model_version *version = NULL;
     for (uint64_t i = sector; i < sector + count; i++) {
         if (i == sector || i % MODEL_SECTORS == 0) {
+            bool whole = i % MODEL_SECTORS == 0 && i + MODEL_SECTORS <= sector + count;
             version = new_version(model, volume, i / MODEL_SECTORS, op);
+            version->page_id = zero && whole ? 0 : op;
+            version->unsure = false;
         }
         version->tags[i % MODEL_SECTORS] = zero ? 0 : op;
     }

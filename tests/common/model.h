@@ -13,6 +13,11 @@
  * have no order); and everything that was acknowledged as durable shows. An operation that returned
  * an error is optional: it may have happened or not. Two requests in flight together must not touch
  * the same page. Events are those of the simulated device at the time. One thread.
+ *
+ * A snapshot is a volume that nothing changes: its pages hold what the volume's had when it was
+ * taken. Where a request was in flight then, or had failed, a page has several versions, of which
+ * the first look (or rebase) settles one. Which pages snapshots and volumes share is known by each
+ * version's identity: the operation that made the page, 0 where there is none.
  */
 #ifndef TESTS_COMMON_MODEL_H
 #define TESTS_COMMON_MODEL_H
@@ -21,13 +26,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MODEL_VOLUMES_MAX 12u
+#define MODEL_VOLUMES_MAX 40u /* volumes and snapshots */
+#define MODEL_NONE MODEL_VOLUMES_MAX
+#define MODEL_KEYS_MAX 8u /* changes of a volume's key between rebases, and the one before */
 #define MODEL_SECTORS 8u
 #define MODEL_NEVER UINT64_MAX
 
 struct model_version {
     uint32_t op;
     bool optional;
+    bool unsure;      /* the identity is */
+    uint64_t page_id; /* two pages of one place are one page when these are equal */
     uint32_t tags[MODEL_SECTORS];
 };
 
@@ -52,10 +61,27 @@ struct model_size {
     uint64_t pages;
 };
 
+/* A master key that wraps the volume's from some moment on. */
+struct model_key {
+    unsigned key;              /* of the fake key service */
+    uint64_t from, done;       /* events: its rekey began, and was acknowledged */
+};
+
 struct model_volume {
     bool used, encrypted;
-    char name[32];
-    uint32_t salt; /* no two volumes of a model have the same */
+    bool snapshot;
+    bool linked; /* a snapshot: its volume's parent is this one              */
+    bool gone;   /* deleted, for all that its relations know                 */
+    bool hidden; /* a deleted snapshot that holds pages, having two children */
+    char name[32]; /* empty: it is kept for what it shares only                        */
+    uint32_t salt;     /* what was written carries it; volumes of a family have the same */
+    uint32_t number;   /* no two volumes have the same; a snapshot: its volume's         */
+    unsigned parent;   /* the snapshot that it was made after or of                      */
+    uint64_t taken_at; /* a snapshot: model's clock when it was begun                    */
+    uint64_t born;     /* in order of making                                             */
+    struct model_key keys[MODEL_KEYS_MAX];
+    unsigned key_count;
+    unsigned recipients; /* bit k: key k opens it, too */
     struct model_page *pages;
     uint64_t pages_max;
     struct model_size *sizes;
@@ -65,10 +91,12 @@ struct model_volume {
 
 struct model {
     uint32_t seed;
+    char name_next[32]; /* of the next volume: one that another had. Empty: a new one */
     uint32_t salt_next, op_base, op_next; /* ops below op_base are settled */
     struct model_op *ops;                 /* op_base is ops[0]             */
     uint32_t op_room;
     uint64_t clock, clock_base; /* at the last rebase */
+    uint64_t born_next;
     struct model_volume volumes[MODEL_VOLUMES_MAX];
 };
 
@@ -82,6 +110,8 @@ struct model_seen {
     struct {
         bool there;
         bool refused; /* it is there, but open gave an error */
+        bool key_known;
+        unsigned key; /* the only one that opens it */
         uint64_t pages;
         struct model_seen_page *found; /* pages */
     } volumes[MODEL_VOLUMES_MAX];
@@ -92,6 +122,12 @@ void model_done(struct model *model);
 
 /* ---- volumes ---- */
 
+/* It may be there for a reader: of those that are not, some are kept for what they share. */
+static inline bool model_wanted(const struct model_volume *volume)
+{
+    return volume->used && volume->name[0] != 0;
+}
+
 /* A volume whose creation begins now; returns its number. */
 unsigned model_volume_add(struct model *model, uint64_t pages, uint64_t pages_max, bool encrypted,
                           uint64_t event);
@@ -99,7 +135,7 @@ void model_volume_created(struct model *model, unsigned volume, uint64_t event);
 /* It may go from now on; deleted: it has gone. */
 void model_volume_deleting(struct model *model, unsigned volume, uint64_t event);
 void model_volume_deleted(struct model *model, unsigned volume, uint64_t event);
-/* Forget it altogether. */
+/* Forget it altogether; its relations are told (model_node_gone). */
 void model_volume_drop(struct model *model, unsigned volume);
 uint64_t model_volume_pages(const struct model *model, unsigned volume); /* newest size */
 
@@ -135,8 +171,12 @@ void model_check_read(const struct model *model, unsigned volume, uint64_t secto
  * not the power, so all that completed must be there. */
 void model_check_prefix(const struct model *model, const struct model_seen *seen, uint64_t event,
                         bool killed);
-/* Volumes that must exist, or must not, at `event`. */
+/* Volumes and snapshots that must exist, or must not, at `event`; and model_check_keys. */
 void model_check_volumes(const struct model *model, const struct model_seen *seen, uint64_t event);
+/* A volume and its snapshots are under one key, which may be theirs at `event`. */
+void model_check_keys(const struct model *model, const struct model_seen *seen, uint64_t event);
+/* Snapshots hold what they held, whatever was lost. (model_check_prefix does this, too.) */
+void model_check_snapshots(const struct model *model, const struct model_seen *seen);
 
 /* Go on from what was found: it is the only version there is now, and durable. */
 void model_rebase(struct model *model, const struct model_seen *seen, uint64_t event);

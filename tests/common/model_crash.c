@@ -136,11 +136,26 @@ static bool safe(const struct model_op *op, uint64_t event, bool killed)
     return op->durable_at <= event || (killed && op->completed_event <= event);
 }
 
+/* A snapshot that is there says that all that had completed when it was begun is. */
+static void vote_snapshot(struct tally *tally, const struct model_volume *volume)
+{
+    uint64_t base = tally->model->clock_base;
+    uint64_t from = volume->taken_at < base ? 0 : volume->taken_at - base;
+    struct ballot ballot = {.low = from, .high = tally->span - 1, .high_op = UINT32_MAX};
+    tally->steps[from] += 1;
+    tally->steps[tally->span] -= 1;
+    cast(tally, &ballot, volume->name, -1);
+}
+
 static void tally_votes(struct tally *tally, const struct model_seen *seen)
 {
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         const struct model_volume *volume = &tally->model->volumes[v];
         if (!volume->used || !seen->volumes[v].there) {
+            continue;
+        }
+        if (volume->snapshot) {
+            vote_snapshot(tally, volume);
             continue;
         }
         vote_size(tally, volume, seen->volumes[v].pages);
@@ -182,8 +197,8 @@ static bool page_allowed(const struct model *model, const struct model_page *pag
         if (memcmp(version->tags, seen->tags, sizeof seen->tags) == 0) {
             return true;
         }
-        if (version->op < model->op_base ||
-            (!version->optional &&
+        if (!version->optional &&
+            (version->op < model->op_base ||
              safe(&model->ops[version->op - model->op_base], event, killed))) {
             return false;
         }
@@ -201,7 +216,7 @@ static bool size_allowed(const struct model *model, const struct model_volume *v
         if (size->pages == pages) {
             return true;
         }
-        if (op == NULL || (!size->optional && safe(op, event, killed))) {
+        if (!size->optional && (op == NULL || safe(op, event, killed))) {
             return false;
         }
     }
@@ -213,7 +228,7 @@ static void check_durable(const struct model *model, const struct model_seen *se
 {
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         const struct model_volume *volume = &model->volumes[v];
-        if (!volume->used || !seen->volumes[v].there) {
+        if (!volume->used || !seen->volumes[v].there || volume->snapshot) {
             continue;
         }
         harness_require(size_allowed(model, volume, seen->volumes[v].pages, event, killed),
@@ -234,6 +249,7 @@ void model_check_prefix(const struct model *model, const struct model_seen *seen
 {
     check_causal(model, seen);
     check_durable(model, seen, event, killed);
+    model_check_snapshots(model, seen);
 }
 
 void model_check_volumes(const struct model *model, const struct model_seen *seen, uint64_t event)
@@ -241,7 +257,7 @@ void model_check_volumes(const struct model *model, const struct model_seen *see
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         const struct model_volume *volume = &model->volumes[v];
         bool there = seen->volumes[v].there;
-        if (!volume->used || seen->volumes[v].refused) {
+        if (!model_wanted(volume) || seen->volumes[v].refused) {
             continue;
         }
         harness_require(there || event < volume->create_done || event > volume->delete_from,
@@ -250,115 +266,5 @@ void model_check_volumes(const struct model *model, const struct model_seen *see
                         volume->name);
         harness_require(!there || event < volume->delete_done, "volume %s is back", volume->name);
     }
-}
-
-static void settle_page(struct model_page *page, const uint32_t tags[MODEL_SECTORS], uint32_t op)
-{
-    if (page->count == 0) {
-        return;
-    }
-    page->count = 1;
-    page->versions[0].op = op;
-    page->versions[0].optional = false;
-    memcpy(page->versions[0].tags, tags, sizeof page->versions[0].tags);
-}
-
-static void settle_volume(struct model *model, unsigned v, const struct model_seen *seen)
-{
-    static const uint32_t zeros[MODEL_SECTORS];
-    struct model_volume *volume = &model->volumes[v];
-    uint64_t pages = seen->volumes[v].pages;
-    uint32_t op = model->op_base - 1;
-    for (uint64_t i = 0; i < volume->pages_max; i++) {
-        settle_page(&volume->pages[i], i < pages ? seen->volumes[v].found[i].tags : zeros, op);
-    }
-    volume->size_count = 1;
-    volume->sizes[0] = (struct model_size){op, false, pages};
-    volume->create_from = 0;
-    volume->create_done = 0;
-    volume->delete_from = MODEL_NEVER;
-    volume->delete_done = MODEL_NEVER;
-}
-
-void model_rebase(struct model *model, const struct model_seen *seen, uint64_t event)
-{
-    (void)event;
-    model->op_base = model->op_next;
-    model->clock_base = model->clock;
-    for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
-        if (!model->volumes[v].used) {
-            continue;
-        }
-        if (!seen->volumes[v].there) {
-            model_volume_drop(model, v);
-        } else {
-            settle_volume(model, v, seen);
-        }
-    }
-}
-
-static void fork_volume(struct model_volume *to, const struct model_volume *from,
-                        const struct model_seen_page *found, uint64_t pages, uint32_t op)
-{
-    static const uint32_t zeros[MODEL_SECTORS];
-    *to = *from;
-    to->pages = calloc(from->pages_max, sizeof *to->pages);
-    to->sizes = calloc(1, sizeof *to->sizes);
-    if (to->pages == NULL || to->sizes == NULL) {
-        abort();
-    }
-    to->size_count = to->size_room = 1;
-    for (uint64_t i = 0; i < pages && i < from->pages_max; i++) {
-        struct model_version *only;
-        if (memcmp(found[i].tags, zeros, sizeof zeros) == 0) {
-            continue;
-        }
-        only = calloc(1, sizeof *only);
-        if (only == NULL) {
-            abort();
-        }
-        only->op = op;
-        memcpy(only->tags, found[i].tags, sizeof only->tags);
-        to->pages[i] = (struct model_page){.versions = only, .count = 1, .room = 1};
-    }
-    to->sizes[0] = (struct model_size){op, false, pages};
-    to->create_from = to->create_done = 0;
-    to->delete_from = to->delete_done = MODEL_NEVER;
-}
-
-void model_fork(struct model *model, const struct model *from, const struct model_seen *seen)
-{
-    model_init(model, from->seed);
-    model->salt_next = from->salt_next;
-    model->op_base = model->op_next = from->op_next;
-    for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
-        if (from->volumes[v].used && seen->volumes[v].there) {
-            fork_volume(&model->volumes[v], &from->volumes[v], seen->volumes[v].found,
-                        seen->volumes[v].pages, from->op_next - 1);
-        }
-    }
-}
-
-void model_seen_done(struct model_seen *seen)
-{
-    for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
-        free(seen->volumes[v].found);
-    }
-    memset(seen, 0, sizeof *seen);
-}
-
-bool model_seen_equal(const struct model_seen *a, const struct model_seen *b)
-{
-    for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
-        if (a->volumes[v].there != b->volumes[v].there ||
-            a->volumes[v].pages != b->volumes[v].pages) {
-            return false;
-        }
-        if (a->volumes[v].there &&
-            memcmp(a->volumes[v].found, b->volumes[v].found,
-                   a->volumes[v].pages * sizeof a->volumes[v].found[0]) != 0) {
-            return false;
-        }
-    }
-    return true;
+    model_check_keys(model, seen, event);
 }

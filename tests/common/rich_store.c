@@ -5,10 +5,27 @@
 #include "common/rich_store.h"
 
 #include "common/harness.h"
+#include "common/world_snapshot.h"
 
 #include <string.h>
 
 #define ALLOCATION_MAX (64u << 20)
+
+/* A snapshot that has a volume after it; and one, deleted since, that has two, so stays. */
+static void branch(struct rich_store *rich)
+{
+    struct world *world = &rich->world;
+    unsigned a = rich->volumes[0], c = rich->volumes[2], deleted;
+    must(world, world_snapshot_create(world, a, 0, &rich->snapshot));
+    must(world, world_write_pages(world, a, 60, 4));
+    must(world, world_snapshot_create(world, c, 0, &deleted));
+    must(world, world_snapshot_restore(world, deleted, WORLD_OWN_KEY, &rich->clone));
+    must(world, world_volume_open(world, rich->clone));
+    must(world, world_write_pages(world, rich->clone, 2, 3));
+    must(world, world_volume_close(world, rich->clone));
+    must(world, world_write_pages(world, c, 4, 2));
+    must(world, world_snapshot_delete(world, deleted));
+}
 
 static void fill_store(struct rich_store *rich)
 {
@@ -21,6 +38,7 @@ static void fill_store(struct rich_store *rich)
     must(world, world_write_pages(world, c, 0, 9));
     must(world, world_io(world, WORLD_DISCARD, a, 100 * 8, 20 * 8, 0));
     must(world, world_checkpoint(world));
+    branch(rich);
     must(world, world_write_pages(world, a, 40, 6));
     must(world, world_write_pages(world, c, 5, 9));
     must(world, world_flush(world, a));

@@ -3,7 +3,8 @@
  * common/rich_store.h - a small store that holds every structure of the format, for damage.
  *
  * Two encrypted volumes and a plain one, a tree with discards, full segments with footers, a
- * checkpoint, a tail of several batches behind it, of which all but the last were flushed.
+ * checkpoint, a tail of several batches behind it, of which all but the last were flushed. Of one
+ * volume a snapshot, of another a volume made of a snapshot that was deleted and stays, hidden.
  */
 #ifndef TESTS_COMMON_RICH_STORE_H
 #define TESTS_COMMON_RICH_STORE_H
@@ -16,7 +17,7 @@ struct rich_store {
     struct sim_image *image;
     struct forge_map map;
     uint64_t event;     /* for the oracles */
-    unsigned volumes[3];
+    unsigned volumes[3], snapshot, clone;
 };
 
 void rich_store_make(struct rich_store *rich, uint64_t seed);

@@ -3,43 +3,31 @@
  * common/workloads.c - see workloads.h. All randomness comes from the world's own stream, so a run
  * follows from its seed. Sizes are small: a run is a few hundred events of the device.
  */
-#include "common/workloads.h"
+#include "common/workload_steps.h"
 
 #include "common/harness.h"
 
 #include <string.h>
-
-#define VOLUME_PAGES 512u
-#define VOLUME_PAGES_MAX 1024u
-
-#define try(call)                                                                                  \
-    do {                                                                                           \
-        int try_error = (call);                                                                    \
-        if (try_error != 0) {                                                                      \
-            return try_error;                                                                      \
-        }                                                                                          \
-    } while (0)
 
 static uint32_t pick(struct world *world, uint32_t bound)
 {
     return prng_below(&world->prng, bound);
 }
 
-static int begin(struct world *world, struct workload_marks *marks, bool encrypted,
-                 unsigned *ret_volume)
+int workload_begin(struct world *world, struct workload_marks *marks, bool encrypted,
+                   unsigned *ret_volume)
 {
     marks->begun = 0;
     try(world_create(world));
     marks->created = sim_disk_events(world->disk);
     try(world_open(world));
-    try(world_volume_create(world, VOLUME_PAGES, VOLUME_PAGES_MAX, encrypted, ret_volume));
+    try(world_volume_create(world, WORKLOAD_PAGES, WORKLOAD_PAGES_MAX, encrypted, ret_volume));
     try(world_volume_open(world, *ret_volume));
     marks->begun = sim_disk_events(world->disk);
     return 0;
 }
 
-/* A write of 1 to most pages somewhere in the first `span` pages. */
-static int scatter(struct world *world, unsigned volume, uint32_t span, uint32_t most)
+int workload_scatter(struct world *world, unsigned volume, uint32_t span, uint32_t most)
 {
     uint32_t count = 1 + pick(world, most);
     uint32_t page = pick(world, span - count + 1);
@@ -53,29 +41,29 @@ static int run_creation(struct world *world, struct workload_marks *marks)
     try(world_create(world));
     marks->created = sim_disk_events(world->disk);
     try(world_open(world));
-    try(world_volume_create(world, VOLUME_PAGES, VOLUME_PAGES_MAX, true, &volume));
+    try(world_volume_create(world, WORKLOAD_PAGES, WORKLOAD_PAGES_MAX, true, &volume));
     try(world_volume_open(world, volume));
-    try(scatter(world, volume, VOLUME_PAGES, 8));
+    try(workload_scatter(world, volume, WORKLOAD_PAGES, 8));
     try(world_flush(world, volume));
     try(world_volume_create(world, 64, 64, false, &plain));
     try(world_volume_close(world, volume));
     try(world_volume_open(world, plain));
-    try(scatter(world, plain, 64, 4));
+    try(workload_scatter(world, plain, 64, 4));
     try(world_close(world));
     try(world_open(world));
     try(world_volume_open(world, volume));
-    return scatter(world, volume, VOLUME_PAGES, 8);
+    return workload_scatter(world, volume, WORKLOAD_PAGES, 8);
 }
 
 /* Through the queue: sizes from a page to 1 MiB, some with FUA, a flush now and then. */
 static int run_writes(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     try(world_queue_open(world));
     for (unsigned i = 0; i < 60; i++) {
         uint32_t count = pick(world, 8) == 0 ? 1 + pick(world, 256) : 1 + pick(world, 12);
-        uint32_t page = pick(world, VOLUME_PAGES - count + 1);
+        uint32_t page = pick(world, WORKLOAD_PAGES - count + 1);
         unsigned flags = pick(world, 10) == 0 ? COFFER_IO_FUA : 0;
         try(world_submit(world, WORLD_WRITE, volume, page * MODEL_SECTORS, count * MODEL_SECTORS,
                          flags));
@@ -89,9 +77,9 @@ static int run_writes(struct world *world, struct workload_marks *marks)
 static int run_overwrites(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 80; i++) {
-        try(scatter(world, volume, 24, 3));
+        try(workload_scatter(world, volume, 24, 3));
         if (i % 5 == 4) {
             try(world_flush(world, volume));
         }
@@ -105,11 +93,11 @@ static int run_overwrites(struct world *world, struct workload_marks *marks)
 static int run_discard(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     try(world_write_pages(world, volume, 0, 200));
     for (unsigned i = 0; i < 70; i++) {
         static const enum world_kind kinds[] = {WORLD_WRITE, WORLD_DISCARD, WORLD_ZERO};
-        uint32_t sectors = VOLUME_PAGES * MODEL_SECTORS;
+        uint32_t sectors = WORKLOAD_PAGES * MODEL_SECTORS;
         uint32_t count = 1 + pick(world, pick(world, 6) == 0 ? 2048 : 100);
         uint32_t sector = pick(world, sectors - count + 1);
         if (pick(world, 3) != 0) {
@@ -132,9 +120,9 @@ static int run_discard(struct world *world, struct workload_marks *marks)
 static int run_flushes(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 60; i++) {
-        uint32_t page = pick(world, VOLUME_PAGES);
+        uint32_t page = pick(world, WORKLOAD_PAGES);
         unsigned fua = pick(world, 2);
         try(world_io(world, WORLD_WRITE, volume, (uint64_t)page * MODEL_SECTORS, MODEL_SECTORS,
                      fua != 0 ? COFFER_IO_FUA : 0));
@@ -149,10 +137,10 @@ static int run_flushes(struct world *world, struct workload_marks *marks)
 static int run_checkpoints(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 24; i++) {
         try(world_write_pages(world, volume, pick(world, 2) * 128, 128));
-        try(scatter(world, volume, VOLUME_PAGES, 4));
+        try(workload_scatter(world, volume, WORKLOAD_PAGES, 4));
         if (i % 3 == 0) {
             try(world_flush(world, volume));
         }
@@ -169,7 +157,7 @@ static void tune_checkpoints(struct world_options *options)
 static int run_two_volumes(struct world *world, struct workload_marks *marks)
 {
     unsigned volumes[2];
-    try(begin(world, marks, true, &volumes[0]));
+    try(workload_begin(world, marks, true, &volumes[0]));
     try(world_volume_create(world, 256, 256, true, &volumes[1]));
     try(world_volume_open(world, volumes[1]));
     try(world_queue_open(world));
@@ -190,7 +178,7 @@ static int run_two_volumes(struct world *world, struct workload_marks *marks)
     try(world_drain(world));
     try(world_volume_close(world, volumes[0]));
     for (unsigned i = 0; i < 10; i++) {
-        try(scatter(world, volumes[1], 256, 4));
+        try(workload_scatter(world, volumes[1], 256, 4));
     }
     return 0;
 }
@@ -198,16 +186,16 @@ static int run_two_volumes(struct world *world, struct workload_marks *marks)
 static int run_resize(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 14; i++) {
         uint32_t pages = (uint32_t)model_volume_pages(world->model, volume);
         for (unsigned at = 0; at < 3; at++) {
-            try(scatter(world, volume, pages, 8));
+            try(workload_scatter(world, volume, pages, 8));
         }
         if (i % 3 == 0) {
             try(world_flush(world, volume));
         }
-        try(world_volume_resize(world, volume, 64 + pick(world, VOLUME_PAGES_MAX - 64)));
+        try(world_volume_resize(world, volume, 64 + pick(world, WORKLOAD_PAGES_MAX - 64)));
         if (i == 6) {
             try(coffer_store_resize(world->store, 72u << 20, &world->fault));
         }
@@ -223,10 +211,10 @@ static void tune_resize(struct world_options *options)
 static int run_reopens(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 8; i++) {
         for (unsigned at = 0; at < 4; at++) {
-            try(scatter(world, volume, VOLUME_PAGES, 6));
+            try(workload_scatter(world, volume, WORKLOAD_PAGES, 6));
         }
         if (i % 2 == 0) {
             try(world_close(world));
@@ -251,9 +239,9 @@ static void tune_anchor(struct world_options *options)
 static int run_plain(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, false, &volume));
+    try(workload_begin(world, marks, false, &volume));
     for (unsigned i = 0; i < 60; i++) {
-        try(scatter(world, volume, VOLUME_PAGES, i % 10 == 0 ? 130 : 5));
+        try(workload_scatter(world, volume, WORKLOAD_PAGES, i % 10 == 0 ? 130 : 5));
         if (i % 6 == 5) {
             try(world_flush(world, volume));
         }
@@ -268,7 +256,7 @@ static int run_plain(struct world *world, struct workload_marks *marks)
 static int run_sectors(struct world *world, struct workload_marks *marks)
 {
     unsigned volume;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 70; i++) {
         uint32_t count = 1 + pick(world, 20);
         uint32_t sector = pick(world, 64 * MODEL_SECTORS - count);
@@ -290,17 +278,17 @@ static void tune_sectors(struct world_options *options)
 static int run_churn(struct world *world, struct workload_marks *marks)
 {
     unsigned volume, other;
-    try(begin(world, marks, true, &volume));
+    try(workload_begin(world, marks, true, &volume));
     for (unsigned i = 0; i < 5; i++) {
         try(world_volume_create(world, 64, 64, i % 2 == 0, &other));
-        try(scatter(world, volume, VOLUME_PAGES, 4));
+        try(workload_scatter(world, volume, WORKLOAD_PAGES, 4));
         try(world_volume_open(world, other));
-        try(scatter(world, other, 64, 8));
+        try(workload_scatter(world, other, 64, 8));
         if (i % 2 == 0) {
             try(world_flush(world, other));
         }
         try(world_volume_close(world, other));
-        try(scatter(world, volume, VOLUME_PAGES, 4));
+        try(workload_scatter(world, volume, WORKLOAD_PAGES, 4));
         if (i % 3 != 2) {
             try(world_volume_delete(world, other));
         }
@@ -322,6 +310,13 @@ const struct workload workloads[WORKLOADS] = {
     {"plain", "an unencrypted volume", run_plain, NULL},
     {"sectors", "parts of pages, syncs and checkpoints by the clock", run_sectors, tune_sectors},
     {"churn", "volumes created and deleted beside writes", run_churn, NULL},
+    {"snapshots", "snapshots taken beside writes, with requests in flight", workload_snapshots,
+     NULL},
+    {"deletes", "snapshots without, with one, with two children deleted, hidden ones go",
+     workload_deletes, NULL},
+    {"clones", "volumes made of snapshots, and of snapshots of those", workload_clones, NULL},
+    {"rekeys", "a volume and its snapshots under other keys, at each depth; a recipient",
+     workload_rekeys, NULL},
 };
 
 const struct workload *workload_find(const char *name)
@@ -371,7 +366,7 @@ void workload_go_on(struct world *world)
         }
         pages = (uint32_t)model_volume_pages(world->model, v);
         for (unsigned i = 0; i < 3; i++) {
-            must(world, scatter(world, v, pages, pages < 8 ? pages : 8));
+            must(world, workload_scatter(world, v, pages, pages < 8 ? pages : 8));
         }
         must(world, world_io(world, WORLD_READ, v, 0, pages * MODEL_SECTORS, 0));
         must(world, world_flush(world, v));

@@ -5,6 +5,7 @@
 #include "common/world.h"
 
 #include "common/harness.h"
+#include "common/model_snapshot.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -288,6 +289,10 @@ int world_check_store(struct world *world, unsigned flags)
     error = coffer_store_check(world->store, &opts, &summary, &world->fault);
     harness_require(error != 0 || summary.findings == 0, "check: %llu findings, the last: %s",
                     (unsigned long long)summary.findings, world->fault.detail);
+    harness_require(error != 0 || summary.volumes_opened == summary.volumes,
+                    "check: %llu volumes and snapshots, of which %llu open",
+                    (unsigned long long)summary.volumes,
+                    (unsigned long long)summary.volumes_opened);
     return error;
 }
 
@@ -300,7 +305,10 @@ static void open_opts(const struct world *world, unsigned volume,
     opts->size = sizeof *opts;
     opts->name = world->model->volumes[volume].name;
     opts->flags = world->model->volumes[volume].encrypted ? 0u : COFFER_VOLUME_ALLOW_PLAIN;
-    opts->flags |= (world->open_flags & COFFER_OPEN_READ_ONLY) != 0 ? COFFER_VOLUME_READ_ONLY : 0u;
+    if ((world->open_flags & COFFER_OPEN_READ_ONLY) != 0 ||
+        world->model->volumes[volume].snapshot) {
+        opts->flags |= COFFER_VOLUME_READ_ONLY;
+    }
     opts->provider = &world->kms->api;
 }
 
@@ -320,6 +328,7 @@ int world_volume_create(struct world *world, uint64_t pages, uint64_t pages_max,
     int error = coffer_volume_create(world->store, &opts, &world->fault);
     world_tell(world, "create %s of %llu pages: %s", opts.name, (unsigned long long)pages,
                coffer_error_name(error));
+    model_key_first(world->model, volume, 1);
     if (error == 0) {
         model_volume_created(world->model, volume, sim_disk_events(world->disk));
     }

@@ -20,6 +20,7 @@
 #include "common/sim_segdev.h"
 
 #include <coffer/coffer.h>
+#include <coffer/snapshot.h>
 
 #define WORLD_DEPTH_MAX 16u
 #define WORLD_SEGMENT_BYTES (1u << 20)
@@ -35,6 +36,7 @@ struct world_options {
     uint64_t cache_bytes;       /* 0: 256 KiB, each of nodes, tags, placement */
     uint64_t checkpoint_ns, sync_ns;
     bool anchor;
+    bool spare_keys; /* keys of the service that nothing needs any more can't be used */
 };
 
 struct world_anchor_put {
@@ -179,5 +181,8 @@ void world_look_damaged(struct world *world, bool forged, struct model_seen *ret
 bool world_says_damage(int error, bool forged);
 /* The same as world_look, but returns the first error instead. */
 int world_try_look(struct world *world, struct model_seen *ret_seen);
+/* One volume or snapshot, which may turn out not to be there; seen must be empty for it. A snapshot
+ * is closed again. */
+int world_look_one(struct world *world, unsigned node, struct model_seen *seen);
 
 #endif

@@ -3,7 +3,8 @@
  * common/world_look.c - read everything a world's store holds; see world.h.
  */
 #include "common/harness.h"
-#include "common/world.h"
+#include "common/model_snapshot.h"
+#include "common/world_snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,27 +93,57 @@ static int look_volume(struct world *world, unsigned volume, struct model_seen *
     return 0;
 }
 
+/* Which of the keys that may wrap the volume's does. */
+static int look_key(struct world *world, unsigned node, struct model_seen *seen)
+{
+    unsigned opening = 0, key = 0;
+    int error = world_keys_opening(world, node, &opening);
+    opening &= ~world->model->volumes[node].recipients;
+    harness_require((opening & (opening - 1)) == 0, "%s opens under two keys",
+                    world->model->volumes[node].name);
+    while (key < FAKE_KMS_KEYS && opening != 1u << key) {
+        key++;
+    }
+    seen->volumes[node].key_known = key < FAKE_KMS_KEYS;
+    seen->volumes[node].key = key < FAKE_KMS_KEYS ? key : 0;
+    return error;
+}
+
+int world_look_one(struct world *world, unsigned node, struct model_seen *seen)
+{
+    bool by_keys = world->volumes[node] == NULL && world->tolerate == 0 &&
+                   model_rekeying(world->model, node);
+    int error = by_keys ? look_key(world, node, seen) : 0;
+    if (error == 0 && world->volumes[node] == NULL) {
+        error = world_volume_open(world, node);
+    }
+    harness_require(error != 0 || !by_keys || seen->volumes[node].key_known,
+                    "no key alone opens %s", world->model->volumes[node].name);
+    if (error == COFFER_E_NOT_FOUND &&
+        (world->tolerate != 1 || world->model->volumes[node].gone)) {
+        return 0;
+    }
+    if (error != 0 && world->volumes[node] == NULL && world->tolerate > 0) {
+        seen->volumes[node].refused = true;
+        return note_damage(world, error, "open of a volume");
+    }
+    if (error == 0) {
+        error = look_volume(world, node, seen);
+    }
+    if (world->model->volumes[node].snapshot && world->volumes[node] != NULL) {
+        int close_error = world_volume_close(world, node);
+        error = error != 0 ? error : close_error;
+    }
+    return error;
+}
+
 int world_try_look(struct world *world, struct model_seen *ret_seen)
 {
     memset(ret_seen, 0, sizeof *ret_seen);
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         int error = 0;
-        if (!world->model->volumes[v].used) {
-            continue;
-        }
-        if (world->volumes[v] == NULL) {
-            error = world_volume_open(world, v);
-        }
-        if (error == COFFER_E_NOT_FOUND && world->tolerate != 1) {
-            continue;
-        }
-        if (error != 0 && world->volumes[v] == NULL && world->tolerate > 0) {
-            ret_seen->volumes[v].refused = true;
-            error = note_damage(world, error, "open of a volume");
-            continue;
-        }
-        if (error == 0) {
-            error = look_volume(world, v, ret_seen);
+        if (model_wanted(&world->model->volumes[v])) {
+            error = world_look_one(world, v, ret_seen);
         }
         if (error != 0) {
             model_seen_done(ret_seen);

@@ -14,7 +14,7 @@ static int try_entry(const uint8_t *data, size_t size)
     if (cof_volume_entry_decode(bytes, &entry) != 0) {
         return 0;
     }
-    harness_require(entry.number >= 1 && entry.kind <= COF_KIND_HIDDEN &&
+    harness_require(entry.number >= 1 && entry.kind <= COF_KIND_COPYING &&
                         entry.record_bytes <= 28u * 4096u &&
                         entry.ring_bytes <= COF_RING_BYTES_MAX &&
                         entry.data_keys <= COF_EK_PARTS_MAX * COF_EK_PER_PART,

@@ -465,6 +465,109 @@ static void the_digest_goes_by_number(void **state)
     fixture_done(&a.f);
 }
 
+/* ---- snapshots and keys ------------------------------------------------------------------ */
+
+static struct coffer_snapshot_opts snapshot_of(struct anchored *a, const char *name)
+{
+    struct coffer_snapshot_opts opts = {
+        .size = sizeof opts, .volume = "v", .name = name, .provider = &a->f.kms.api};
+    return opts;
+}
+
+static void must(struct anchored *a, int err, const char *what)
+{
+    if (err != 0) {
+        fail_msg("%s: %s: %s", what, coffer_error_name(err), a->f.fault.detail);
+    }
+}
+
+/* Nothing of what is open may be in memory only: each open is held against the anchor. */
+static void settle(struct anchored *a)
+{
+    fixture_close_store(&a->f);
+    must(a, open_store(a, COFFER_OPEN_READ_ONLY), "open read-only");
+    fixture_close_store(&a->f);
+    must(a, open_store(a, 0), "open");
+}
+
+/* An open store whose volume has the snapshots s0 to s2. */
+static void make_family(struct anchored *a)
+{
+    struct coffer_volume *volume;
+    make(a);
+    must(a, open_store(a, 0), "open");
+    volume = open_volume(&a->f, "v");
+    for (unsigned i = 0; i < 3; i++) {
+        char name[8];
+        struct coffer_snapshot_opts opts = snapshot_of(a, name);
+        snprintf(name, sizeof name, "s%u", i);
+        write_page(volume, i, 10 + i);
+        must(a, coffer_snapshot_create(volume, &opts, NULL, &a->f.fault), "snapshot");
+    }
+    must(a, coffer_volume_close(volume), "close");
+    settle(a);
+}
+
+static void a_deleted_snapshot_does_not_come_back(void **state)
+{
+    static const char *const names[] = {"s1", "s0", "s2"};
+    struct anchored a;
+    struct sim_image *old = NULL;
+    (void)state;
+    make_family(&a);
+    for (unsigned i = 0; i < 3; i++) {
+        struct coffer_snapshot_restore_opts restore = {
+            .size = sizeof restore, .snapshot = snapshot_of(&a, names[i]), .new_name = names[i]};
+        must(&a, coffer_snapshot_restore(a.f.store, &restore, &a.f.fault), "restore");
+        settle(&a);
+        sim_image_free(old);
+        old = sim_disk_image_live(a.f.disk);
+        must(&a, coffer_snapshot_delete(a.f.store, &restore.snapshot, &a.f.fault), "delete");
+        settle(&a);
+    }
+    assert_int_equal(a.state.rollbacks_accepted, 0);
+    fixture_close_store(&a.f);
+    replace_disk(&a, old);
+    assert_refused(&a, 0, "put back to an older state");
+    sim_image_free(old);
+    fixture_done(&a.f);
+}
+
+/* Its old wrap is on the old medium still; the anchor does not let that medium pass. */
+static void a_removed_recipient_does_not_come_back(void **state)
+{
+    struct anchored a;
+    struct sim_image *old;
+    struct coffer_rekey_opts rekey = {.size = sizeof rekey,
+                                      .volume = "v",
+                                      .kms_key_id = "arn:coffer:kms:test:000000000000:key/2"};
+    struct coffer_recipient_opts recipient = {
+        .size = sizeof recipient, .kms_key_id = "arn:coffer:kms:test:000000000000:key/3"};
+    (void)state;
+    make_family(&a);
+    rekey.provider = &a.f.kms.api;
+    recipient.snapshot = snapshot_of(&a, "s1");
+    for (int depth = COFFER_REKEY_MASTER; depth <= COFFER_REKEY_DATA; depth++) {
+        rekey.depth = (enum coffer_rekey_depth)depth;
+        must(&a, coffer_volume_rekey(a.f.store, &rekey, &a.f.fault), "rekey");
+        settle(&a);
+    }
+    must(&a, coffer_recipient_add(a.f.store, &recipient, &a.f.fault), "add");
+    settle(&a);
+    old = sim_disk_image_live(a.f.disk);
+    must(&a, coffer_recipient_remove(a.f.store, &recipient, &a.f.fault), "remove");
+    settle(&a);
+    assert_int_equal(a.state.rollbacks_accepted, 0);
+    fixture_close_store(&a.f);
+    replace_disk(&a, old);
+    assert_refused(&a, 0, "put back to an older state");
+    forge_epoch(old, a.state.epoch);
+    replace_disk(&a, old);
+    assert_refused(&a, 0, "went another way");
+    sim_image_free(old);
+    fixture_done(&a.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +586,8 @@ int main(void)
         cmocka_unit_test(a_crash_while_accepting_keeps_the_record),
         cmocka_unit_test(a_far_epoch_costs_no_time),
         cmocka_unit_test(the_digest_goes_by_number),
+        cmocka_unit_test(a_deleted_snapshot_does_not_come_back),
+        cmocka_unit_test(a_removed_recipient_does_not_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

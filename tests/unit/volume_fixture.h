@@ -33,7 +33,12 @@ struct volume_fixture {
     struct coffer_store *store;
     struct coffer_fault fault;
     uint64_t incarnation;
+    uint64_t env_seed;
 };
+
+/* Of the environment's randomness, for the fixtures that are made from here on: stores that are made
+ * with the same one have the same uuid, as copies of one file have. */
+static uint64_t fixture_env_seed = 99;
 
 static inline int fixture_open_store(struct volume_fixture *f, unsigned flags)
 {
@@ -46,7 +51,7 @@ static inline int fixture_open_store(struct volume_fixture *f, unsigned flags)
                                      .tag_cache_bytes = 1u << 18,
                                      .placement_bytes = 1u << 18,
                                      .key_arena_bytes = 1u << 16};
-    det_env_incarnate(&f->env, 99, ++f->incarnation);
+    det_env_incarnate(&f->env, f->env_seed, ++f->incarnation);
     return coffer_store_open(&opts, &f->store, &f->fault);
 }
 
@@ -55,7 +60,8 @@ static inline void fixture_make(struct volume_fixture *f, uint64_t seed)
     struct sim_disk_options options = {.seed = seed, .record = true};
     struct coffer_store_create_opts opts = {.size = sizeof opts, .segment_bytes = SEGMENT_BYTES};
     memset(f, 0, sizeof *f);
-    det_env_init(&f->env, 99, 0);
+    f->env_seed = fixture_env_seed;
+    det_env_init(&f->env, f->env_seed, 0);
     fake_kms_init(&f->kms, seed);
     f->disk = sim_disk_new(SEGMENT_BYTES, SEGMENTS, SEGMENTS, &options);
     opts.device = sim_disk_open(f->disk);
@@ -80,8 +86,7 @@ static inline void fixture_reopen(struct volume_fixture *f)
 static inline void fixture_crash(struct volume_fixture *f, enum sim_variant variant, uint64_t seed)
 {
     struct sim_disk_options options = {.seed = seed, .record = true};
-    struct sim_image *image =
-        sim_disk_image_at(f->disk, sim_disk_events(f->disk), variant, seed);
+    struct sim_image *image = sim_disk_image_at(f->disk, sim_disk_events(f->disk), variant, seed);
     sim_disk_power_off(f->disk);
     (void)coffer_store_close(f->store);
     f->store = NULL;

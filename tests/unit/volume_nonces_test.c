@@ -117,10 +117,8 @@ static struct volume_fixture f;
 
 static struct coffer_seals_opts seals_opts(struct audit *audit)
 {
-    struct coffer_seals_opts opts = {.size = sizeof opts,
-                                     .on_seal = on_seal,
-                                     .on_unreadable = on_unreadable,
-                                     .ctx = audit};
+    struct coffer_seals_opts opts = {
+        .size = sizeof opts, .on_seal = on_seal, .on_unreadable = on_unreadable, .ctx = audit};
     return opts;
 }
 
@@ -159,9 +157,8 @@ static void write_many(struct coffer_volume *volume, uint64_t first, uint64_t co
         for (uint64_t i = 0; i < part; i++) {
             fill_page(bytes + i * PAGE, first + at + i, version);
         }
-        assert_int_equal(coffer_volume_write(volume, bytes, (first + at) * PAGE, part * PAGE, 0,
-                                             &f.fault),
-                         0);
+        assert_int_equal(
+            coffer_volume_write(volume, bytes, (first + at) * PAGE, part * PAGE, 0, &f.fault), 0);
     }
     free(bytes);
 }
@@ -337,6 +334,70 @@ static void what_a_lost_tail_left_is_seen(void **state)
     expect_none(&audit);
 }
 
+static void take_snapshot(const char *volume_name, const char *name, uint64_t version)
+{
+    struct coffer_snapshot_opts opts = {
+        .size = sizeof opts, .volume = volume_name, .name = name, .provider = &f.kms.api};
+    struct coffer_volume *volume;
+    assert_int_equal(fixture_open_store(&f, 0), 0);
+    volume = open_volume(&f, volume_name);
+    write_many(volume, 0, 200, version);
+    assert_int_equal(coffer_snapshot_create(volume, &opts, NULL, &f.fault), 0);
+    write_many(volume, 50, 100, version + 1u);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    fixture_close_store(&f);
+}
+
+static void restore(const char *volume_name, const char *name, const char *new_name)
+{
+    struct coffer_snapshot_restore_opts opts = {.size = sizeof opts, .new_name = new_name};
+    opts.snapshot.volume = volume_name;
+    opts.snapshot.name = name;
+    opts.snapshot.provider = &f.kms.api;
+    assert_int_equal(fixture_open_store(&f, 0), 0);
+    assert_int_equal(coffer_snapshot_restore(f.store, &opts, &f.fault), 0);
+    fixture_close_store(&f);
+}
+
+/* A clone inherits data keys for reading, and a re-key wraps them anew, here under two histories
+ * of one store. */
+static void snapshots_clones_and_new_keys_share_no_pair(void **state)
+{
+    struct audit audit = {0};
+    struct coffer_seals_summary summary;
+    struct sim_disk *original = f.disk;
+    (void)state;
+    take_snapshot("v", "first", 1);
+    for (unsigned history = 0; history < 2; history++) {
+        struct sim_disk_options options = {.seed = history, .record = true};
+        struct sim_image *image = sim_disk_image_live(original);
+        struct coffer_rekey_opts rekey = {
+            .size = sizeof rekey, .volume = "clone", .provider = &f.kms.api};
+        f.disk = sim_disk_from_image(image, &options);
+        sim_image_free(image);
+        restore("v", "first", "clone");
+        take_snapshot("clone", "second", 10u + history);
+        restore("clone", "second", "grandchild");
+        take_snapshot("grandchild", "third", 20u + history);
+        take_snapshot("v", "fourth", 30u + history);
+        for (unsigned depth = COFFER_REKEY_MASTER; depth <= COFFER_REKEY_DATA; depth++) {
+            rekey.depth = (enum coffer_rekey_depth)depth;
+            assert_int_equal(fixture_open_store(&f, 0), 0);
+            assert_int_equal(coffer_volume_rekey(f.store, &rekey, &f.fault), 0);
+            fixture_close_store(&f);
+            take_snapshot("clone", depth == 0 ? "m" : depth == 1 ? "v" : "d", 40u + depth);
+        }
+        visit(&f, &audit, &summary);
+        assert_true(summary.wraps >= 20 && summary.records >= 20);
+        assert_int_equal(summary.records_lost, 0);
+        sim_disk_free(f.disk);
+    }
+    f.disk = original;
+    visit(&f, &audit, &summary);
+    assert_true(numbers_that_meet(&audit) > 0);
+    expect_none(&audit);
+}
+
 /* ---- what is found ---- */
 
 /* One subkey for all extents of a data key: no name on the disk is wrong, but equal pages in equal
@@ -398,7 +459,7 @@ static void copies_with_the_same_randomness_are_found(void **state)
     recorder_reset();
 }
 
-/* A byte of the first catalogue record with (part 0) or without (others) the sealed record. */
+/* Change a bit of each sealed record, or of the first wrap in each part of data keys. */
 static void forge_catalogue(struct sim_image *image, bool record)
 {
     struct forge_map map;
@@ -408,7 +469,7 @@ static void forge_catalogue(struct sim_image *image, bool record)
         for (unsigned r = 0; r < map.batches[i].header.runs; r++) {
             struct cof_run run;
             unsigned page;
-            uint32_t block;
+            uint32_t segment, block;
             uint8_t byte;
             forge_run(image, &map.batches[i], r, &run, &page);
             block = map.batches[i].block + 1u + page;
@@ -416,12 +477,13 @@ static void forge_catalogue(struct sim_image *image, bool record)
                 (run.extent >> 10 & 0xfffu) == 0 || ((run.extent & 0x3ffu) == 0) != record) {
                 continue;
             }
-            if (record && memcmp(sim_image_bytes(image, map.batches[i].segment, block), "COFV", 4)) {
+            segment = map.batches[i].segment;
+            if (record && memcmp(sim_image_bytes(image, segment, block), "COFV", 4) != 0) {
                 continue; /* a node */
             }
-            forge_read(image, map.batches[i].segment, block, record ? 80 : 30, &byte, 1);
+            forge_read(image, segment, block, record ? 80 : 30, &byte, 1);
             byte ^= 1;
-            forge_write(image, map.batches[i].segment, block, record ? 80 : 30, &byte, 1);
+            forge_write(image, segment, block, record ? 80 : 30, &byte, 1);
             forged++;
         }
     }
@@ -533,6 +595,7 @@ int main(void)
         CASE(copies_that_both_go_on_share_no_pair),
         CASE(an_older_state_that_goes_on_shares_no_pair),
         CASE(what_a_lost_tail_left_is_seen),
+        CASE(snapshots_clones_and_new_keys_share_no_pair),
         CASE(a_subkey_that_many_extents_share_is_found),
         CASE(copies_with_the_same_randomness_are_found),
         CASE(another_ciphertext_under_a_nonce_of_a_volume_key_is_found),

@@ -8,6 +8,7 @@
  */
 #include "common/error.h"
 #include "common/output.h"
+#include "common/size.h"
 #include "scratch.h"
 #include "session.h"
 #include "verbs.h"
@@ -36,10 +37,16 @@ static int take_options(struct bench *bench)
     workload->write = strstr(bench->rw, "write") != NULL;
     bool large = !workload->random && !workload->flush_each;
     uint64_t block = cof_tool_size(call, "bs", large ? 1 << 20 : 4096);
-    uint64_t depth = cof_tool_number(call, "depth", workload->flush_each ? 1 : 32);
+    uint64_t depth = workload->flush_each ? 1 : 32;
     uint64_t seconds = cof_tool_number(call, "runtime", 5);
     if (block == 0 || block % COFFER_SECTOR_BYTES != 0 || block > BLOCK_BYTES_MAX) {
         return cof_tool_usage(call, NULL, "--bs: it is a multiple of 512, at most 16M");
+    }
+    /* Text in the table, since rekey has another --depth. */
+    const char *why;
+    const char *depth_text = cof_tool_text(call, "depth", NULL);
+    if (depth_text != NULL && cof_tool_number_parse(depth_text, &depth, &why) != 0) {
+        return cof_tool_usage(call, NULL, "--depth %s: %s", depth_text, why);
     }
     if (depth == 0 || depth > CLI_WORKLOAD_DEPTH_MAX) {
         return cof_tool_usage(call, NULL, "--depth: it is 1 to %u", CLI_WORKLOAD_DEPTH_MAX);
@@ -189,7 +196,7 @@ static int run_opened(struct bench *bench, struct cli_session *session)
 static int run_volume(struct bench *bench)
 {
     struct cli_session session;
-    int exit_code = cli_session_begin(&session, bench->call, bench->call->operands[0], true);
+    int exit_code = cli_session_begin(&session, bench->call, CLI_VOLUME, bench->call->operands[0]);
     if (exit_code != 0) {
         return exit_code;
     }

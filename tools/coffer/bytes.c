@@ -39,7 +39,7 @@ static int take_number(const struct cof_tool_call *call, const char *what, const
     return 0;
 }
 
-static int begin(struct bytes *bytes, struct cof_tool_call *call)
+static int begin(struct bytes *bytes, struct cof_tool_call *call, enum cli_what what)
 {
     memset(bytes, 0, sizeof *bytes);
     int exit_code = take_number(call, "OFFSET", call->operands[1], &bytes->offset_bytes);
@@ -47,7 +47,7 @@ static int begin(struct bytes *bytes, struct cof_tool_call *call)
         exit_code = take_number(call, "LENGTH", call->operands[2], &bytes->length_bytes);
     }
     return exit_code != 0 ? exit_code
-                          : cli_session_begin(&bytes->session, call, call->operands[0], true);
+                          : cli_session_begin(&bytes->session, call, what, call->operands[0]);
 }
 
 static int open_it(struct bytes *bytes, unsigned flags)
@@ -117,6 +117,9 @@ static int print_all(struct bytes *bytes)
     uint64_t at = bytes->offset_bytes;
     uint64_t left = bytes->length_bytes;
     int exit_code = check_range(bytes, at, left);
+    if (exit_code == 0) {
+        exit_code = cli_session_record_export(&bytes->session, "-");
+    }
     while (exit_code == 0 && left > 0) {
         size_t length = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
         exit_code = cof_tool_interrupted() ? stop(bytes) : print_chunk(bytes, at, length);
@@ -129,7 +132,7 @@ static int print_all(struct bytes *bytes)
 int cli_volume_read(struct cof_tool_call *call)
 {
     struct bytes bytes;
-    int exit_code = begin(&bytes, call);
+    int exit_code = begin(&bytes, call, CLI_VOLUME_OR_SNAPSHOT);
     if (exit_code != 0) {
         return exit_code;
     }
@@ -236,7 +239,7 @@ static int put_all(struct bytes *bytes)
 int cli_volume_write(struct cof_tool_call *call)
 {
     struct bytes bytes;
-    int exit_code = begin(&bytes, call);
+    int exit_code = begin(&bytes, call, CLI_VOLUME);
     if (exit_code != 0) {
         return exit_code;
     }

@@ -206,7 +206,7 @@ static int run(struct cof_tool_call *call, unsigned flags)
 {
     static struct checking checking;
     const char *store = call->operand_count > 0 ? call->operands[0] : NULL;
-    int exit_code = cli_session_begin(&checking.session, call, store, false);
+    int exit_code = cli_session_begin(&checking.session, call, CLI_STORE, store);
     if (exit_code != 0) {
         return exit_code;
     }

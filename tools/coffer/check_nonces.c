@@ -34,7 +34,7 @@ struct audit {
     uint32_t store; /* number of the one at hand */
     json_t *stores;
     json_t *findings; /* JSON or query wanted; NULL: lines */
-    uint64_t finding_count, twice, seals, unreadable_bytes, done_bytes;
+    uint64_t finding_count, twice, twice_by_name, seals, unreadable_bytes, done_bytes;
     int sort_error; /* errno */
 };
 
@@ -93,6 +93,7 @@ static int on_twice(void *ctx, enum cli_rule rule, const struct cli_place *first
     static const char *const codes[] = {"PAIR_USED_TWICE", "CIPHERTEXT_UNDER_TWO_NAMES"};
     struct audit *audit = ctx;
     audit->twice++;
+    audit->twice_by_name += rule == CLI_RULE_NAME ? 1u : 0u;
     if (audit->findings == NULL) {
         printf("%s (%s):", codes[rule], kind_name(second->kind));
         print_place(audit, first);
@@ -134,11 +135,10 @@ static int on_seal(void *ctx, const struct coffer_seal *seal)
                               .offset = seal->offset,
                               .extent = seal->extent,
                               .slot = seal->slot};
-    int error =
-        cli_pairs_add(audit->pairs, CLI_RULE_NAME, seal->name, seal->ciphertext, &place);
+    int error = cli_pairs_add(audit->pairs, CLI_RULE_NAME, seal->name, seal->ciphertext, &place);
     if (error == 0) {
-        error = cli_pairs_add(audit->pairs, CLI_RULE_CIPHERTEXT, seal->ciphertext, seal->name,
-                              &place);
+        error =
+            cli_pairs_add(audit->pairs, CLI_RULE_CIPHERTEXT, seal->ciphertext, seal->name, &place);
     }
     audit->sort_error = error;
     audit->seals++;
@@ -170,16 +170,15 @@ static json_t *store_json(const struct audit *audit, const struct coffer_seals_s
 {
     char uuid[CLI_UUID_TEXT_BYTES];
     uint64_t seals = summary->pages + summary->lists + summary->wraps + summary->records;
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "Store",
-                     audit->session.address.store, "Uuid",
-                     cli_uuid_text(&audit->session.store_info.uuid, uuid), "BatchHeaders",
-                     (json_int_t)summary->headers, "Seals", (json_int_t)seals, "Pages",
-                     (json_int_t)summary->pages, "Lists", (json_int_t)summary->lists, "Wraps",
-                     (json_int_t)summary->wraps, "Records", (json_int_t)summary->records,
-                     "PlainPages", (json_int_t)summary->plain_pages, "RecordsLost",
-                     (json_int_t)summary->records_lost, "UnreadableBytes",
-                     (json_int_t)summary->unreadable_bytes, "BytesRead",
-                     (json_int_t)summary->bytes_read);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "Store",
+        audit->session.address.store, "Uuid", cli_uuid_text(&audit->session.store_info.uuid, uuid),
+        "BatchHeaders", (json_int_t)summary->headers, "Seals", (json_int_t)seals, "Pages",
+        (json_int_t)summary->pages, "Lists", (json_int_t)summary->lists, "Wraps",
+        (json_int_t)summary->wraps, "Records", (json_int_t)summary->records, "PlainPages",
+        (json_int_t)summary->plain_pages, "RecordsLost", (json_int_t)summary->records_lost,
+        "UnreadableBytes", (json_int_t)summary->unreadable_bytes, "BytesRead",
+        (json_int_t)summary->bytes_read);
 }
 
 static int visit_store(struct audit *audit)
@@ -200,10 +199,9 @@ static int visit_store(struct audit *audit)
     int error = coffer_store_visit_seals(session->store, &opts, &summary, &fault);
     cof_tool_progress_end(&audit->progress, audit->done_bytes);
     if (error != 0) {
-        return audit->sort_error != 0
-                   ? fail_sort(audit)
-                   : cli_session_fail(session, error, &fault, NULL, "cannot audit %s",
-                                      session->address.store);
+        return audit->sort_error != 0 ? fail_sort(audit)
+                                      : cli_session_fail(session, error, &fault, NULL,
+                                                         "cannot audit %s", session->address.store);
     }
     json_array_append_new(audit->stores, store_json(audit, &summary));
     return 0;
@@ -211,10 +209,11 @@ static int visit_store(struct audit *audit)
 
 static int audit_store(struct audit *audit, const char *word)
 {
-    int exit_code = cli_session_begin(&audit->session, audit->call, word, false);
+    int exit_code = cli_session_begin(&audit->session, audit->call, CLI_STORE, word);
     if (exit_code != 0) {
         return exit_code;
     }
+    audit->session.anchor.file = NULL; /* older states are what an audit is about */
     return cli_session_end(&audit->session, visit_store(audit));
 }
 
@@ -244,12 +243,19 @@ static json_t *number_of(const json_t *store, const char *name)
     return json_object_get(store, name);
 }
 
+/* Seals of a pair and a ciphertext that were met before. */
+static uint64_t copies_of(const struct audit *audit, uint64_t pairs)
+{
+    return audit->seals - pairs - audit->twice_by_name;
+}
+
 static json_t *lines_of(const struct audit *audit, uint64_t pairs)
 {
     json_t *lines = json_array();
     size_t i;
     json_t *store;
-    json_array_foreach(audit->stores, i, store) {
+    json_array_foreach(audit->stores, i, store)
+    {
         json_array_append_new(
             lines,
             json_sprintf("%s: %lld batch headers, %lld pages, %lld lists, %lld wraps, %lld records "
@@ -263,37 +269,37 @@ static json_t *lines_of(const struct audit *audit, uint64_t pairs)
                          (long long)json_integer_value(number_of(store, "PlainPages")),
                          (long long)json_integer_value(number_of(store, "UnreadableBytes"))));
     }
-    json_array_append_new(lines, json_sprintf("%llu seals of %llu pairs; %llu were seen before",
-                                              (unsigned long long)audit->seals,
-                                              (unsigned long long)pairs,
-                                              (unsigned long long)(audit->seals - pairs)));
-    json_array_append_new(lines, json_sprintf("%llu pairs used twice",
-                                              (unsigned long long)audit->twice));
+    json_array_append_new(lines,
+                          json_sprintf("%llu seals of %llu pairs; %llu are copies",
+                                       (unsigned long long)audit->seals, (unsigned long long)pairs,
+                                       (unsigned long long)copies_of(audit, pairs)));
+    json_array_append_new(lines,
+                          json_sprintf("%llu pairs used twice", (unsigned long long)audit->twice));
     return lines;
 }
 
 static int print_result(struct audit *audit, uint64_t pairs)
 {
-    struct cof_tool_view view = {.schema_version = 1, .list_name = "Audits",
-                                 .people = lines_of(audit, pairs)};
+    struct cof_tool_view view = {
+        .schema_version = 1, .list_name = "Audits", .people = lines_of(audit, pairs)};
     json_t *findings = audit->findings != NULL ? json_incref(audit->findings) : json_array();
     int exit_code = cof_tool_print(
         audit->call,
-        json_pack("{s:I, s:I, s:I, s:I, s:O, s:o, s:b}", "PairsUsedTwice",
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:O, s:o, s:b}", "PairsUsedTwice",
                   (json_int_t)audit->twice, "Pairs", (json_int_t)pairs, "Seals",
-                  (json_int_t)audit->seals, "UnreadableBytes",
-                  (json_int_t)audit->unreadable_bytes, "Stores", audit->stores, "Findings",
-                  findings, "Truncated", audit->finding_count > json_array_size(findings)),
+                  (json_int_t)audit->seals, "Copies", (json_int_t)copies_of(audit, pairs),
+                  "UnreadableBytes", (json_int_t)audit->unreadable_bytes, "Stores", audit->stores,
+                  "Findings", findings, "Truncated",
+                  audit->finding_count > json_array_size(findings)),
         &view);
     if (exit_code != 0 || audit->finding_count == 0) {
         return exit_code;
     }
     if (audit->twice == 0) {
-        return cof_tool_fail_named(audit->call, "UNREADABLE", "io", COF_EXIT_IO,
-                                   "nothing is known of what lies there",
-                                   "read the stores from a copy of the medium",
-                                   "%llu bytes could not be read",
-                                   (unsigned long long)audit->unreadable_bytes);
+        return cof_tool_fail_named(
+            audit->call, "UNREADABLE", "io", COF_EXIT_IO, "nothing is known of what lies there",
+            "read the stores from a copy of the medium", "%llu bytes could not be read",
+            (unsigned long long)audit->unreadable_bytes);
     }
     return cof_tool_fail_named(audit->call, "NONCE_REUSED", "tamper", COF_EXIT_INTEGRITY,
                                "what these pages held, and what else their keys sealed, is not "
@@ -309,8 +315,8 @@ static int run(struct audit *audit)
     uint64_t pairs;
     int exit_code = 0;
     do {
-        const char *word = audit->call->operand_count > 0 ? audit->call->operands[audit->store]
-                                                          : NULL;
+        const char *word =
+            audit->call->operand_count > 0 ? audit->call->operands[audit->store] : NULL;
         exit_code = audit_store(audit, word);
         audit->store++;
     } while (exit_code == 0 && audit->store < audit->call->operand_count);

@@ -23,8 +23,8 @@
 
 /* Where and as what a seal was seen. */
 struct cli_place {
-    uint32_t store;  /* number of the operand, below CLI_PAIRS_STORES_MAX */
-    uint32_t kind;   /* enum coffer_seal_kind                             */
+    uint32_t store; /* number of the operand, below CLI_PAIRS_STORES_MAX */
+    uint32_t kind;  /* enum coffer_seal_kind                             */
     uint64_t segment, offset;
     uint64_t extent; /* below 2^40 */
     uint32_t slot;
@@ -61,8 +61,7 @@ struct cli_pairs_ops {
 int cli_pairs_finish(struct cli_pairs *pairs, const struct cli_pairs_ops *ops, uint64_t *ret_names,
                      int *ret_stop);
 
-/* Where the temporary file is or would be, and how large it is. */
+/* Where the temporary file is or would be. */
 const char *cli_pairs_directory(void);
-uint64_t cli_pairs_file_bytes(const struct cli_pairs *pairs);
 
 #endif

@@ -114,7 +114,7 @@ int cli_dump(struct cof_tool_call *call)
 {
     struct cli_session session;
     const char *store = call->operand_count > 0 ? call->operands[0] : NULL;
-    int exit_code = cli_session_begin(&session, call, store, false);
+    int exit_code = cli_session_begin(&session, call, CLI_STORE, store);
     if (exit_code == 0) {
         exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     }

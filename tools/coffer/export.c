@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/export.c - volume export: a volume into a file or to standard output.
+ * coffer/export.c - volume export: a volume or snapshot into a file or to standard output.
  *
  * Runs of pages that hold data are read ahead, several requests in flight, and written in order;
  * what lies between them is zero and is not read. A file appears under its name only when all of it
@@ -135,7 +135,10 @@ static int run_copy(struct exporting *export, const char *name)
     int exit_code = cli_sink_open(&export->sink, call, name, export->size_bytes);
     if (exit_code == 0) {
         cof_tool_progress_begin(&export->progress, call, "export", export->size_bytes);
-        exit_code = copy(export);
+        exit_code = cli_session_record_export(&export->session, name);
+        if (exit_code == 0) {
+            exit_code = copy(export);
+        }
         cof_tool_progress_end(&export->progress, export->sink.at_bytes);
         if (exit_code == 0) {
             exit_code = cli_sink_finish(&export->sink);
@@ -156,7 +159,7 @@ static int report(const struct exporting *export, const char *name, uint64_t beg
     }
     return cof_tool_print(export->session.call,
                           json_pack("{s:s, s:I, s:I, s:f, s:I}", "Name",
-                                    export->session.address.volume, "Bytes",
+                                    export->session.address.name, "Bytes",
                                     (json_int_t)export->size_bytes, "Read",
                                     (json_int_t)export->data_bytes, "Seconds", seconds,
                                     "BytesPerSecond", (json_int_t)rate),
@@ -167,7 +170,8 @@ int cli_volume_export(struct cof_tool_call *call)
 {
     static struct exporting export;
     uint64_t begin_ns = cof_tool_now_ns();
-    int exit_code = cli_session_begin(&export.session, call, call->operands[0], true);
+    int exit_code = cli_session_begin(&export.session, call, CLI_VOLUME_OR_SNAPSHOT,
+                                      call->operands[0]);
     if (exit_code != 0) {
         return exit_code;
     }

@@ -238,7 +238,7 @@ int cli_volume_import(struct cof_tool_call *call)
     uint64_t begin_ns = cof_tool_now_ns();
     int exit_code = cli_volume_check_kind(call);
     if (exit_code == 0) {
-        exit_code = cli_session_begin(&import.session, call, call->operands[0], true);
+        exit_code = cli_session_begin(&import.session, call, CLI_VOLUME, call->operands[0]);
     }
     if (exit_code == 0) {
         exit_code = cli_source_open(&import.source, call, call->operands[1]);

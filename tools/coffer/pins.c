@@ -93,13 +93,16 @@ static int take_entry(const struct cof_tool_call *call, const json_t *entry,
     struct cli_pin pin = {.store_uuid = *store_uuid};
     const json_t *encrypted = json_object_get(entry, "encrypted");
     const char *arn = text_of(entry, "key_arn");
+    const char *next = text_of(entry, "next_key_arn");
     if (!uuid_from(json_object_get(entry, "volume_uuid"), &pin.volume_uuid) ||
-        !json_is_boolean(encrypted) || strlen(arn) >= sizeof pin.key_arn) {
+        !json_is_boolean(encrypted) || strlen(arn) >= sizeof pin.key_arn ||
+        strlen(next) >= sizeof pin.next_arn) {
         return cli_pins_complain(call, "an entry of it is not complete");
     }
     pin.encrypted = json_is_true(encrypted);
     snprintf(pin.volume, sizeof pin.volume, "%s", name);
     snprintf(pin.key_arn, sizeof pin.key_arn, "%s", arn);
+    snprintf(pin.next_arn, sizeof pin.next_arn, "%s", next);
     *ret_pin = pin;
     return 0;
 }
@@ -144,6 +147,7 @@ static json_t *entry_from(const struct cli_pin *pin)
 
 struct change {
     const struct cli_pin *put;
+    const char *next_arn;
     const struct coffer_uuid *store_uuid;
     const char *name;
     const char *path;
@@ -168,6 +172,31 @@ static int remove_entry(json_t *entries, void *ctx)
     const struct change *change = ctx;
     size_t at = index_of(entries, change->store_uuid, change->name);
     return at < json_array_size(entries) ? json_array_remove(entries, at) : 0;
+}
+
+/* The volume's own entry, or one of its snapshots'. */
+static bool is_of(const json_t *entry, const char *store, const char *name)
+{
+    size_t length = strlen(name);
+    const char *volume = text_of(entry, "volume");
+    return strcmp(text_of(entry, "store"), store) == 0 && strncmp(volume, name, length) == 0 &&
+           (volume[length] == '\0' || volume[length] == '@');
+}
+
+static int expect_key(json_t *entries, void *ctx)
+{
+    const struct change *change = ctx;
+    char store[CLI_UUID_TEXT_BYTES];
+    size_t i;
+    json_t *entry;
+    cli_uuid_text(change->store_uuid, store);
+    json_array_foreach(entries, i, entry) {
+        if (is_of(entry, store, change->name) &&
+            json_object_set_new(entry, "next_key_arn", json_string(change->next_arn)) != 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int forget_path(json_t *entries, void *ctx)
@@ -198,6 +227,13 @@ int cli_pins_remove(const struct cof_tool_call *call, const struct coffer_uuid *
 {
     struct change change = {.store_uuid = store_uuid, .name = name};
     return cli_pins_change(call, false, remove_entry, &change);
+}
+
+int cli_pins_expect_key(const struct cof_tool_call *call, const struct coffer_uuid *store_uuid,
+                        const char *name, const char *next_arn)
+{
+    struct change change = {.store_uuid = store_uuid, .name = name, .next_arn = next_arn};
+    return cli_pins_change(call, false, expect_key, &change);
 }
 
 int cli_pins_forget_path(const struct cof_tool_call *call, const char *path)

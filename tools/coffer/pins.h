@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/pins.h - what the command line remembers of each volume, to know it again.
+ * coffer/pins.h - what the command line remembers of each volume and snapshot, to know it again.
  *
  * The file is JSON of mode 0600 at COFFER_PINS, or $XDG_DATA_HOME/coffer/pins.json, or
  * ~/.local/share/coffer/pins.json. Every change is made under a lock on a file beside it and by
@@ -12,6 +12,7 @@
 #ifndef COF_TOOLS_COFFER_PINS_H
 #define COF_TOOLS_COFFER_PINS_H
 
+#include "address.h"
 #include "common/args.h"
 #include <coffer/coffer.h>
 #include <stdbool.h>
@@ -20,11 +21,12 @@
 
 struct cli_pin {
     struct coffer_uuid store_uuid;
-    char volume[COFFER_NAME_BYTES_MAX];
+    char volume[CLI_NAME_BYTES_MAX]; /* VOLUME or VOLUME@SNAPSHOT */
     struct coffer_uuid volume_uuid;
     bool encrypted;
-    char key_arn[COFFER_KEY_ARN_BYTES_MAX]; /* empty for a plain volume              */
-    char *path;                             /* of the store when it was pinned; put copies it */
+    char key_arn[COFFER_KEY_ARN_BYTES_MAX];  /* empty for a plain volume                        */
+    char next_arn[COFFER_KEY_ARN_BYTES_MAX]; /* a rekey to it was begun: as good; empty: none   */
+    char *path;                              /* of the store when it was pinned; put copies it  */
 };
 
 /* The pin of the volume called name. When the store is not known but another store was pinned at
@@ -36,6 +38,10 @@ int cli_pins_find(const struct cof_tool_call *call, const struct coffer_uuid *st
 
 /* Add pin, or replace the one of the same store and name. */
 int cli_pins_put(const struct cof_tool_call *call, const struct cli_pin *pin);
+/* The volume called name and its snapshots are about to go over to the key next_arn: until each is
+ * next opened, the one key is as good as the other. So a rekey that is killed raises no alarm. */
+int cli_pins_expect_key(const struct cof_tool_call *call, const struct coffer_uuid *store_uuid,
+                        const char *name, const char *next_arn);
 /* Remove the pin of a volume; no pin is no failure. */
 int cli_pins_remove(const struct cof_tool_call *call, const struct coffer_uuid *store_uuid,
                     const char *name);

@@ -19,21 +19,20 @@ struct coffer_fault cli_no_fault(void)
 
 const char *cli_session_name(const struct cli_session *session)
 {
-    static char name[sizeof session->address.store + sizeof session->address.volume + 1];
+    static char name[sizeof session->address.store + sizeof session->address.name + 1];
     snprintf(name, sizeof name, "%s%s%s", session->address.store,
-             session->address.volume[0] ? ":" : "", session->address.volume);
+             session->address.name[0] ? ":" : "", session->address.name);
     return name;
 }
 
 int cli_session_begin(struct cli_session *session, const struct cof_tool_call *call,
-                      const char *word, bool is_volume)
+                      enum cli_what what, const char *word)
 {
     memset(session, 0, sizeof *session);
     session->call = call;
-    if (is_volume) {
-        return cli_address_volume(call, word, &session->address);
-    }
-    return cli_address_store(call, word, &session->address);
+    int exit_code = cli_address_take(call, what, word, &session->address);
+    return exit_code != 0 ? exit_code
+                          : cli_anchor_begin(&session->anchor, call, session->address.store);
 }
 
 void cli_session_use_keys(struct cli_session *session, unsigned kms_flags)
@@ -51,6 +50,9 @@ int cli_session_fail(struct cli_session *session, int error, const struct coffer
     va_start(list, what);
     vsnprintf(text, sizeof text, what, list);
     va_end(list);
+    if (session->anchor.error != 0) { /* it failed the open, or the store: all else follows */
+        return cli_anchor_report(&session->anchor, text);
+    }
     if (session->has_keys) {
         cof_tool_kms_fault(&session->kms, &key_fault);
     }
@@ -69,22 +71,41 @@ int cli_session_fail(struct cli_session *session, int error, const struct coffer
     return cof_tool_fail(session->call, error, &key_fault, todo, "%s", text);
 }
 
-int cli_session_open_store(struct cli_session *session, unsigned flags)
+static const char *after_rollback(const struct cli_session *session, int error)
 {
-    struct coffer_fault fault = cli_no_fault();
+    return error == COFFER_E_ROLLBACK && session->anchor.file != NULL
+               ? "if you put it back or wrote to it without the anchor yourself, open it with "
+                 "--accept-rollback; else keep a copy and investigate"
+               : NULL;
+}
+
+int cli_session_try_store(struct cli_session *session, unsigned flags, struct coffer_fault *fault)
+{
+    struct coffer_env env;
     struct coffer_store_opts opts = {.size = sizeof opts, .path = session->address.store};
     opts.flags = flags;
     if (cof_tool_given(session->call, "buffered")) {
         opts.flags |= COFFER_OPEN_BUFFERED;
     }
-    int error = coffer_store_open(&opts, &session->store, &fault);
+    cli_anchor_use(&session->anchor, &opts, &env);
+    int error = coffer_store_open(&opts, &session->store, fault);
     if (error == 0) {
         session->store_info.size = sizeof session->store_info;
         error = coffer_store_info_get(session->store, &session->store_info);
     }
+    if (error == 0) {
+        cli_anchor_opened(&session->anchor);
+    }
+    return error;
+}
+
+int cli_session_open_store(struct cli_session *session, unsigned flags)
+{
+    struct coffer_fault fault = cli_no_fault();
+    int error = cli_session_try_store(session, flags, &fault);
     if (error != 0) {
-        return cli_session_fail(session, error, &fault, NULL, "cannot open the store %s",
-                                session->address.store);
+        return cli_session_fail(session, error, &fault, after_rollback(session, error),
+                                "cannot open the store %s", session->address.store);
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/session.h - one verb's store, volume and keys, from address to close.
+ * coffer/session.h - one verb's store, volume (or snapshot) and keys, from address to close.
  *
  * A verb begins a session, opens what it needs, works, and ends the session with the exit code it
  * has so far; ending closes everything and reports what closing found. The key store is opened at
@@ -8,6 +8,8 @@
  *
  * Opening a volume checks its pin and, at the first time, makes it (docs/decisions/0010). An
  * unencrypted volume is opened only when its pin says that it is one, or with --allow-plain.
+ *
+ * With --anchor the store is held against what the anchor knows, at each open.
  *
  * Opening a store for writing writes a root. So that a refused command changes not one byte, a verb
  * that writes opens for reading first, checks all it can, and then goes on to write.
@@ -18,6 +20,7 @@
 #define COF_TOOLS_COFFER_SESSION_H
 
 #include "address.h"
+#include "anchor.h"
 #include "common/args.h"
 #include "common/error.h"
 #include "common/kms_args.h"
@@ -25,7 +28,7 @@
 #include <coffer/coffer.h>
 
 /* Options of verbs that open a store, and of those that open a volume. */
-#define CLI_STORE_NAMES "store buffered"
+#define CLI_STORE_NAMES "store buffered anchor accept-rollback"
 #define CLI_VOLUME_NAMES CLI_STORE_NAMES " " COF_KMS_NAMES " no-pin allow-plain"
 
 struct cli_session {
@@ -34,6 +37,7 @@ struct cli_session {
     struct cof_tool_kms kms;
     struct coffer_key_provider provider;
     bool has_keys;
+    struct cli_anchor anchor;
     struct coffer_store *store;
     struct coffer_store_info store_info; /* at open */
     struct coffer_volume *volume;
@@ -45,13 +49,16 @@ struct coffer_fault cli_no_fault(void);
 
 /* Take the address apart (word NULL: the default store) and read the options; opens nothing. */
 int cli_session_begin(struct cli_session *session, const struct cof_tool_call *call,
-                      const char *word, bool is_volume);
+                      enum cli_what what, const char *word);
 
 /* kms_flags: enum coffer_keystore_flags for when the key store is opened. No keys without it. */
 void cli_session_use_keys(struct cli_session *session, unsigned kms_flags);
 
-/* flags: enum coffer_open_flags; --buffered adds BUFFERED. */
+/* flags: enum coffer_open_flags; --buffered adds BUFFERED, --accept-rollback ACCEPT_ROLLBACK. */
 int cli_session_open_store(struct cli_session *session, unsigned flags);
+/* The same, but a failure is not reported: a library error. */
+COFFER_MUST_CHECK int cli_session_try_store(struct cli_session *session, unsigned flags,
+                                            struct coffer_fault *fault);
 /* Opens the store first. flags: enum coffer_volume_flags; READ_ONLY opens the store so, too. */
 int cli_session_open_volume(struct cli_session *session, unsigned flags);
 /* The same without the store, which is open. */
@@ -59,8 +66,11 @@ int cli_session_open_named(struct cli_session *session, unsigned flags);
 /* Close what was opened for reading, and open it for writing: the store, and the volume if one was
  * open. */
 int cli_session_go_on(struct cli_session *session);
-/* Whether the open store has a volume of the session's name: a library error, NOT_FOUND when it
- * has not. Nothing is pinned and nothing reported. */
+/* The same for a verb that works on what is closed: the volume or snapshot is opened for reading in
+ * the store that is open for writing, so that its pin is checked there too, and closed again. */
+int cli_session_go_on_closed(struct cli_session *session);
+/* Whether the open store has a volume or snapshot of the session's name: a library error,
+ * NOT_FOUND when it has not. Nothing is pinned and nothing reported. */
 COFFER_MUST_CHECK int cli_session_probe(struct cli_session *session, struct coffer_fault *fault);
 /* Read volume_info again. */
 int cli_session_refresh(struct cli_session *session);
@@ -75,6 +85,10 @@ int cli_session_fail_pin(struct cli_session *session, const struct coffer_volume
 /* Remember the open volume. */
 int cli_session_pin(struct cli_session *session);
 
+/* Put into the audit trail of the key store that the open volume's plaintext goes to destination,
+ * and who takes it; before the first byte. A plain volume has no key and leaves no record. */
+int cli_session_record_export(struct cli_session *session, const char *destination);
+
 int cli_session_close_volume(struct cli_session *session);
 /* Close everything; exit_code is returned unless it was 0 and closing failed. */
 int cli_session_end(struct cli_session *session, int exit_code);
@@ -83,7 +97,7 @@ int cli_session_end(struct cli_session *session, int exit_code);
 int cli_session_fail(struct cli_session *session, int error, const struct coffer_fault *fault,
                      const char *todo, const char *what, ...) __attribute__((format(printf, 5, 6)));
 
-/* The volume as the session addresses it, for messages: "STORE:VOLUME" or "STORE". */
+/* What the session addresses, for messages: "STORE", "STORE:VOLUME" or "STORE:VOLUME@SNAPSHOT". */
 const char *cli_session_name(const struct cli_session *session);
 
 #endif

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/session_volume.c - opening a volume with what its pin says of it.
+ * coffer/session_volume.c - opening a volume or snapshot with what its pin says of it.
  */
 #include "session.h"
+#include <coffer/snapshot.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#define RECORD_BYTES_MAX 1024
 
 static const char replaced[] = "if you replaced it yourself, take it as it is now with "
                                "`coffer volume pin`; else somebody exchanged it: keep a copy and "
@@ -23,7 +28,7 @@ int cli_session_expect(struct cli_session *session, struct coffer_volume_open_op
 {
     bool other = false;
     *ret_pinned = false;
-    opts->name = session->address.volume;
+    opts->name = session->address.name;
     opts->provider = session->has_keys ? &session->provider : NULL;
     if (cof_tool_given(session->call, "no-pin")) {
         return expect_none(session, opts);
@@ -60,35 +65,55 @@ struct difference {
     char text[640];
 };
 
-static int compare(void *ctx, const struct coffer_volume_info *info)
+static bool tell(struct difference *difference, bool encrypted, const struct coffer_uuid *uuid,
+                 const char *key_arn)
 {
-    struct difference *difference = ctx;
     const struct cli_pin *pin = difference->pin;
     char was[CLI_UUID_TEXT_BYTES];
     char is[CLI_UUID_TEXT_BYTES];
-    if (!info->name_known || strcmp(info->name, difference->name) != 0) {
-        return 0;
-    }
-    if (pin->encrypted != (info->encrypted != 0)) {
+    if (pin->encrypted != encrypted) {
         snprintf(difference->text, sizeof difference->text, "it was %s, and now it is %s",
                  pin->encrypted ? "encrypted" : "not encrypted",
-                 info->encrypted ? "encrypted" : "not encrypted");
-    } else if (memcmp(&pin->volume_uuid, &info->uuid, sizeof info->uuid) != 0) {
+                 encrypted ? "encrypted" : "not encrypted");
+    } else if (memcmp(&pin->volume_uuid, uuid, sizeof *uuid) != 0) {
         snprintf(difference->text, sizeof difference->text, "its uuid was %s, and now it is %s",
-                 cli_uuid_text(&pin->volume_uuid, was), cli_uuid_text(&info->uuid, is));
-    } else if (strcmp(pin->key_arn, info->key_arn) != 0) {
+                 cli_uuid_text(&pin->volume_uuid, was), cli_uuid_text(uuid, is));
+    } else if (strcmp(pin->key_arn, key_arn) != 0) {
         snprintf(difference->text, sizeof difference->text, "its key was %s, and now it is %s",
-                 pin->key_arn, info->key_arn);
+                 pin->key_arn, key_arn);
     }
     return difference->text[0] != '\0';
+}
+
+static int compare(void *ctx, const struct coffer_volume_info *info)
+{
+    struct difference *difference = ctx;
+    return info->name_known && strcmp(info->name, difference->name) == 0 &&
+           tell(difference, info->encrypted != 0, &info->uuid, info->key_arn);
+}
+
+static int compare_snapshot(void *ctx, const struct coffer_snapshot_info *info)
+{
+    struct difference *difference = ctx;
+    return info->name_known && strcmp(info->name, difference->name) == 0 &&
+           tell(difference, info->encrypted != 0, &info->uuid, info->key_arn);
 }
 
 int cli_session_fail_pin(struct cli_session *session, const struct coffer_volume_open_opts *opts,
                          const struct cli_pin *pin, const struct coffer_fault *fault,
                          const char *what)
 {
-    struct difference difference = {.name = opts->name, .pin = pin};
-    int found = coffer_volume_list(session->store, opts->provider, compare, &difference, NULL);
+    const struct cli_address *address = &session->address;
+    struct difference difference = {.pin = pin};
+    int found;
+    if (address->snapshot[0] != '\0') {
+        difference.name = address->snapshot;
+        found = coffer_snapshot_list(session->store, address->volume, opts->provider,
+                                     compare_snapshot, &difference, NULL);
+    } else {
+        difference.name = address->volume;
+        found = coffer_volume_list(session->store, opts->provider, compare, &difference, NULL);
+    }
     if (found <= 0) {
         return cli_session_fail(session, COFFER_E_PIN, fault, replaced, "%s %s", what,
                                 cli_session_name(session));
@@ -106,7 +131,7 @@ int cli_session_pin(struct cli_session *session)
                           .volume_uuid = session->volume_info.uuid,
                           .encrypted = session->volume_info.encrypted != 0,
                           .path = session->address.store};
-    snprintf(pin.volume, sizeof pin.volume, "%s", session->address.volume);
+    snprintf(pin.volume, sizeof pin.volume, "%s", session->address.name);
     snprintf(pin.key_arn, sizeof pin.key_arn, "%s", session->volume_info.key_arn);
     return cli_pins_put(session->call, &pin);
 }
@@ -122,6 +147,11 @@ int cli_session_open_named(struct cli_session *session, unsigned flags)
         return exit_code;
     }
     int error = coffer_volume_open(session->store, &opts, &session->volume, &fault);
+    bool rekeying = pinned && pin.next_arn[0] != '\0';
+    if (error == COFFER_E_PIN && rekeying) {
+        opts.pin.key_arn = pin.next_arn;
+        error = coffer_volume_open(session->store, &opts, &session->volume, &fault);
+    }
     if (error == COFFER_E_PIN && pinned) {
         return cli_session_fail_pin(session, &opts, &pin, &fault, "cannot open");
     }
@@ -135,10 +165,52 @@ int cli_session_open_named(struct cli_session *session, unsigned flags)
                                 cli_session_name(session));
     }
     exit_code = cli_session_refresh(session);
-    if (exit_code == 0 && !pinned && !cof_tool_given(session->call, "no-pin")) {
+    /* A rekey that was begun came through or not, and no other key is right from now on. */
+    bool unsettled = rekeying || !pinned;
+    if (exit_code == 0 && unsettled && !cof_tool_given(session->call, "no-pin")) {
         exit_code = cli_session_pin(session);
     }
     return exit_code;
+}
+
+/* A context is UTF-8, and has a limit; a path may be any bytes, and as long. */
+static const char *for_record(const char *text, char copy[RECORD_BYTES_MAX])
+{
+    snprintf(copy, RECORD_BYTES_MAX, "%s", text);
+    json_t *value = json_string(copy);
+    for (char *at = copy; value == NULL && *at != '\0'; at++) {
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    }
+    json_decref(value);
+    return copy;
+}
+
+int cli_session_record_export(struct cli_session *session, const char *destination)
+{
+    struct coffer_fault fault = cli_no_fault();
+    const struct coffer_volume_info *info = &session->volume_info;
+    char store[RECORD_BYTES_MAX];
+    char goal[RECORD_BYTES_MAX];
+    char uid[32];
+    snprintf(uid, sizeof uid, "%lu", (unsigned long)getuid());
+    const struct coffer_context_pair pairs[] = {
+        {"Store", for_record(session->address.store, store)},
+        {"Volume", session->address.name},
+        {"ResourceId", info->resource_id},
+        {"Destination", for_record(destination, goal)},
+        {"Uid", uid},
+    };
+    const struct coffer_context context = {pairs, sizeof pairs / sizeof pairs[0]};
+    if (!info->encrypted || session->kms.store == NULL) {
+        return 0;
+    }
+    int error = coffer_keystore_export_plaintext(session->kms.store, info->key_arn, &context,
+                                                 &fault);
+    if (error != 0) {
+        return cof_tool_fail(session->call, error, &fault, NULL,
+                             "cannot record that %s is exported", cli_session_name(session));
+    }
+    return 0;
 }
 
 int cli_session_probe(struct cli_session *session, struct coffer_fault *fault)
@@ -146,7 +218,7 @@ int cli_session_probe(struct cli_session *session, struct coffer_fault *fault)
     struct coffer_volume *volume = NULL;
     struct coffer_volume_open_opts opts = {
         .size = sizeof opts,
-        .name = session->address.volume,
+        .name = session->address.name,
         .flags = COFFER_VOLUME_READ_ONLY | COFFER_VOLUME_ALLOW_PLAIN,
         .provider = session->has_keys ? &session->provider : NULL,
     };
@@ -169,6 +241,18 @@ int cli_session_go_on(struct cli_session *session)
         exit_code = cli_session_open_store(session, 0);
     }
     return exit_code == 0 && had_volume ? cli_session_open_named(session, 0) : exit_code;
+}
+
+int cli_session_go_on_closed(struct cli_session *session)
+{
+    int exit_code = session->volume != NULL ? cli_session_close_volume(session) : 0;
+    if (exit_code == 0) {
+        exit_code = cli_session_go_on(session);
+    }
+    if (exit_code == 0) {
+        exit_code = cli_session_open_named(session, COFFER_VOLUME_READ_ONLY);
+    }
+    return exit_code == 0 ? cli_session_close_volume(session) : exit_code;
 }
 
 int cli_session_open_volume(struct cli_session *session, unsigned flags)

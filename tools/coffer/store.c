@@ -52,39 +52,53 @@ static int print_plan(const struct cof_tool_call *call, const char *path)
                                           "create a store", "Path", path, "Size", size), &view);
 }
 
+/* An open for writing binds the new store to the anchor, before anybody can exchange it. */
+static int bind_anchor(struct cli_session *session)
+{
+    int exit_code = cli_anchor_forget_path(&session->anchor);
+    if (exit_code == 0) {
+        exit_code = cli_session_open_store(session, 0);
+    }
+    return cli_session_end(session, exit_code);
+}
+
 int cli_store_create(struct cof_tool_call *call)
 {
-    struct cli_address address;
+    struct cli_session session;
+    const char *path = session.address.store;
     struct stat status;
     struct coffer_fault fault = cli_no_fault();
-    int exit_code = cli_address_store(call, operand(call), &address);
+    int exit_code = cli_session_begin(&session, call, CLI_STORE, operand(call));
     if (exit_code == 0) {
         exit_code = check_sizes(call);
+    }
+    if (exit_code == 0) {
+        exit_code = cli_anchor_probe(&session.anchor);
     }
     if (exit_code != 0) {
         return exit_code;
     }
     if (cof_tool_given(call, "dry-run")) {
-        return print_plan(call, address.store);
+        return print_plan(call, path);
     }
-    if (stat(address.store, &status) == 0 && S_ISBLK(status.st_mode)) {
-        exit_code = cof_tool_confirm(call, "everything on the device %s will be lost",
-                                     address.store);
+    if (stat(path, &status) == 0 && S_ISBLK(status.st_mode)) {
+        exit_code = cof_tool_confirm(call, "everything on the device %s will be lost", path);
         if (exit_code != 0) {
             return exit_code;
         }
     }
     struct coffer_store_create_opts opts = {
         .size = sizeof opts,
-        .path = address.store,
+        .path = path,
         .size_bytes = cof_tool_size(call, "size", 0),
         .segment_bytes = (uint32_t)cof_tool_size(call, "segment-size", 0),
     };
     int error = coffer_store_create(&opts, &fault);
     if (error != 0) {
-        return cof_tool_fail(call, error, &fault, NULL, "cannot make the store %s", address.store);
+        return cof_tool_fail(call, error, &fault, NULL, "cannot make the store %s", path);
     }
-    return cli_pins_forget_path(call, address.store);
+    exit_code = cli_pins_forget_path(call, path);
+    return exit_code == 0 && session.anchor.file != NULL ? bind_anchor(&session) : exit_code;
 }
 
 /* ---- describe ---------------------------------------------------------------------------- */
@@ -96,7 +110,7 @@ static json_t *describe(const struct cli_session *session)
     char format[32];
     snprintf(format, sizeof format, "%u.%u", info->format_major, info->format_minor);
     return json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "Path",
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "Path",
         session->address.store, "Uuid", cli_uuid_text(&info->uuid, uuid), "FormatVersion", format,
         "Epoch", (json_int_t)info->epoch, "Size", (json_int_t)info->size_bytes, "SegmentSize",
         (json_int_t)info->segment_bytes, "SegmentCount", (json_int_t)info->segment_count,
@@ -106,7 +120,7 @@ static json_t *describe(const struct cli_session *session)
         (json_int_t)info->live_bytes, "VolumeCount", (json_int_t)info->volume_count,
         "LogBytesSinceCheckpoint", (json_int_t)info->log_bytes_since_checkpoint,
         "RecoveredLogBytes", (json_int_t)info->recovered_log_bytes, "RecoveryNanoseconds",
-        (json_int_t)info->recovery_ns);
+        (json_int_t)info->recovery_ns, "Anchor", cli_anchor_describe(&session->anchor));
 }
 
 int cli_store_describe(struct cof_tool_call *call)
@@ -114,7 +128,7 @@ int cli_store_describe(struct cof_tool_call *call)
     struct cof_tool_view view = {.schema_version = 1, .list_name = "Stores",
                                  .byte_fields = store_bytes};
     struct cli_session session;
-    int exit_code = cli_session_begin(&session, call, operand(call), false);
+    int exit_code = cli_session_begin(&session, call, CLI_STORE, operand(call));
     if (exit_code == 0) {
         exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     }
@@ -189,7 +203,7 @@ static int run_resize(struct cof_tool_call *call, bool grow)
     if (!cof_tool_given(call, "size") || cof_tool_size(call, "size", 0) == 0) {
         return cof_tool_usage(call, NULL, "--size is missing: the store's new size");
     }
-    int exit_code = cli_session_begin(&session, call, operand(call), false);
+    int exit_code = cli_session_begin(&session, call, CLI_STORE, operand(call));
     if (exit_code == 0) {
         exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     }

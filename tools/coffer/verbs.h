@@ -25,6 +25,16 @@ int cli_volume_export(struct cof_tool_call *call);
 int cli_volume_read(struct cof_tool_call *call);
 int cli_volume_write(struct cof_tool_call *call);
 
+int cli_snapshot_create(struct cof_tool_call *call);
+int cli_snapshot_list(struct cof_tool_call *call);
+int cli_snapshot_describe(struct cof_tool_call *call);
+int cli_snapshot_wait(struct cof_tool_call *call);
+int cli_snapshot_diff(struct cof_tool_call *call);
+int cli_snapshot_restore(struct cof_tool_call *call);
+int cli_snapshot_delete(struct cof_tool_call *call);
+
+int cli_rekey(struct cof_tool_call *call);
+
 int cli_check(struct cof_tool_call *call);
 int cli_check_nonces(struct cof_tool_call *call); /* check --nonces */
 int cli_scrub(struct cof_tool_call *call);

@@ -76,15 +76,15 @@ int cli_volume_unmake(struct cli_session *session)
     return deleted != 0 ? deleted : closed;
 }
 
-static int open_made(struct cli_session *session, unsigned flags)
+static int open_made(struct cli_session *session, bool encrypted, unsigned flags)
 {
     struct coffer_fault fault = cli_no_fault();
     struct coffer_volume_open_opts opts = {
         .size = sizeof opts,
         .name = session->address.volume,
-        .flags = flags | (wants_plain(session->call) ? COFFER_VOLUME_ALLOW_PLAIN : 0u),
+        .flags = flags | (encrypted ? 0u : (unsigned)COFFER_VOLUME_ALLOW_PLAIN),
         .provider = session->has_keys ? &session->provider : NULL,
-        .pin = {.use_encrypted = 1, .encrypted = !wants_plain(session->call)},
+        .pin = {.use_encrypted = 1, .encrypted = encrypted},
     };
     int error = coffer_volume_open(session->store, &opts, &session->volume, &fault);
     if (error != 0) {
@@ -94,6 +94,16 @@ static int open_made(struct cli_session *session, unsigned flags)
     int exit_code = cli_session_refresh(session);
     if (exit_code == 0 && !cof_tool_given(session->call, "no-pin")) {
         exit_code = cli_session_pin(session);
+    }
+    return exit_code;
+}
+
+int cli_volume_adopt(struct cli_session *session, bool encrypted, unsigned open_flags)
+{
+    int exit_code = open_made(session, encrypted, open_flags);
+    if (exit_code != 0) {
+        int undone = cli_volume_unmake(session);
+        (void)undone; /* noted there */
     }
     return exit_code;
 }
@@ -115,15 +125,10 @@ int cli_volume_make(struct cli_session *session, uint64_t size_bytes, unsigned o
         return cli_session_fail(session, error, &fault, NULL, "cannot make the volume %s",
                                 cli_session_name(session));
     }
-    int exit_code = open_made(session, open_flags);
-    if (exit_code != 0) {
-        int undone = cli_volume_unmake(session);
-        (void)undone; /* noted there */
-    }
-    return exit_code;
+    return cli_volume_adopt(session, !wants_plain(call), open_flags);
 }
 
-static int check_name(struct cli_session *session)
+int cli_volume_check_name(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
     int error = cli_session_probe(session, &fault);
@@ -135,25 +140,32 @@ static int check_name(struct cli_session *session)
                             cli_session_name(session));
 }
 
-static int check_key(struct cli_session *session)
+int cli_volume_check_key(struct cli_session *session, const char *name,
+                         struct coffer_key_info *ret_key)
 {
     struct coffer_key_info key;
-    int error = session->provider.ops->describe(
-        session->provider.ctx, cof_tool_text(session->call, "kms-key-id", NULL), &key);
+    int error = session->provider.ops->describe(session->provider.ctx, name, &key);
     if (error == 0 && key.state != COFFER_KEY_ENABLED) {
         error = key.state == COFFER_KEY_IS_DISABLED ? COFFER_E_KEY_DISABLED : COFFER_E_KEY_STATE;
     }
     if (error != 0) {
-        return cli_session_fail(session, error, NULL, NULL, "cannot make the volume %s",
+        return cli_session_fail(session, error, NULL, NULL, "cannot use the key %s for %s",
+                                name != NULL ? name : COFFER_ALIAS_DEFAULT,
                                 cli_session_name(session));
     }
+    *ret_key = key;
     return 0;
 }
 
 int cli_volume_check_new(struct cli_session *session)
 {
-    int exit_code = check_name(session);
-    return exit_code == 0 && !wants_plain(session->call) ? check_key(session) : exit_code;
+    struct coffer_key_info key;
+    int exit_code = cli_volume_check_name(session);
+    if (exit_code == 0 && !wants_plain(session->call)) {
+        exit_code = cli_volume_check_key(session, cof_tool_text(session->call, "kms-key-id", NULL),
+                                         &key);
+    }
+    return exit_code;
 }
 
 /* ---- create ------------------------------------------------------------------------------ */
@@ -208,7 +220,7 @@ static int print_plan(struct cli_session *session, uint64_t size_bytes)
 
 static int dry_run(struct cli_session *session, uint64_t size_bytes)
 {
-    int exit_code = check_name(session);
+    int exit_code = cli_volume_check_name(session);
     return exit_code != 0 ? exit_code : print_plan(session, size_bytes);
 }
 
@@ -233,7 +245,7 @@ int cli_volume_create(struct cof_tool_call *call)
         exit_code = cli_volume_check_size(call, size_bytes);
     }
     if (exit_code == 0) {
-        exit_code = cli_session_begin(&session, call, call->operands[0], true);
+        exit_code = cli_session_begin(&session, call, CLI_VOLUME, call->operands[0]);
     }
     if (exit_code != 0) {
         return exit_code;

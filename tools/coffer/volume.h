@@ -6,6 +6,7 @@
 #define COF_TOOLS_COFFER_VOLUME_H
 
 #include "session.h"
+#include <coffer/keys.h>
 #include <jansson.h>
 
 /* Refuse --kms-key-id with --no-storage-encrypted and the like, and a size that no volume can
@@ -13,14 +14,22 @@
 int cli_volume_check_kind(const struct cof_tool_call *call);
 int cli_volume_check_size(const struct cof_tool_call *call, uint64_t size_bytes);
 
-/* The name is free and the key can be used, as far as can be told from the store, which is open for
- * reading. */
+/* The name is free, and the key can be used, as far as can be told from the store, which is open
+ * for reading; or both. key: NULL is the managed default. */
+int cli_volume_check_name(struct cli_session *session);
+int cli_volume_check_key(struct cli_session *session, const char *key,
+                         struct coffer_key_info *ret_key);
 int cli_volume_check_new(struct cli_session *session);
 /* Make the volume in the open store, open it with open_flags, pin it. On failure there is none. */
 int cli_volume_make(struct cli_session *session, uint64_t size_bytes, unsigned open_flags);
+/* Open the volume that was just made as encrypted or not, and pin it; or delete it again. */
+int cli_volume_adopt(struct cli_session *session, bool encrypted, unsigned open_flags);
 /* Close and delete the volume that this session made, with its pin. Reports nothing: the reason
  * for it has been reported. Returns a library error. */
 int cli_volume_unmake(struct cli_session *session);
+
+/* The volume is there, is the one that was pinned, and its key can be had. Opened and closed. */
+int cli_volume_check_deletion(struct cli_session *session);
 
 /* The reference documents' fields, and the lines that people see. */
 json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info);

@@ -54,7 +54,7 @@ int cli_volume_resize(struct cof_tool_call *call)
     }
     int exit_code = cli_volume_check_size(call, size_bytes);
     if (exit_code == 0) {
-        exit_code = cli_session_begin(&session, call, call->operands[0], true);
+        exit_code = cli_session_begin(&session, call, CLI_VOLUME, call->operands[0]);
     }
     if (exit_code != 0) {
         return exit_code;
@@ -82,6 +82,9 @@ static int begin_deletion(struct cli_session *session, struct deletion *deletion
                                        &deletion->pinned);
     /* Nothing is trusted to a volume that goes; what its pin says is checked all the same. */
     deletion->opts.flags |= COFFER_VOLUME_ALLOW_PLAIN;
+    if (deletion->pin.next_arn[0] != '\0') {
+        deletion->opts.pin.key_arn = NULL; /* a rekey was begun: either key is right */
+    }
     return exit_code;
 }
 
@@ -96,8 +99,7 @@ static int fail_deletion(struct cli_session *session, const struct deletion *del
                             cli_session_name(session));
 }
 
-/* The volume is there, is the one that was pinned, and its key can be had. */
-static int check_deletion(struct cli_session *session)
+int cli_volume_check_deletion(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
     struct coffer_volume *volume = NULL;
@@ -129,7 +131,7 @@ static int delete_it(struct cli_session *session)
     if (cof_tool_given(session->call, "no-pin")) {
         return 0;
     }
-    return cli_pins_remove(session->call, &session->store_info.uuid, session->address.volume);
+    return cli_pins_remove(session->call, &session->store_info.uuid, session->address.name);
 }
 
 static int show_deletion(struct cli_session *session)
@@ -147,7 +149,7 @@ static int show_deletion(struct cli_session *session)
 int cli_volume_delete(struct cof_tool_call *call)
 {
     struct cli_session session;
-    int exit_code = cli_session_begin(&session, call, call->operands[0], true);
+    int exit_code = cli_session_begin(&session, call, CLI_VOLUME, call->operands[0]);
     if (exit_code != 0) {
         return exit_code;
     }
@@ -158,7 +160,7 @@ int cli_volume_delete(struct cof_tool_call *call)
     cli_session_use_keys(&session, 0);
     exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     if (exit_code == 0) {
-        exit_code = check_deletion(&session);
+        exit_code = cli_volume_check_deletion(&session);
     }
     if (exit_code == 0) {
         exit_code = cof_tool_confirm(call, "the volume %s and all it holds will be lost",
@@ -181,7 +183,7 @@ static int open_as_found(struct cli_session *session)
     struct coffer_fault fault = cli_no_fault();
     struct coffer_volume_open_opts opts = {
         .size = sizeof opts,
-        .name = session->address.volume,
+        .name = session->address.name,
         .flags = COFFER_VOLUME_READ_ONLY | COFFER_VOLUME_ALLOW_PLAIN,
         .provider = &session->provider,
     };
@@ -197,7 +199,7 @@ int cli_volume_pin(struct cof_tool_call *call)
 {
     struct cli_session session;
     struct cof_tool_view view = {.schema_version = 1, .byte_fields = CLI_VOLUME_BYTE_FIELDS};
-    int exit_code = cli_session_begin(&session, call, call->operands[0], true);
+    int exit_code = cli_session_begin(&session, call, CLI_VOLUME_OR_SNAPSHOT, call->operands[0]);
     if (exit_code != 0) {
         return exit_code;
     }

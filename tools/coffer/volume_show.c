@@ -1,75 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/volume_show.c - volume describe and list.
+ * coffer/volume_show.c - volume describe and list. Describing a snapshot is snapshot_show.c's.
  *
  * Both read the store's catalogue without opening a volume, so they change nothing. What a key
  * seals (name, size) is shown as far as the keys at hand open it; ResourceId, KmsKeyId and whether
  * it is encrypted are known without any.
  */
 #include "common/output.h"
+#include "show.h"
+#include "snapshots.h"
 #include "verbs.h"
 #include "volume.h"
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-/* "arn:P:kms:REGION:ACCOUNT:key/..." gives P, REGION and ACCOUNT; a plain volume has the ones of
- * the options, or the defaults. */
 static json_t *arn_of(const struct cli_session *session, const struct coffer_volume_info *info)
 {
-    char partition[32] = "coffer";
-    char region[64];
-    char account[32];
-    snprintf(region, sizeof region, "%s",
-             cof_tool_text(session->call, "region", COFFER_REGION_DEFAULT));
-    snprintf(account, sizeof account, "%s",
-             cof_tool_text(session->call, "account", COFFER_ACCOUNT_DEFAULT));
-    if (info->encrypted) {
-        int taken = sscanf(info->key_arn, "arn:%31[^:]:kms:%63[^:]:%31[^:]:", partition, region,
-                           account);
-        if (taken != 3) {
-            return json_null();
-        }
-    }
-    if (!info->name_known) {
-        return json_null();
-    }
-    return json_sprintf("arn:%s:coffer:%s:%s:volume:%s", partition, region, account, info->name);
+    return info->name_known ? cli_show_arn(session, info->encrypted ? info->key_arn : NULL,
+                                           "volume", info->name)
+                            : json_null();
 }
 
 static const char *status_of(const struct coffer_volume_info *info)
 {
-    if (info->name_known || !info->encrypted) {
-        return "available";
-    }
-    if (info->open_error == COFFER_E_NO_PROVIDER || info->open_error == 0) {
-        return "locked";
-    }
-    return coffer_error_class_of(info->open_error) == COFFER_CLASS_KEY
-               ? "inaccessible-encryption-credentials-recoverable"
-               : "inaccessible";
+    return cli_show_status(info->name_known || !info->encrypted, info->open_error);
 }
 
 static json_t *time_of(const struct coffer_volume_info *info)
 {
-    time_t seconds = (time_t)(info->created_ns / 1000000000u);
-    struct tm parts;
-    char text[32];
-    if (!info->name_known || gmtime_r(&seconds, &parts) == NULL ||
-        strftime(text, sizeof text, "%FT%TZ", &parts) == 0) {
-        return json_null();
-    }
-    return json_string(text);
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] != '\0' ? json_string(text) : json_null();
-}
-
-static json_t *number_if(bool known, uint64_t value)
-{
-    return known ? json_integer((json_int_t)value) : json_null();
+    return cli_show_time(info->name_known, info->created_ns);
 }
 
 static json_t *budget_of(const struct coffer_volume_info *info)
@@ -90,14 +49,14 @@ json_t *cli_volume_fields(const struct cli_session *session, const struct coffer
     return json_pack(
         "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:s, s:o, s:s, s:o, s:o}", "Name",
         info->name_known ? json_string(info->name) : json_null(), "Status", status_of(info),
-        "StorageEncrypted", info->encrypted != 0, "KmsKeyId", text_or_null(info->key_arn),
+        "StorageEncrypted", info->encrypted != 0, "KmsKeyId", cli_show_text(info->key_arn),
         "Cipher", info->encrypted ? json_string("AES-256-GCM") : json_null(), "ResourceId",
         info->resource_id, "Arn", arn_of(session, info), "IAMDatabaseAuthenticationEnabled", 0,
-        "Size", number_if(info->name_known, info->size_bytes), "MappedBytes",
-        number_if(info->name_known, info->mapped_bytes), "VolumeUuid",
+        "Size", cli_show_number(info->name_known, info->size_bytes), "MappedBytes",
+        cli_show_number(info->name_known, info->mapped_bytes), "VolumeUuid",
         cli_uuid_text(&info->uuid, uuid), "CreateTime", time_of(info), "Store",
         session->address.store, "KeyBudget", budget_of(info), "Inaccessible",
-        text_or_null(why));
+        cli_show_text(why));
 }
 
 json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info)
@@ -107,9 +66,10 @@ json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_
         info->name_known ? info->name : "(sealed)", "Status", status_of(info), "Encryption",
         info->encrypted ? "Enabled" : "Not enabled", "Cipher",
         info->encrypted ? json_string("AES-256-GCM") : json_null(), "KmsKeyId",
-        text_or_null(info->key_arn), "Size", number_if(info->name_known, info->size_bytes), "Data",
-        number_if(info->name_known, info->mapped_bytes), "ResourceId", info->resource_id, "Arn",
-        arn_of(session, info), "Created", time_of(info));
+        cli_show_text(info->key_arn), "Size",
+        cli_show_number(info->name_known, info->size_bytes), "Data",
+        cli_show_number(info->name_known, info->mapped_bytes), "ResourceId", info->resource_id,
+        "Arn", arn_of(session, info), "Created", time_of(info));
     json_t *budget = budget_of(info);
     if (lines != NULL && json_is_object(budget)) {
         json_object_set(lines, "KeyBudget", budget);
@@ -168,34 +128,13 @@ static int look_for_pin(struct cli_session *session, struct wanted *wanted, stru
     return exit_code;
 }
 
-static const struct coffer_key_provider *provider_of(struct cli_session *session)
-{
-    if (cof_tool_given(session->call, "keyless")) {
-        return NULL;
-    }
-    cli_session_use_keys(session, COFFER_KEYSTORE_READ_ONLY);
-    return &session->provider;
-}
-
-/* Why names stay sealed, once, when keys were asked for and refused. */
-static void note_sealed(struct cli_session *session, int open_error)
-{
-    struct coffer_fault fault = cli_no_fault();
-    if (!session->has_keys) {
-        return;
-    }
-    cof_tool_kms_fault(&session->kms, &fault);
-    cof_tool_note(session->call, "not every volume could be opened, and its name and size are "
-                  "sealed: %s", fault.detail[0] ? fault.detail : coffer_error_sentence(open_error));
-}
-
 static int describe(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
     struct wanted wanted = {.name = session->address.volume};
     struct cof_tool_view view = {.schema_version = 1, .list_name = "Volumes",
                                  .byte_fields = CLI_VOLUME_BYTE_FIELDS};
-    const struct coffer_key_provider *provider = provider_of(session);
+    const struct coffer_key_provider *provider = cli_show_provider(session);
     struct cli_pin pin;
     int exit_code = look_for_pin(session, &wanted, &pin);
     if (exit_code != 0) {
@@ -207,7 +146,7 @@ static int describe(struct cli_session *session)
                                 cli_session_name(session));
     }
     if (!wanted.found && wanted.sealed > 0) {
-        note_sealed(session, wanted.open_error);
+        cli_show_sealed(session, wanted.open_error);
         return cof_tool_fail(session->call, COFFER_E_NOT_FOUND, NULL,
                              "name it by its ResourceId, which `volume list` shows, or give its "
                              "key with --kms", "cannot find %s among the volumes that open",
@@ -219,7 +158,7 @@ static int describe(struct cli_session *session)
                              cli_session_name(session));
     }
     if (!wanted.info.name_known) {
-        note_sealed(session, wanted.info.open_error);
+        cli_show_sealed(session, wanted.info.open_error);
     }
     view.people = cli_volume_lines(session, &wanted.info);
     return cof_tool_print(session->call, cli_volume_fields(session, &wanted.info), &view);
@@ -228,11 +167,13 @@ static int describe(struct cli_session *session)
 int cli_volume_describe(struct cof_tool_call *call)
 {
     struct cli_session session;
-    int exit_code = cli_session_begin(&session, call, call->operands[0], true);
+    int exit_code = cli_session_begin(&session, call, CLI_VOLUME_OR_SNAPSHOT, call->operands[0]);
     if (exit_code == 0) {
         exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     }
-    if (exit_code == 0) {
+    if (exit_code == 0 && session.address.snapshot[0] != '\0') {
+        exit_code = cli_snapshot_show(&session);
+    } else if (exit_code == 0) {
         exit_code = describe(&session);
     }
     return cli_session_end(&session, exit_code);
@@ -254,7 +195,7 @@ static int collect(void *ctx, const struct coffer_volume_info *info)
     json_t *row = json_pack("{s:s, s:s, s:s, s:o, s:s}", "Name",
                             info->name_known ? info->name : "(sealed)", "Status", status_of(info),
                             "Encryption", info->encrypted ? "Enabled" : "Not enabled", "Size",
-                            number_if(info->name_known, info->size_bytes), "ResourceId",
+                            cli_show_number(info->name_known, info->size_bytes), "ResourceId",
                             info->resource_id);
     if (!info->name_known) {
         listing->open_error = listing->sealed++ == 0 ? info->open_error : listing->open_error;
@@ -267,7 +208,7 @@ static int list(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
     struct listing listing = {.session = session, .volumes = json_array(), .rows = json_array()};
-    const struct coffer_key_provider *provider = provider_of(session);
+    const struct coffer_key_provider *provider = cli_show_provider(session);
     int error = coffer_volume_list(session->store, provider, collect, &listing, &fault);
     if (error != 0) {
         json_decref(listing.volumes);
@@ -276,7 +217,7 @@ static int list(struct cli_session *session)
                                 "cannot list %s", session->address.store);
     }
     if (listing.sealed > 0) {
-        note_sealed(session, listing.open_error);
+        cli_show_sealed(session, listing.open_error);
     }
     struct cof_tool_view view = {.schema_version = 1, .list_name = "Volumes",
                                  .columns = "Name Status Encryption Size ResourceId",
@@ -288,7 +229,7 @@ int cli_volume_list(struct cof_tool_call *call)
 {
     struct cli_session session;
     const char *store = call->operand_count > 0 ? call->operands[0] : NULL;
-    int exit_code = cli_session_begin(&session, call, store, false);
+    int exit_code = cli_session_begin(&session, call, CLI_STORE, store);
     if (exit_code == 0) {
         exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     }

@@ -53,10 +53,10 @@ struct coffer_seals_opts {
 };
 
 struct coffer_seals_summary {
-    uint64_t headers;                     /* batch headers of whatever session and store          */
-    uint64_t pages, lists, wraps, records; /* seals of each kind that were visited                */
-    uint64_t plain_pages;                 /* of unencrypted volumes: no key, no nonce             */
-    uint64_t records_lost; /* catalogue records whose bytes are not those of their header any more */
+    uint64_t headers;                      /* batch headers of whatever session and store  */
+    uint64_t pages, lists, wraps, records; /* seals of each kind that were visited         */
+    uint64_t plain_pages;                  /* of unencrypted volumes: no key, no nonce     */
+    uint64_t records_lost;                 /* of the catalogue: named, overwritten since   */
     uint64_t unreadable_bytes;
     uint64_t bytes_read;
 };

@@ -115,6 +115,37 @@ COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
                                                         uint64_t length_bytes, int data),
                                            void *ctx, struct coffer_fault *fault);
 
+/* ---- copies ------------------------------------------------------------------------------ */
+
+struct coffer_copy_opts {
+    size_t size;
+    struct coffer_snapshot_opts source; /* its own `size` need not be set; its provider is that of
+                                           the source's key service */
+    const char *volume, *name;          /* what the copy is called; NULL: as the source */
+    const char *kms_key_id;             /* NULL: the source's key */
+    const struct coffer_key_provider *provider; /* of the copy's key service */
+    /* May be NULL: now and then, and once at the end. Non-zero stops the copy, which goes on where
+     * it was when it is asked for again, and is returned. */
+    int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+    void *ctx;
+};
+
+/* Copy a snapshot into another store, under its own or another key. Pages and map travel as they
+ * are; none is opened. Where both providers are the same object, the key service re-encrypts the
+ * volume key and the right to decrypt is not needed (the copy then has the source's volume key and
+ * sealed record); else the copy has a volume key of its own and the source's data keys wrapped
+ * anew. What the destination has of an earlier copy of the same volume is not sent again: the
+ * newest ancestor of the snapshot that is there is its base. A copy that was interrupted goes on
+ * where its last root stood when it is asked for again; until it is whole it can't be opened.
+ *
+ * Refused, with both stores as they were: EXISTS; NOT_FOUND; a key that can't be used (KEY class);
+ * NO_SPACE, before a page is sent; UNSUPPORTED where the destination's segments are smaller. Damage
+ * that is met in the source (CORRUPT, IO) stops the copy and takes it back. */
+COFFER_MUST_CHECK int coffer_snapshot_copy(struct coffer_store *source,
+                                           struct coffer_store *destination,
+                                           const struct coffer_copy_opts *opts,
+                                           struct coffer_fault *fault);
+
 /* ---- changing keys ----------------------------------------------------------------------- */
 
 enum coffer_rekey_depth {

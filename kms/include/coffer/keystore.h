@@ -145,6 +145,14 @@ COFFER_MUST_CHECK int coffer_keystore_audit_verify(struct coffer_keystore *store
                                                    uint64_t *ret_records,
                                                    struct coffer_fault *fault);
 
+/* Record in the audit trail that plaintext which key protects is about to be given out (event
+ * ExportPlaintext); durable on return. context says what and where to, NULL for nothing. No key is
+ * used. On a store opened READ_ONLY: READ_ONLY. */
+COFFER_MUST_CHECK int coffer_keystore_export_plaintext(struct coffer_keystore *store,
+                                                       const char *key,
+                                                       const struct coffer_context *context,
+                                                       struct coffer_fault *fault);
+
 /* Fill ret_provider, which is good until the store is closed. */
 COFFER_MUST_CHECK int coffer_keystore_provider(struct coffer_keystore *store,
                                                struct coffer_key_provider *ret_provider);

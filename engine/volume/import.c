@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/import.c - extents of another store: read there as they lie, written here as they are.
+ *
+ * No page is opened and no key is needed: the ciphertext, its tag and its checksum travel together,
+ * and the subkey is a function of lineage, extent and uuid, which stay. What is read is checked
+ * against its checksum. An extent is written in one segment, in raw runs of the checkpoint lane
+ * that carry tags; its descriptor is ours. Each call under the lock of the store that it touches.
+ */
+#include "volume/import.h"
+
+#include "base/checksum.h"
+#include "format/endian.h"
+
+#include <string.h>
+
+static bool wanted(const struct cof_desc *desc, unsigned slot)
+{
+    return slot != COF_SUMMARY_SLOT && cof_bitmap_get(&desc->live, slot);
+}
+
+unsigned cof_import_pages(const struct cof_desc *desc)
+{
+    return cof_bitmap_count(&desc->live) -
+           (cof_bitmap_get(&desc->live, COF_SUMMARY_SLOT) ? 1u : 0u);
+}
+
+/* The pages of slots first to end - 1, which one batch holds. */
+static int read_batch(struct coffer_store *store, const struct cof_desc *desc, unsigned first,
+                      unsigned end, struct cof_extent_copy *copy)
+{
+    uint8_t *bytes = copy->scratch;
+    uint32_t segment = 0, block, header = 0, last = 0;
+    int err = 0;
+    for (unsigned slot = first; slot < end && err == 0; slot++) {
+        if (wanted(desc, slot)) {
+            err = cof_desc_locate(desc, slot, &segment, &last, &header);
+        }
+    }
+    if (err != 0 || last == 0) {
+        return err;
+    }
+    if (last - header > COF_BATCH_PAGES_MAX) {
+        return COFFER_E_CORRUPT;
+    }
+    err = cof_sync_io_read(&store->io, segment, header * COF_BLOCK_BYTES, bytes,
+                           (size_t)(last - header + 1u) * COF_BLOCK_BYTES);
+    for (unsigned slot = first; slot < end && err == 0; slot++) {
+        uint8_t *entry = copy->entries[copy->pages];
+        const uint8_t *page;
+        if (!wanted(desc, slot)) {
+            continue;
+        }
+        err = cof_desc_locate(desc, slot, &segment, &block, &header);
+        if (err == 0) {
+            err = cof_entry_from_header(store, bytes, segment, header, block, entry);
+        }
+        page = bytes + (size_t)(block - header) * COF_BLOCK_BYTES;
+        if (err == 0 && cof_checksum64(page, COF_BLOCK_BYTES) != cof_le64_get(entry + 16)) {
+            err = COFFER_E_CORRUPT;
+        }
+        if (err == 0) {
+            memcpy(copy->bytes + (size_t)copy->pages * COF_BLOCK_BYTES, page, COF_BLOCK_BYTES);
+            copy->slots[copy->pages++] = (uint16_t)slot;
+        }
+    }
+    return err;
+}
+
+int cof_extent_read(struct coffer_store *store, const struct cof_desc *desc,
+                    struct cof_extent_copy *copy)
+{
+    int err = 0;
+    copy->pages = 0;
+    copy->extent = desc->extent;
+    copy->key_id = desc->key_id;
+    copy->slots_used = desc->slots_used;
+    copy->metadata = desc->metadata;
+    memcpy(copy->uuid, desc->uuid, 16);
+    for (unsigned i = 0; err == 0 && i < desc->ref_count; i++) {
+        unsigned end = i + 1u < desc->ref_count ? desc->refs[i + 1u].first_slot : COF_BITMAP_BITS;
+        err = read_batch(store, desc, desc->refs[i].first_slot, end, copy);
+    }
+    return err;
+}
+
+uint32_t cof_import_blocks(unsigned pages)
+{
+    return pages + pages / COF_BATCH_PAGES_MAX + 2u;
+}
+
+/* A batch of the checkpoint lane with room, in one segment with what follows. */
+static int prepare(struct cof_lane *lane)
+{
+    for (;;) {
+        int err = cof_lane_prepare(lane, true);
+        if (err != COFFER_E_AGAIN) {
+            if (err == 0 && cof_lane_room(lane, NULL, 0, false) == 0) {
+                cof_lane_close_batch(lane);
+                continue;
+            }
+            return err;
+        }
+        if (cof_lane_poll(lane, true) < 0) {
+            return COFFER_E_IO;
+        }
+    }
+}
+
+/* Have the extent begin where its segment holds all of it. */
+static int make_room(struct cof_lane *lane, unsigned pages)
+{
+    uint32_t need = cof_import_blocks(pages) + COF_FOOTER_BLOCKS + COF_BATCH_PAGES_MAX + 2u;
+    if (lane->segment == COF_NO_SEGMENT || lane->block + need <= lane->segment_blocks) {
+        return 0;
+    }
+    cof_lane_close_batch(lane); /* now lane->block is exact */
+    if (lane->block + cof_import_blocks(pages) + COF_FOOTER_BLOCKS > lane->segment_blocks) {
+        lane->block = lane->segment_blocks;
+    }
+    return 0;
+}
+
+/* Pages from `at` on into the open batch: one reference. */
+static unsigned place(struct cof_lane *lane, const struct cof_extent_copy *copy, unsigned at,
+                      uint32_t lineage, struct cof_desc *desc)
+{
+    struct cof_batch *batch = lane->open_batch;
+    struct cof_batch_ref *ref = &desc->refs[desc->ref_count++];
+    struct cof_run run;
+    unsigned room = cof_lane_room(lane, NULL, 0, false);
+    unsigned count = copy->pages - at < room ? copy->pages - at : room;
+    unsigned first;
+    bool new_run;
+    memset(&run, 0, sizeof run);
+    run.extent =
+        (uint64_t)COF_RAW_IMPORT << 56 | (uint64_t)(lineage & 0x1ffffu) << 39 | copy->extent;
+    first = cof_lane_place(lane, NULL, &run, 0, NULL, count, &new_run);
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(cof_batch_page(batch, first + i), copy->bytes + (size_t)(at + i) * COF_BLOCK_BYTES,
+               COF_BLOCK_BYTES);
+        memcpy(batch->entries[first + i], copy->entries[at + i], COF_ENTRY_BYTES);
+        cof_bitmap_set(&desc->present, copy->slots[at + i]);
+    }
+    ref->first_slot = copy->slots[at];
+    ref->block = (uint16_t)(batch->block + 1u + first);
+    ref->distance = (uint8_t)(1u + first);
+    desc->pieces[0].segment = batch->segment;
+    cof_lane_sealed(lane, batch, first, count);
+    return count;
+}
+
+int cof_extent_write(struct coffer_store *store, uint32_t number, uint32_t lineage,
+                     const struct cof_extent_copy *copy)
+{
+    struct cof_lane *lane = &store->meta;
+    struct cof_desc *desc = cof_desc_new(&store->env, COF_BATCH_REFS_MAX);
+    int err = desc == NULL ? COFFER_E_NO_MEMORY : make_room(lane, copy->pages);
+    if (err != 0) {
+        return err;
+    }
+    desc->extent = copy->extent;
+    desc->lineage = lineage;
+    desc->key_id = copy->key_id;
+    desc->volume = number;
+    desc->slots_used = copy->slots_used;
+    desc->metadata = copy->metadata;
+    desc->piece_count = 1;
+    memcpy(desc->uuid, copy->uuid, 16);
+    for (unsigned at = 0; err == 0 && at < copy->pages;) {
+        err = prepare(lane);
+        if (err == 0 && at > 0 && lane->open_batch->segment != desc->pieces[0].segment) {
+            err = COFFER_E_INTERNAL; /* make_room saw to it */
+        }
+        if (err == 0) {
+            at += place(lane, copy, at, lineage, desc);
+        }
+    }
+    desc->live = desc->present;
+    if (err == 0) {
+        err = cof_place_add(&store->place, desc);
+    }
+    if (err != 0) {
+        cof_free(&store->env, desc);
+        return err;
+    }
+    cof_segments_live_add(&store->segments, desc->pieces[0].segment, copy->pages);
+    return 0;
+}
+
+/* ---- taking back ---- */
+
+static int kill_all(struct coffer_store *store, const struct cof_desc *desc)
+{
+    uint32_t lineage = desc->lineage;
+    uint64_t extent = desc->extent;
+    struct cof_bitmap live = desc->live;
+    int err = 0;
+    for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS; slot++) {
+        if (cof_bitmap_get(&live, slot)) {
+            err = cof_place_kill(&store->place, lineage, extent, slot);
+        }
+    }
+    return err;
+}
+
+int cof_import_purge(struct coffer_store *store, uint32_t number)
+{
+    for (uint32_t lineage = 0; lineage <= store->lineage_count; lineage++) {
+        for (uint64_t extent = 1; extent <= COF_EXTENT_MAX; extent++) {
+            struct cof_desc *desc;
+            int err = cof_place_next(&store->place, lineage, &extent, &desc);
+            if (err == COFFER_E_NOT_FOUND) {
+                break;
+            }
+            if (err == 0 && desc->volume == number) {
+                err = kill_all(store, desc);
+            }
+            if (err != 0) {
+                return err;
+            }
+            cof_place_trim(&store->place);
+        }
+    }
+    return 0;
+}

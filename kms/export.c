@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/export.c - the record that plaintext leaves what a key protects.
+ *
+ * The engine's caller gives contents out by itself, with a key that Decrypt gave it; this is how it
+ * says so beforehand. It is a record and nothing else: no key is used. Any thread.
+ */
+#include "kms.h"
+
+int coffer_keystore_export_plaintext(struct coffer_keystore *store, const char *key,
+                                     const struct coffer_context *context,
+                                     struct coffer_fault *fault)
+{
+    struct cof_kms_key_row row;
+    struct cof_kms_call call;
+    int error;
+
+    if (store == NULL || key == NULL) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+    }
+    error = cof_kms_call_begin(&call, store, "ExportPlaintext", COF_KMS_CHANGES, fault);
+    if (error != 0) {
+        return error;
+    }
+    error = cof_kms_call_context(&call, 0, context);
+    if (error == 0) {
+        error = cof_kms_key_find(&call, key, false, &row);
+    }
+    error = cof_kms_call_settle(&call, error);
+    cof_kms_call_leave(&call);
+    return error;
+}

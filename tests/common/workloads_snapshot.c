@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/workloads_snapshot.c - workloads of snapshots, clones and keys; see workloads.h.
+ *
+ * Each ends with a look at its snapshots, so that the model knows which of the requests in flight
+ * they have: after a cut they must have the same.
+ */
+#include "common/harness.h"
+#include "common/workload_steps.h"
+#include "common/world_snapshot.h"
+
+#define SPAN 64u /* pages that are written over and over */
+
+static uint32_t pick(struct world *world, uint32_t bound)
+{
+    return prng_below(&world->prng, bound);
+}
+
+static int scatter_some(struct world *world, unsigned volume, unsigned writes)
+{
+    for (unsigned i = 0; i < writes; i++) {
+        try(workload_scatter(world, volume, SPAN, 6));
+    }
+    if (pick(world, 3) == 0) {
+        try(world_io(world, WORLD_DISCARD, volume, (uint64_t)pick(world, SPAN) * MODEL_SECTORS,
+                     3 * MODEL_SECTORS, 0));
+    }
+    return 0;
+}
+
+static int settle_all(struct world *world)
+{
+    for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
+        const struct model_volume *volume = &world->model->volumes[v];
+        if (volume->used && volume->snapshot && !volume->gone) {
+            try(world_snapshot_settle(world, v));
+        }
+    }
+    return 0;
+}
+
+int workload_snapshots(struct world *world, struct workload_marks *marks)
+{
+    unsigned volume, snapshot;
+    try(workload_begin(world, marks, true, &volume));
+    try(world_queue_open(world));
+    for (unsigned i = 0; i < 6; i++) {
+        for (unsigned at = 0; at < 5; at++) {
+            uint32_t count = 1 + pick(world, 6);
+            uint32_t page = pick(world, SPAN - count + 1);
+            try(world_submit(world, at == 3 ? WORLD_DISCARD : WORLD_WRITE, volume,
+                             page * MODEL_SECTORS, count * MODEL_SECTORS, 0));
+        }
+        if (i % 2 == 0) {
+            try(world_drain(world));
+        }
+        try(world_snapshot_create(world, volume, i, &snapshot));
+        if (i == 3) {
+            try(world_drain(world));
+            try(world_volume_resize(world, volume, WORKLOAD_PAGES_MAX));
+        }
+    }
+    try(world_drain(world));
+    try(workload_scatter(world, volume, SPAN, 8));
+    return settle_all(world);
+}
+
+/* Of a row of snapshots: one in the middle (one child), the newest, one with a volume made of it
+ * (two), and then what kept that one. */
+int workload_deletes(struct world *world, struct workload_marks *marks)
+{
+    unsigned volume, clone, snapshots[5];
+    try(workload_begin(world, marks, true, &volume));
+    for (unsigned i = 0; i < 5; i++) {
+        try(scatter_some(world, volume, 4));
+        try(world_snapshot_create(world, volume, i, &snapshots[i]));
+    }
+    try(world_snapshot_restore(world, snapshots[2], WORLD_OWN_KEY, &clone));
+    try(world_volume_open(world, clone));
+    try(scatter_some(world, clone, 3));
+    try(world_snapshot_delete(world, snapshots[1]));
+    try(scatter_some(world, volume, 2));
+    try(world_snapshot_delete(world, snapshots[2])); /* hidden */
+    try(scatter_some(world, clone, 2));
+    try(world_snapshot_delete(world, snapshots[4]));
+    try(world_volume_close(world, clone));
+    try(world_volume_delete(world, clone)); /* the hidden one goes, too */
+    try(scatter_some(world, volume, 2));
+    try(world_snapshot_delete(world, snapshots[0])); /* no parent */
+    try(world_volume_close(world, volume));
+    try(world_volume_delete(world, volume));
+    return world_snapshot_settle(world, snapshots[3]);
+}
+
+int workload_clones(struct world *world, struct workload_marks *marks)
+{
+    unsigned volume, clones[3], snapshots[3];
+    try(workload_begin(world, marks, true, &volume));
+    try(scatter_some(world, volume, 6));
+    try(world_snapshot_create(world, volume, 0, &snapshots[0]));
+    try(world_snapshot_restore(world, snapshots[0], WORLD_OWN_KEY, &clones[0]));
+    try(world_volume_open(world, clones[0]));
+    try(scatter_some(world, volume, 3));
+    try(scatter_some(world, clones[0], 3));
+    try(world_snapshot_create(world, clones[0], 0, &snapshots[1]));
+    try(scatter_some(world, clones[0], 3));
+    try(world_snapshot_restore(world, snapshots[1], 2, &clones[1]));
+    try(world_volume_open(world, clones[1]));
+    try(scatter_some(world, clones[1], 3));
+    try(world_volume_close(world, clones[0]));
+    try(world_volume_delete(world, clones[0]));
+    try(world_snapshot_create(world, clones[1], 0, &snapshots[2]));
+    try(world_snapshot_restore(world, snapshots[0], WORLD_OWN_KEY, &clones[2]));
+    try(world_snapshot_delete(world, snapshots[0]));
+    try(scatter_some(world, volume, 3));
+    try(world_flush(world, volume));
+    return settle_all(world);
+}
+
+int workload_rekeys(struct world *world, struct workload_marks *marks)
+{
+    static const enum coffer_rekey_depth depths[] = {COFFER_REKEY_MASTER, COFFER_REKEY_VOLUME,
+                                                     COFFER_REKEY_DATA};
+    unsigned volume, snapshots[3];
+    try(workload_begin(world, marks, true, &volume));
+    for (unsigned i = 0; i < 3; i++) {
+        try(scatter_some(world, volume, 4));
+        try(world_snapshot_create(world, volume, i, &snapshots[i]));
+        try(scatter_some(world, volume, 2));
+        if (i != 1) {
+            try(world_flush(world, volume));
+        }
+        try(world_volume_close(world, volume));
+        try(world_rekey(world, volume, i == 2 ? 2 : (int)i + 2, depths[i]));
+        if (i > 0) {
+            try(world_recipient_set(world, snapshots[0], 0, i == 1));
+        }
+        try(world_volume_open(world, volume));
+    }
+    try(scatter_some(world, volume, 4));
+    return settle_all(world);
+}
