@@ -636,17 +636,68 @@ static int run(struct copy *copy)
     return err;
 }
 
+/* In the same store nothing is sent: the copy shares the pages, under a volume key of its own. */
+static int copy_within(struct copy *copy)
+{
+    struct coffer_store *store = copy->source;
+    int err;
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = store->error != 0 ? COFFER_E_FAILED
+                            : cof_snapshot_clone(store, &copy->opts->source, copy->full,
+                                                 copy->opts->kms_key_id, copy->fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
+}
+
+/* Under data keys that the source never had. */
+static int copy_resealed(struct copy *copy)
+{
+    const struct coffer_copy_opts *opts = copy->opts;
+    struct coffer_store *destination = copy->destination;
+    struct cof_reseal reseal = {.destination = destination,
+                                .kms_key_id = opts->kms_key_id,
+                                .provider = opts->provider,
+                                .on_progress = opts->on_progress,
+                                .ctx = opts->ctx};
+    int err;
+    pthread_mutex_lock(&destination->admin);
+    pthread_mutex_lock(&destination->lock);
+    err = cof_name_is_free(destination, copy->full, opts->provider, copy->fault);
+    pthread_mutex_unlock(&destination->lock);
+    pthread_mutex_unlock(&destination->admin);
+    if (err == 0) {
+        err = cof_snapshot_open(copy->source, &opts->source, &reseal.from, copy->fault);
+    }
+    if (err != 0) {
+        return err;
+    }
+    if (!reseal.from->encrypted) {
+        err = cof_fault(copy->fault, COFFER_E_UNSUPPORTED, COFFER_STAGE_NONE,
+                        "an unencrypted snapshot becomes encrypted by restoring it under a key");
+    } else {
+        char volume[COFFER_NAME_BYTES_MAX];
+        snprintf(volume, sizeof volume, "%.*s", (int)strcspn(copy->full, "@"), copy->full);
+        reseal.volume = volume;
+        reseal.snapshot = strchr(copy->full, '@') + 1;
+        if (reseal.kms_key_id == NULL) {
+            reseal.kms_key_id = reseal.from->record.key_arn;
+        }
+        err = cof_reseal_run(&reseal, copy->fault);
+    }
+    (void)coffer_volume_close(reseal.from);
+    return err;
+}
+
 int coffer_snapshot_copy(struct coffer_store *source, struct coffer_store *destination,
                          const struct coffer_copy_opts *opts, struct coffer_fault *fault)
 {
     struct copy *copy;
     int err;
     cof_fault_clear(fault);
-    if (opts == NULL || opts->size < sizeof *opts || source == destination) {
-        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
-                         source == destination
-                             ? "source and destination are the same store: restore the snapshot"
-                             : "the options are not valid");
+    if (opts == NULL || opts->size < sizeof *opts) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
     }
     if (destination->read_only) {
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
@@ -663,7 +714,11 @@ int coffer_snapshot_copy(struct coffer_store *source, struct coffer_store *desti
     err = cof_snapshot_full_name(opts->volume != NULL ? opts->volume : opts->source.volume,
                                  opts->name != NULL ? opts->name : opts->source.name, copy->full,
                                  fault);
-    if (err == 0) {
+    if (err == 0 && (opts->flags & COFFER_COPY_REENCRYPT) != 0) {
+        err = copy_resealed(copy);
+    } else if (err == 0 && source == destination) {
+        err = copy_within(copy);
+    } else if (err == 0) {
         lock_admins(copy);
         err = run(copy);
         unlock_admins(copy);

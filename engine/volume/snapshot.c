@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * volume/snapshot.c - taking, finding and listing snapshots, and volumes made from them.
+ * volume/snapshot.c - taking, finding, listing and deleting snapshots.
  *
  * A snapshot is an entry of the catalogue with the volume's tree as of a freeze, its volume key and
  * the data keys in use until then. Taking one is a checkpoint that ends with its birth: from then
  * on it is the volume's parent, and what lies at or below its cuts is no longer the volume's to
- * kill. A clone is a volume whose tree begins as a snapshot's, under keys of its own.
+ * kill.
  *
  * admin, then lock; lock is let go while the key service is asked and between steps.
  */
@@ -40,11 +40,12 @@ int cof_snapshot_merged(struct coffer_store *store)
     struct cof_volume_entry *entry = &birth->item->entry;
     uint64_t last_extent = store->next_extent - 1u;
     uint64_t node_cut = cof_position(volume->index, last_extent);
-    char name[COFFER_NAME_BYTES_MAX];
+    char name[COFFER_NAME_BYTES_MAX], volume_name[COFFER_NAME_BYTES_MAX];
     memcpy(name, record->name, sizeof name);
+    memcpy(volume_name, record->volume_name, sizeof volume_name);
     *record = volume->record;
     record->kind = COF_KIND_SNAPSHOT;
-    memcpy(record->volume_name, volume->record.name, sizeof record->volume_name);
+    memcpy(record->volume_name, volume_name, sizeof record->volume_name);
     memcpy(record->name, name, sizeof record->name);
     memcpy(record->volume_uuid, volume->record.uuid, 16);
     memcpy(record->uuid, entry->uuid, 16);
@@ -97,32 +98,6 @@ static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *
     return err == 0 ? cof_record_seal(volume->vk, volume->vk_uuid, item, &twin->record) : err;
 }
 
-/* A stand-in for the snapshot or the clone that is being made: never in the store's list. */
-int cof_twin_new(struct coffer_store *store, struct cof_catalogue_item *item, bool encrypted,
-                 struct coffer_volume **ret_twin)
-{
-    struct coffer_volume *twin = cof_calloc(&store->env, 1, sizeof *twin);
-    if (twin == NULL) {
-        return COFFER_E_NO_MEMORY;
-    }
-    twin->store = store;
-    twin->item = item;
-    twin->number = item->entry.number;
-    twin->encrypted = encrypted;
-    item->entry.encrypted = encrypted;
-    *ret_twin = twin;
-    return 0;
-}
-
-void cof_twin_free(struct coffer_volume *twin)
-{
-    if (twin != NULL) {
-        cof_keys_done(twin);
-        cof_vk_free(twin->vk);
-        cof_free(&twin->store->env, twin);
-    }
-}
-
 /* Run the checkpoint that ends with the birth. */
 int cof_give_birth(struct coffer_store *store, struct cof_birth *birth)
 {
@@ -157,6 +132,7 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
     }
     if (err == 0) {
         memcpy(twin->record.name, opts->name, strlen(opts->name));
+        memcpy(twin->record.volume_name, full, strcspn(full, "@"));
         birth.volume = volume;
         birth.write = write_snapshot;
         birth.ctx = twin;
@@ -186,6 +162,25 @@ int cof_snapshot_full_name(const char *volume, const char *name, char full[COF_F
     }
     snprintf(full, COF_FULL_NAME_BYTES, "%s@%s", volume, name);
     return 0;
+}
+
+int cof_snapshot_take(struct coffer_volume *volume, const char *volume_name, const char *name,
+                      const struct coffer_key_provider *provider, struct coffer_fault *fault)
+{
+    struct coffer_snapshot_opts opts = {.size = sizeof opts, .name = name, .provider = provider};
+    struct coffer_store *store = volume->store;
+    struct coffer_uuid uuid;
+    char full[COF_FULL_NAME_BYTES];
+    int err = cof_snapshot_full_name(volume_name, name, full, fault);
+    if (err != 0) {
+        return err;
+    }
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = create_locked(volume, &opts, full, &uuid, fault);
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
 }
 
 int coffer_snapshot_create(struct coffer_volume *volume, const struct coffer_snapshot_opts *opts,
@@ -436,166 +431,6 @@ int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snaps
     } else if (err == 0) {
         err = cof_node_remove(store, item, NULL, opts->provider, fault);
     }
-    pthread_mutex_unlock(&store->lock);
-    pthread_mutex_unlock(&store->admin);
-    return err;
-}
-
-/* ---- clones ---- */
-
-static int write_clone(struct cof_birth *birth, const struct cof_raw_writer *writer)
-{
-    struct coffer_volume *clone = birth->ctx;
-    int err = clone->encrypted ? cof_keys_write(clone, writer) : 0;
-    return err == 0 ? cof_record_seal(clone->vk, clone->vk_uuid, birth->item, &clone->record) : err;
-}
-
-/* A volume key of its own, and the snapshot's data keys under it. */
-static int make_clone_keys(struct coffer_volume *clone, struct coffer_volume *from,
-                           const char *kms_key_id, const struct coffer_key_provider *provider,
-                           struct coffer_fault *fault)
-{
-    struct coffer_store *store = clone->store;
-    struct cof_catalogue_item *item = clone->item;
-    struct coffer_key_info info;
-    int err = cof_key_resolve(store, provider,
-                              kms_key_id != NULL ? kms_key_id : from->record.key_arn, &info, fault);
-    if (err == 0) {
-        err =
-            cof_keyring_new(store, item, 1, info.arn, provider, &clone->vk, clone->vk_uuid, fault);
-    }
-    if (err != 0) {
-        return err;
-    }
-    clone->generation = 1;
-    memset(clone->record.key_arn, 0, sizeof clone->record.key_arn);
-    memcpy(clone->record.key_arn, info.arn, sizeof clone->record.key_arn - 1u);
-    err = cof_keys_rewrap(from, clone, COF_EK_FLAG_INHERITED);
-    clone->record.key_uses = (uint64_t)clone->ek_count + 2u;
-    return err == 0 ? 0
-                    : cof_fault(fault, err, COFFER_STAGE_KEY, "the snapshot's data keys: %s",
-                                coffer_error_sentence(err));
-}
-
-static void make_clone_record(struct coffer_volume *clone, const struct coffer_volume *from,
-                              const char *name)
-{
-    struct cof_record *record = &clone->record;
-    struct cof_volume_entry *entry = &clone->item->entry;
-    *record = from->record;
-    record->kind = COF_KIND_VOLUME;
-    memset(record->name, 0, sizeof record->name);
-    memcpy(record->name, name, strlen(name));
-    memset(record->volume_name, 0, sizeof record->volume_name);
-    memset(record->volume_uuid, 0, sizeof record->volume_uuid);
-    memcpy(record->uuid, entry->uuid, 16);
-    memcpy(record->parent, from->item->entry.uuid, 16);
-    record->cut = from->record.own_cut;
-    record->node_cut = from->record.own_node_cut;
-    record->own_cut = 0;
-    record->own_node_cut = 0;
-    record->created_ns = cof_wall_ns(&clone->store->env);
-    record->modified_ns = record->created_ns;
-    entry->parent_number = from->item->entry.number;
-    entry->family = from->item->entry.family;
-}
-
-/* What the snapshot may refer to; a clone of a copy goes on under an index of our own lineage. */
-static int relate_clone(struct coffer_volume *clone, const struct coffer_volume *from)
-{
-    struct cof_catalogue_item *item = clone->item;
-    int err = cof_item_relate(clone->store, item, from->item);
-    if (err == 0 && item->entry.lineages > 0 &&
-        item->lineages[item->entry.lineages - 1u] != COF_LINEAGE_LOCAL) {
-        err = cof_item_add_lineage(clone->store, item, COF_LINEAGE_LOCAL);
-    }
-    clone->index = item->entry.lineages > 0 ? item->entry.lineages - 1u : 0u;
-    return err;
-}
-
-static int clone_of(struct coffer_store *store, struct coffer_volume *from,
-                    const struct coffer_snapshot_restore_opts *opts, struct coffer_fault *fault)
-{
-    const struct coffer_key_provider *provider = opts->snapshot.provider;
-    struct coffer_volume *clone = NULL;
-    struct cof_birth birth;
-    int err;
-    memset(&birth, 0, sizeof birth);
-    err = cof_catalogue_item_new(store, COF_KIND_VOLUME, opts->new_name, &birth.item);
-    if (err == 0) {
-        err = cof_twin_new(store, birth.item, from->encrypted, &clone);
-    }
-    if (err != 0) {
-        cof_catalogue_item_free(store, birth.item);
-        return cof_fault(fault, err, COFFER_STAGE_ROOT, "no new volume: %s",
-                         coffer_error_sentence(err));
-    }
-    make_clone_record(clone, from, opts->new_name);
-    err = relate_clone(clone, from);
-    if (err == 0 && clone->encrypted) {
-        err = make_clone_keys(clone, from, opts->kms_key_id, provider, fault);
-    }
-    if (err == 0 && cof_store_admit(store, 16u + clone->ek_count / 16u) == COFFER_E_NO_SPACE) {
-        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
-    }
-    if (err == 0) {
-        birth.write = write_clone;
-        birth.ctx = clone;
-        err = cof_give_birth(store, &birth);
-        if (err != 0) {
-            cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be made: %s",
-                      coffer_error_sentence(err));
-        }
-    }
-    if (!birth.done) {
-        cof_catalogue_item_free(store, birth.item);
-    }
-    cof_twin_free(clone);
-    return err;
-}
-
-static int restore_locked(struct coffer_store *store,
-                          const struct coffer_snapshot_restore_opts *opts,
-                          struct coffer_fault *fault)
-{
-    struct cof_catalogue_item *item;
-    struct coffer_volume *from;
-    int err = cof_snapshot_find(store, &opts->snapshot, &item, fault);
-    if (err == 0) {
-        err = cof_name_is_free(store, opts->new_name, opts->snapshot.provider, fault);
-    }
-    if (err == 0 && !item->entry.encrypted && opts->kms_key_id != NULL) {
-        err = cof_fault(fault, COFFER_E_UNSUPPORTED, COFFER_STAGE_NONE,
-                        "an unencrypted snapshot can't be restored under a key yet");
-    }
-    if (err == 0) {
-        err = cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY, opts->snapshot.provider,
-                                   &from, fault);
-    }
-    if (err == 0) {
-        err = clone_of(store, from, opts, fault);
-        cof_volume_drop(from);
-    }
-    return err;
-}
-
-int coffer_snapshot_restore(struct coffer_store *store,
-                            const struct coffer_snapshot_restore_opts *opts,
-                            struct coffer_fault *fault)
-{
-    int err;
-    cof_fault_clear(fault);
-    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->new_name) != 0) {
-        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
-                         "the new volume's name or the options are not valid");
-    }
-    if (store->read_only) {
-        return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
-                         "the store was opened for reading only");
-    }
-    pthread_mutex_lock(&store->admin);
-    pthread_mutex_lock(&store->lock);
-    err = restore_locked(store, opts, fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;

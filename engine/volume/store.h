@@ -517,6 +517,16 @@ COFFER_MUST_CHECK int cof_snapshot_find(struct coffer_store *store,
                                         const struct coffer_snapshot_opts *opts,
                                         struct cof_catalogue_item **ret_item,
                                         struct coffer_fault *fault);
+/* Open it for reading. Takes the locks. */
+COFFER_MUST_CHECK int cof_snapshot_open(struct coffer_store *store,
+                                        const struct coffer_snapshot_opts *opts,
+                                        struct coffer_volume **ret_volume,
+                                        struct coffer_fault *fault);
+/* A snapshot of an open volume, called volume_name@name. Takes the locks. */
+COFFER_MUST_CHECK int cof_snapshot_take(struct coffer_volume *volume, const char *volume_name,
+                                        const char *name,
+                                        const struct coffer_key_provider *provider,
+                                        struct coffer_fault *fault);
 /* Entries whose parent is `number`; the first of them, if wanted. */
 uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
                          struct cof_catalogue_item **ret_first);
@@ -524,6 +534,27 @@ uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
 /* ---- copy.c ---- */
 /* Take an interrupted copy back: its pages die and its entry goes with the next root, written. */
 COFFER_MUST_CHECK int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item);
+
+/* ---- clone.c ---- */
+/* A volume, or a copy of the snapshot if the name is a snapshot's, that shares all pages with it.
+ * admin and lock are held. */
+COFFER_MUST_CHECK int cof_snapshot_clone(struct coffer_store *store,
+                                         const struct coffer_snapshot_opts *opts, const char *name,
+                                         const char *kms_key_id, struct coffer_fault *fault);
+
+/* ---- reseal.c ---- */
+/* An open volume's or snapshot's contents, page by page into a new encrypted volume; with
+ * `snapshot`, into a snapshot of that name of a volume that is not there. No lock is held. */
+struct cof_reseal {
+    struct coffer_volume *from;
+    struct coffer_store *destination;
+    const char *volume, *snapshot;
+    const char *kms_key_id;
+    const struct coffer_key_provider *provider;
+    int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
+    void *ctx;
+};
+COFFER_MUST_CHECK int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault);
 
 /* ---- prune.c ---- */
 /* Take a node out of its family, with what only it holds: its child, if it has one, becomes its
@@ -540,6 +571,13 @@ COFFER_MUST_CHECK int cof_node_exclusive(struct coffer_store *store,
                                          uint64_t *ret_pages, struct coffer_fault *fault);
 
 /* ---- volume_admin.c ---- */
+/* As the public calls, for names that begin with a dot too; admin and lock are held. */
+COFFER_MUST_CHECK int cof_volume_create_named(struct coffer_store *store,
+                                              const struct coffer_volume_create_opts *opts,
+                                              struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_volume_delete_named(struct coffer_store *store,
+                                              const struct coffer_volume_open_opts *opts,
+                                              struct coffer_fault *fault);
 /* The key's ARN, and that it may be used now. */
 COFFER_MUST_CHECK int cof_key_resolve(struct coffer_store *store,
                                       const struct coffer_key_provider *provider,

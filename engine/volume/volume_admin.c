@@ -125,8 +125,9 @@ int cof_name_is_free(struct coffer_store *store, const char *name,
     return err;
 }
 
-static int create_locked(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
-                         struct coffer_fault *fault)
+int cof_volume_create_named(struct coffer_store *store,
+                            const struct coffer_volume_create_opts *opts,
+                            struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
     int err = store->error != 0 ? COFFER_E_FAILED
@@ -165,7 +166,7 @@ int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_
     }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = create_locked(store, opts, fault);
+    err = cof_volume_create_named(store, opts, fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     if (err != 0 && fault != NULL && fault->error == 0) {
@@ -215,8 +216,8 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
 /* ---- delete ---- */
 
 /* Opened for writing, so that the log is merged and the tree is all there is. */
-static int delete_locked(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
-                         struct coffer_fault *fault)
+int cof_volume_delete_named(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                            struct coffer_fault *fault)
 {
     struct coffer_volume *volume;
     int err = cof_volume_open_named(store, opts, &volume, fault);
@@ -247,7 +248,7 @@ int coffer_volume_delete(struct coffer_store *store, const struct coffer_volume_
     }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = store->error != 0 ? COFFER_E_FAILED : delete_locked(store, opts, fault);
+    err = store->error != 0 ? COFFER_E_FAILED : cof_volume_delete_named(store, opts, fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;
@@ -310,7 +311,7 @@ int coffer_volume_list(struct coffer_store *store, const struct coffer_key_provi
         struct coffer_volume_info info;
         if (item->entry.kind == COF_KIND_VOLUME) {
             list_one(store, item, provider, &info);
-            stop = visit(ctx, &info);
+            stop = info.name[0] != '.' ? visit(ctx, &info) : 0; /* on the way: reseal.c */
         }
     }
     pthread_mutex_unlock(&store->lock);

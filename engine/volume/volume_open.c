@@ -152,6 +152,7 @@ static int renew(struct coffer_volume *volume, const struct coffer_key_provider 
 {
     struct coffer_store *store = volume->store;
     struct cof_catalogue_item *item = volume->item, before;
+    const struct cof_volume_entry entry = item->entry;
     int err = 0;
     memset(&before, 0, sizeof before);
     if (volume->encrypted) {
@@ -163,9 +164,7 @@ static int renew(struct coffer_volume *volume, const struct coffer_key_provider 
             if (before.ring != NULL) {
                 cof_free(&store->env, item->ring);
                 item->ring = before.ring;
-                item->entry.ring_bytes = before.entry.ring_bytes;
-                item->entry.generation = before.entry.generation;
-                memcpy(item->entry.context_uuid, before.entry.context_uuid, 16);
+                item->entry = entry;
             }
             return err;
         }

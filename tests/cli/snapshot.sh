@@ -290,6 +290,15 @@ prints TRUE "$COFFER" volume describe "$store:sealed" --query StorageEncrypted
 prints "$arn2" "$COFFER" volume describe "$store:sealed" --query KmsKeyId
 prints in-the-clear "$COFFER" volume read "$store:sealed" 0 12
 write "$store:sealed" 100 and-on
+# A store that runs full on the way has the new volume taken back.
+ok "$COFFER" store create tight --size 64M --segment-size 1M
+random_bytes 26000000 | ok "$COFFER" volume import tight:p - --create --size 40M \
+    --no-storage-encrypted
+ok snap create tight:p@s
+random_bytes 14000000 | ok "$COFFER" volume import tight:fill - --create --size 16M
+fails 8 'sealed' snap restore tight:p@s tight:sealed --kms-key-id "$id2"
+prints fill,p "$COFFER" volume list tight --query "[].Name | join(',', sort(@))"
+ok "$COFFER" check tight
 ok "$COFFER" check "$store"
 
 # ---- keys that are disabled ------------------------------------------------------------------

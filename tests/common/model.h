@@ -63,17 +63,17 @@ struct model_size {
 
 /* A master key that wraps the volume's from some moment on. */
 struct model_key {
-    unsigned key;              /* of the fake key service */
-    uint64_t from, done;       /* events: its rekey began, and was acknowledged */
+    unsigned key;        /* of the fake key service */
+    uint64_t from, done; /* events: its rekey began, and was acknowledged */
 };
 
 struct model_volume {
     bool used, encrypted;
     bool snapshot;
-    bool linked; /* a snapshot: its volume's parent is this one              */
-    bool gone;   /* deleted, for all that its relations know                 */
-    bool hidden; /* a deleted snapshot that holds pages, having two children */
-    char name[32]; /* empty: it is kept for what it shares only                        */
+    bool linked;       /* a snapshot: its volume's parent is this one                    */
+    bool gone;         /* deleted, for all that its relations know                       */
+    bool hidden;       /* a deleted snapshot that holds pages, having two children       */
+    char name[32];     /* empty: it is kept for what it shares only                      */
     uint32_t salt;     /* what was written carries it; volumes of a family have the same */
     uint32_t number;   /* no two volumes have the same; a snapshot: its volume's         */
     unsigned parent;   /* the snapshot that it was made after or of                      */

@@ -2,8 +2,8 @@
 /*
  * common/world_keys.c - which key opens what, changes of keys, recipients; see world_snapshot.h.
  *
- * Where options.spare_keys is set, master keys that nothing needs any more can't be used: what still
- * hangs on one shows.
+ * Where options.spare_keys is set, master keys that nothing needs any more can't be used, so that
+ * what still hangs on one shows.
  */
 #include "common/world_snapshot.h"
 
@@ -43,6 +43,12 @@ static int open_by_key(struct world *world, unsigned node, unsigned key)
     return error == 0 ? coffer_volume_close(volume) : error;
 }
 
+/* For want of a key that can be used, not by a planted fault. */
+static bool is_refusal(const struct world *world, int error)
+{
+    return error == COFFER_E_KEY_DISABLED && !(world->kms->planted && world->kms->fired > 0);
+}
+
 int world_keys_opening(struct world *world, unsigned node, unsigned *ret_keys)
 {
     const struct model_volume *volume = &world->model->volumes[node];
@@ -57,7 +63,7 @@ int world_keys_opening(struct world *world, unsigned node, unsigned *ret_keys)
         error = open_by_key(world, node, key);
         if (error == 0) {
             opening |= 1u << key;
-        } else if (error != COFFER_E_NOT_FOUND && error != COFFER_E_KEY_DISABLED) {
+        } else if (error != COFFER_E_NOT_FOUND && !is_refusal(world, error)) {
             return error;
         }
     }
@@ -126,7 +132,7 @@ static int check_recipient(struct world *world, unsigned snapshot, unsigned key,
             continue;
         }
         error = open_by_key(world, v, key);
-        if (error != 0 && (error != COFFER_E_KEY_DISABLED || world->kms->fired > 0)) {
+        if (error != 0 && !is_refusal(world, error)) {
             return error;
         }
         harness_require((error == 0) == may, "%s by the recipient's key %u: %s", at->name, key,

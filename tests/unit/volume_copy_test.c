@@ -364,6 +364,102 @@ static void another_key_service_needs_both_rights(void **state)
     end_stores();
 }
 
+static struct coffer_copy_opts copy_opts(const char *name, const char *as, unsigned flags)
+{
+    struct coffer_copy_opts opts = {.size = sizeof opts,
+                                    .flags = flags,
+                                    .source = {.volume = "v", .name = name, .provider = &a.kms.api},
+                                    .name = as,
+                                    .kms_key_id = K2,
+                                    .provider = &a.kms.api};
+    return opts;
+}
+
+static void a_copy_within_a_store_has_a_key_of_its_own(void **state)
+{
+    static uint64_t one[PAGES], two[PAGES];
+    struct coffer_copy_opts opts = copy_opts("one", "other", 0);
+    uint64_t before;
+    (void)state;
+    make_source(one, two, 0);
+    before = live_pages(&a);
+    assert_int_equal(coffer_snapshot_copy(a.store, a.store, &opts, &a.fault), 0);
+    assert_true(live_pages(&a) < before + 8);
+    assert_int_equal(coffer_snapshot_copy(a.store, a.store, &opts, &a.fault), COFFER_E_EXISTS);
+    a.kms.keys[1].state = COFFER_KEY_IS_DISABLED;
+    check_contents(&a, "v@other", one);
+    a.kms.keys[1].state = COFFER_KEY_ENABLED;
+    drop(&a, "v", "one");
+    check_contents(&a, "v@other", one);
+    check_contents(&a, "v@two", two);
+    check_clean(&a);
+    must_copy(&a, &b, "v", "other", K1);
+    check_contents(&b, "v@other", one);
+    drop(&a, "v", "other");
+    check_contents(&a, "v@two", two);
+    check_clean(&a);
+    check_clean(&b);
+    end_stores();
+}
+
+static void a_copy_that_is_sealed_anew_shares_no_key(void **state)
+{
+    static uint64_t one[PAGES], two[PAGES];
+    struct coffer_copy_opts opts = copy_opts("one", NULL, COFFER_COPY_REENCRYPT);
+    struct coffer_volume *volume;
+    struct coffer_volume_info info = {.size = sizeof info};
+    (void)state;
+    make_source(one, two, 0);
+    for (uint64_t at = 1; at < 12; at++) { /* the key service goes away on the way */
+        int err;
+        fake_kms_fail(&a.kms, at, true, COFFER_E_KEY_UNREACHABLE);
+        err = coffer_snapshot_copy(a.store, b.store, &opts, &b.fault);
+        fake_kms_fail_none(&a.kms);
+        if (err == 0) {
+            break;
+        }
+        assert_int_equal(err, COFFER_E_KEY_UNREACHABLE);
+        check_clean(&b);
+    }
+    a.kms.keys[1].state = COFFER_KEY_IS_DISABLED;
+    check_contents(&b, "v@one", one);
+    volume = open_in(&b, "v@one", COFFER_VOLUME_READ_ONLY);
+    assert_int_equal(coffer_volume_info_get(volume, &info), 0);
+    assert_string_equal(info.key_arn, K2);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    a.kms.keys[1].state = COFFER_KEY_ENABLED;
+    check_clean(&b);
+    drop(&b, "v", "one");
+    check_clean(&b);
+    assert_true(live_pages(&b) < 8);
+    end_stores();
+}
+
+static void an_unencrypted_snapshot_is_restored_under_a_key(void **state)
+{
+    static uint64_t one[PAGES], two[PAGES];
+    struct coffer_snapshot_restore_opts opts = {
+        .size = sizeof opts,
+        .snapshot = {.volume = "v", .name = "two", .provider = &a.kms.api},
+        .new_name = "w",
+        .kms_key_id = K2};
+    struct coffer_volume *volume;
+    struct coffer_volume_info info = {.size = sizeof info};
+    (void)state;
+    make_source(one, two, 1);
+    assert_int_equal(coffer_snapshot_restore(a.store, &opts, &a.fault), 0);
+    assert_int_equal(coffer_snapshot_restore(a.store, &opts, &a.fault), COFFER_E_EXISTS);
+    fixture_reopen(&a);
+    check_contents(&a, "w", two);
+    volume = open_in(&a, "w", 0);
+    assert_int_equal(coffer_volume_info_get(volume, &info), 0);
+    assert_int_equal(info.encrypted, 1);
+    assert_string_equal(info.name, "w");
+    assert_int_equal(coffer_volume_close(volume), 0);
+    check_clean(&a);
+    end_stores();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +469,9 @@ int main(void)
         cmocka_unit_test(there_and_back_again),
         cmocka_unit_test(there_and_back_again_between_forks),
         cmocka_unit_test(another_key_service_needs_both_rights),
+        cmocka_unit_test(a_copy_within_a_store_has_a_key_of_its_own),
+        cmocka_unit_test(a_copy_that_is_sealed_anew_shares_no_key),
+        cmocka_unit_test(an_unencrypted_snapshot_is_restored_under_a_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,8 +117,13 @@ COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
 
 /* ---- copies ------------------------------------------------------------------------------ */
 
+enum coffer_copy_flags {
+    COFFER_COPY_REENCRYPT = 1u << 0 /* seal every page anew, under data keys the source never had */
+};
+
 struct coffer_copy_opts {
     size_t size;
+    unsigned flags;
     struct coffer_snapshot_opts source; /* its own `size` need not be set; its provider is that of
                                            the source's key service */
     const char *volume, *name;          /* what the copy is called; NULL: as the source */
@@ -137,6 +142,9 @@ struct coffer_copy_opts {
  * anew. What the destination has of an earlier copy of the same volume is not sent again: the
  * newest ancestor of the snapshot that is there is its base. A copy that was interrupted goes on
  * where its last root stood when it is asked for again; until it is whole it can't be opened.
+ * REENCRYPT needs the right to decrypt on both sides, has no base, and begins anew when it was
+ * interrupted. Within one store the copy shares the pages (or REENCRYPT: none), and needs the right
+ * to decrypt.
  *
  * Refused, with both stores as they were: EXISTS; NOT_FOUND; a key that can't be used (KEY class);
  * NO_SPACE, before a page is sent; UNSUPPORTED where the destination's segments are smaller. Damage

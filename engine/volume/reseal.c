@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/reseal.c - a snapshot's contents sealed anew: page by page, under new keys.
+ *
+ * An unencrypted snapshot becomes an encrypted volume, or a copy gets data keys that the source
+ * never had. The pages go through a volume of their own whose name begins with a dot, which no
+ * caller can give: it gets its real name, or is a snapshot's and goes again, when it is whole. What
+ * a crash leaves of it is taken away when the same is asked for again.
+ *
+ * Takes no lock itself but around the small steps; reads and writes go as anyone's do.
+ */
+#include "volume/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PIECE_BYTES (1u << 20)
+
+static int copy_range(struct coffer_volume *from, struct coffer_volume *to, uint8_t *buffer,
+                      uint64_t offset, uint64_t length, struct coffer_fault *fault)
+{
+    int err = 0;
+    for (uint64_t at = 0; err == 0 && at < length; at += PIECE_BYTES) {
+        size_t piece = length - at < PIECE_BYTES ? (size_t)(length - at) : PIECE_BYTES;
+        err = coffer_volume_read(from, buffer, offset + at, piece, fault);
+        if (err == 0) {
+            err = coffer_volume_write(to, buffer, offset + at, piece, 0, fault);
+        }
+    }
+    return err;
+}
+
+static int copy_contents(struct coffer_volume *from, struct coffer_volume *to,
+                         const struct cof_reseal *reseal, struct coffer_fault *fault)
+{
+    struct cof_env *env = &to->store->env;
+    uint8_t *buffer = cof_alloc_aligned(env, PIECE_BYTES);
+    uint64_t offset = 0, length = 1, done = 0;
+    int err = buffer == NULL ? COFFER_E_NO_MEMORY : 0;
+    while (err == 0) {
+        err = coffer_volume_next_data(from, &offset, &length, fault);
+        if (err != 0 || length == 0) {
+            break;
+        }
+        err = copy_range(from, to, buffer, offset, length, fault);
+        offset += length;
+        done += length;
+        if (err == 0 && reseal->on_progress != NULL) {
+            err = reseal->on_progress(reseal->ctx, done,
+                                      from->record.mapped_pages * COFFER_PAGE_BYTES);
+        }
+    }
+    cof_free_aligned(env, buffer);
+    return err;
+}
+
+static void lock(struct coffer_store *store)
+{
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+}
+
+static void unlock(struct coffer_store *store)
+{
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+}
+
+/* The volume on the way, made and opened; what an earlier attempt left is deleted first. */
+static int begin(const struct cof_reseal *reseal, const char *name, uint64_t size_bytes,
+                 struct coffer_volume **ret_volume, struct coffer_fault *fault)
+{
+    struct coffer_volume_create_opts create = {.size = sizeof create,
+                                               .name = name,
+                                               .size_bytes = size_bytes,
+                                               .kms_key_id = reseal->kms_key_id,
+                                               .provider = reseal->provider};
+    struct coffer_volume_open_opts open = {
+        .size = sizeof open, .name = name, .provider = reseal->provider};
+    struct coffer_store *store = reseal->destination;
+    int err;
+    lock(store);
+    err = cof_volume_delete_named(store, &open, fault);
+    if (err == 0 || err == COFFER_E_NOT_FOUND) {
+        cof_fault_clear(fault);
+        err = cof_volume_create_named(store, &create, fault);
+    }
+    if (err == 0) {
+        err = cof_volume_open_named(store, &open, ret_volume, fault);
+    }
+    unlock(store);
+    return err;
+}
+
+/* Delete it while it is open: no key service is asked. Closes it. */
+static int discard(struct coffer_volume *volume, const struct coffer_key_provider *provider,
+                   struct coffer_fault *fault)
+{
+    struct coffer_store *store = volume->store;
+    int err;
+    lock(store);
+    err = cof_checkpoint_run(store, false);
+    if (err == 0) {
+        err = cof_node_remove(store, volume->item, volume, provider, fault);
+    } else {
+        cof_volume_drop(volume);
+    }
+    unlock(store);
+    return err;
+}
+
+/* The real name, with the root that the close makes. */
+static int christen(struct coffer_volume *volume, const char *name)
+{
+    uint8_t hint;
+    int err;
+    lock(volume->store);
+    err = cof_name_hint(volume->store, name, &hint);
+    if (err == 0) {
+        volume->item->entry.name_hint = hint;
+        memset(volume->record.name, 0, sizeof volume->record.name);
+        memcpy(volume->record.name, name, strlen(name));
+    }
+    unlock(volume->store);
+    return err;
+}
+
+int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
+{
+    struct coffer_volume *volume;
+    char name[COFFER_NAME_BYTES_MAX];
+    int err;
+    if (strlen(reseal->volume) + 2u > sizeof name) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "the name is too long for this: give one of at most 62 bytes");
+    }
+    snprintf(name, sizeof name, ".%.62s", reseal->volume);
+    err = begin(reseal, name, reseal->from->size_pages * COFFER_PAGE_BYTES, &volume, fault);
+    if (err != 0) {
+        return err;
+    }
+    err = copy_contents(reseal->from, volume, reseal, fault);
+    if (err == 0 && reseal->snapshot != NULL) {
+        err = cof_snapshot_take(volume, reseal->volume, reseal->snapshot, reseal->provider, fault);
+    } else if (err == 0) {
+        err = christen(volume, reseal->volume);
+    }
+    if (err != 0) {
+        (void)!discard(volume, reseal->provider, NULL);
+        return err;
+    }
+    return reseal->snapshot != NULL ? discard(volume, reseal->provider, fault)
+                                    : coffer_volume_close(volume);
+}
