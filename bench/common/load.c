@@ -35,7 +35,7 @@ static int settle(struct share *first, uint64_t start_ns, struct cof_bench_resul
     uint64_t user_ns, system_ns, ignored;
     memset(&fault, 0, sizeof fault);
     uint64_t flush_start_ns = cof_bench_now_ns();
-    bool writes = cof_bench_is_write(options->rw);
+    bool writes = cof_bench_is_write(options->rw) && !options->unsettled;
     int error = writes ? coffer_volume_flush(target->volume, &fault) : 0;
     if (error != 0) {
         return cof_bench_complain("the last flush", error, &fault);

@@ -7,6 +7,7 @@
  * COF_BENCH_FLUSH a write's completion puts its slot back into the batch as a flush.
  */
 #include "common/loop.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,8 +133,8 @@ static int finish(struct cof_bench_loop *loop, const struct coffer_cqe *cqe, uin
         return 0;
     }
     if (!writes && !cof_bench_stamped(slot->iov.iov_base, slot->offset_bytes, slot->iov.iov_len)) {
-        fprintf(stderr, "bench_volume: byte %llu and on: not what was written there\n",
-                (unsigned long long)slot->offset_bytes);
+        fprintf(stderr, "%s: byte %llu and on: not what was written there\n",
+                program_invocation_short_name, (unsigned long long)slot->offset_bytes);
         return COFFER_E_INTERNAL;
     }
     cof_bench_latency_add(&loop->latency, now_ns - slot->start_ns);

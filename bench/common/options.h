@@ -30,6 +30,7 @@ struct cof_bench_options {
     bool raw;             /* pwrite and fdatasync on file, no store at all              */
     bool hot;             /* read everything once before the measured time              */
     bool kill_at_end;     /* end by SIGKILL: no close, no checkpoint                    */
+    bool unsettled;       /* a write load ends with neither flush nor checkpoint        */
     enum cof_bench_rw rw;
     enum cof_bench_durable durable;
     uint64_t store_bytes; /* with create                                                */

@@ -22,8 +22,8 @@ uint64_t cof_bench_now_ns(void)
 
 int cof_bench_complain(const char *what, int error, const struct coffer_fault *fault)
 {
-    fprintf(stderr, "bench_volume: %s: %s (%s)", what, coffer_error_sentence(error),
-            coffer_error_name(error));
+    fprintf(stderr, "%s: %s: %s (%s)", program_invocation_short_name, what,
+            coffer_error_sentence(error), coffer_error_name(error));
     if (fault != NULL && fault->detail[0] != '\0') {
         fprintf(stderr, ": %s", fault->detail);
     }

@@ -57,7 +57,8 @@ static bool others_empty(const struct cof_diff *diff, const struct place *place)
     return true;
 }
 
-/* Whether another tree has the same there. Above a lower tree's root there is nothing to compare. */
+/* Whether another tree has the same there. Above a lower tree's root there is nothing to compare.
+ */
 static bool shared(const struct cof_diff *diff, const struct place *place)
 {
     for (unsigned i = 1; i <= diff->other_count; i++) {

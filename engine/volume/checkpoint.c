@@ -181,8 +181,9 @@ static void freeze(struct coffer_store *store)
         }
     }
     if (store->birth != NULL && store->birth->volume != NULL) {
+        /* Every data extent below is closed. */
         store->birth->cut =
-            cof_position(store->birth->volume->index, store->next_extent - 1u); /* every data extent below is closed */
+            cof_position(store->birth->volume->index, store->next_extent - 1u);
     }
     cof_lane_close_batch(&store->lane);
     freeze_young(store);

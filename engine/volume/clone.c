@@ -187,7 +187,9 @@ static int restore_sealed_anew(struct coffer_store *store,
     struct cof_reseal reseal = {.destination = store,
                                 .volume = opts->new_name,
                                 .kms_key_id = opts->kms_key_id,
-                                .provider = opts->snapshot.provider};
+                                .provider = opts->snapshot.provider,
+                                .on_progress = opts->on_progress,
+                                .ctx = opts->ctx};
     int err = cof_snapshot_open(store, &opts->snapshot, &reseal.from, fault);
     if (err == 0) {
         err = cof_reseal_run(&reseal, fault);

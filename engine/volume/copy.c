@@ -189,7 +189,7 @@ static int count_extent(struct copy *copy, const struct cof_writer *writer, stru
         pthread_mutex_unlock(&copy->destination->lock);
     }
     if (lineage == COF_LINEAGE_LOCAL) {
-        return COFFER_E_EXISTS; /* from a fork of the destination: its numbers would be used twice */
+        return COFFER_E_EXISTS; /* of a fork of the destination: its numbers are used twice */
     }
     return err == COFFER_E_NOT_FOUND ? 0 : err == 0 ? COFFER_E_EXISTS : err;
 }

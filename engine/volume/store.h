@@ -8,7 +8,12 @@
  *   create.c     an empty store               open.c        the step table of store open
  *   recover.c    roots, the lane's log        root.c        writing roots
  *   anchor.c     the state outside the store
- *   catalogue.c  volumes' entries             keyring.c     volume keys and data keys
+ *   catalogue.c  entries and records          ring.c        wraps of volume keys
+ *   keyring.c    uses, sealed records         datakeys.c    data keys
+ *   rekey.c      other keys, recipients       snapshot.c    taking and listing snapshots
+ *   clone.c      volumes of snapshots         prune.c       what one node holds alone
+ *   snapshot_diff.c                           copy.c, import.c, reseal.c: other stores
+ *   nonces.c     every seal, for the audit
  *   volume_open.c, volume_admin.c             replay.c      a volume's part of the log
  *   extent.c     open extents, summaries      checkpoint.c  freeze, merge, finish
  *   protect.c    seal and open of pages, for encrypted and plain volumes

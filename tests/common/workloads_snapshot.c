@@ -92,6 +92,19 @@ int workload_deletes(struct world *world, struct workload_marks *marks)
     return world_snapshot_settle(world, snapshots[3]);
 }
 
+/* What was in the clear becomes encrypted: a volume that shares nothing. */
+static int encrypt_plain(struct world *world)
+{
+    unsigned plain, snapshot, encrypted;
+    try(world_volume_create(world, SPAN, SPAN, false, &plain));
+    try(world_volume_open(world, plain));
+    try(scatter_some(world, plain, 4));
+    try(world_snapshot_create(world, plain, 0, &snapshot));
+    try(world_snapshot_restore(world, snapshot, 3, &encrypted));
+    try(world_volume_open(world, encrypted));
+    return scatter_some(world, encrypted, 2);
+}
+
 int workload_clones(struct world *world, struct workload_marks *marks)
 {
     unsigned volume, clones[3], snapshots[3];
@@ -114,6 +127,7 @@ int workload_clones(struct world *world, struct workload_marks *marks)
     try(world_snapshot_delete(world, snapshots[0]));
     try(scatter_some(world, volume, 3));
     try(world_flush(world, volume));
+    try(encrypt_plain(world));
     return settle_all(world);
 }
 

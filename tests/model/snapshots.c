@@ -148,14 +148,15 @@ static void tell_counts(uint64_t seed, uint64_t done, double seconds)
            (unsigned long long)c->reopens, (unsigned long long)c->checks,
            (unsigned long long)c->full, (unsigned long long)recorder_seals(), seconds);
     printf("  %llu snapshots (%llu with requests in flight), %llu names taken, %llu deleted (%llu "
-           "with two children or more); %llu clones, %llu volumes deleted\n"
+           "with two children or more); %llu clones (%llu newly encrypted), %llu volumes deleted\n"
            "  %llu diffs, %llu lists, %llu rekeys, %llu recipients, %llu refusals\n",
            (unsigned long long)c->snapshots, (unsigned long long)c->mixed,
            (unsigned long long)c->taken, (unsigned long long)c->deleted,
            (unsigned long long)c->hidden, (unsigned long long)c->clones,
-           (unsigned long long)c->volumes_deleted, (unsigned long long)c->diffs,
-           (unsigned long long)c->lists, (unsigned long long)c->rekeys,
-           (unsigned long long)c->recipients, (unsigned long long)c->refused);
+           (unsigned long long)c->resealed, (unsigned long long)c->volumes_deleted,
+           (unsigned long long)c->diffs, (unsigned long long)c->lists,
+           (unsigned long long)c->rekeys, (unsigned long long)c->recipients,
+           (unsigned long long)c->refused);
 }
 
 int main(int argc, char **argv)

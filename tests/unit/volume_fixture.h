@@ -36,8 +36,8 @@ struct volume_fixture {
     uint64_t env_seed;
 };
 
-/* Of the environment's randomness, for the fixtures that are made from here on: stores that are made
- * with the same one have the same uuid, as copies of one file have. */
+/* Of the environment's randomness, for the fixtures that are made from here on: stores that are
+ * made with the same one have the same uuid, as copies of one file have. */
 static uint64_t fixture_env_seed = 99;
 
 static inline int fixture_open_store(struct volume_fixture *f, unsigned flags)

@@ -184,11 +184,6 @@ static int restore_it(struct restoring *restoring)
 {
     struct cli_session *session = &restoring->session;
     struct coffer_fault fault = cli_no_fault();
-    if (restoring->encrypted && !restoring->from_encrypted) {
-        aim(restoring, &restoring->volume);
-        return cli_snapshot_encrypt(session, restoring->snapshot.name,
-                                    restoring->info.size_bytes);
-    }
     struct coffer_snapshot_restore_opts opts = {
         .size = sizeof opts,
         .snapshot = cli_snapshot_opts(session),

@@ -20,10 +20,6 @@ int cli_snapshot_show(struct cli_session *session);
 /* Print a snapshot that a verb has made or looked at. */
 int cli_snapshot_print(const struct cli_session *session, const struct coffer_snapshot_info *info);
 
-/* Make the volume that the session addresses, under the key of the call, from the unencrypted
- * snapshot source of its store. It is open for writing afterwards. */
-int cli_snapshot_encrypt(struct cli_session *session, const char *source, uint64_t size_bytes);
-
 const char *cli_snapshot_status(const struct coffer_snapshot_info *info);
 
 /* A kind of encryption that a snapshot can't be given, or a key: refused with what does give it. */

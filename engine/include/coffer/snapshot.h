@@ -90,6 +90,9 @@ struct coffer_snapshot_restore_opts {
     struct coffer_snapshot_opts snapshot; /* its own `size` need not be set */
     const char *new_name;                 /* of the volume to make */
     const char *kms_key_id; /* NULL: the snapshot's key (an unencrypted one stays so) */
+    /* May be NULL: while pages are copied. Non-zero stops, takes back, and is returned. */
+    int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+    void *ctx;
 };
 
 /* A writable volume with the snapshot's contents, at once, whatever its size: pages are shared, the

@@ -80,14 +80,6 @@ void story_snapshot(struct story *story)
     }
 }
 
-/* It was refused, so it must not be there. */
-static void never_made(struct story *story, unsigned node)
-{
-    model_volume_deleting(story->world.model, node, 0);
-    model_volume_deleted(story->world.model, node, 0);
-    story_counts.refused++;
-}
-
 void story_restore(struct story *story)
 {
     struct world *world = &story->world;
@@ -101,13 +93,9 @@ void story_restore(struct story *story)
     if (story_pick(story, 3) == 0) {
         key = (int)story_pick(story, FAKE_KMS_KEYS);
         world->kms->keys[key].state = COFFER_KEY_ENABLED;
+        story_counts.resealed += world->model->volumes[snapshot].encrypted ? 0u : 1u;
     }
     error = world_snapshot_restore(world, snapshot, key, &volume);
-    if (error == COFFER_E_UNSUPPORTED && key != WORLD_OWN_KEY &&
-        !world->model->volumes[snapshot].encrypted) {
-        never_made(story, volume);
-        return;
-    }
     story_settle(story, error != 0 ? error : world_volume_open(world, volume));
     story_counts.clones++;
 }
@@ -230,6 +218,14 @@ void story_recipient(struct story *story)
 }
 
 /* ---- refusals ---- */
+
+/* It was refused, so it must not be there. */
+static void never_made(struct story *story, unsigned node)
+{
+    model_volume_deleting(story->world.model, node, 0);
+    model_volume_deleted(story->world.model, node, 0);
+    story_counts.refused++;
+}
 
 static void refuse_open(struct story *story, unsigned snapshot)
 {

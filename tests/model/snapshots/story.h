@@ -20,8 +20,8 @@ struct story {
 };
 
 struct story_counts {
-    uint64_t steps, losses, reopens, checks, full, snapshots, mixed, taken, clones, deleted, hidden,
-        volumes_deleted, rekeys, recipients, diffs, lists, refused;
+    uint64_t steps, losses, reopens, checks, full, snapshots, mixed, taken, clones, resealed,
+        deleted, hidden, volumes_deleted, rekeys, recipients, diffs, lists, refused;
 };
 
 extern struct story_counts story_counts;
