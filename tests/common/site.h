@@ -36,7 +36,8 @@
 #define SITE_STOPPED 77 /* what on_progress returns to stop a copy */
 
 struct holding {
-    bool used, snapshot, copying, encrypted;
+    bool used, snapshot, encrypted;
+    bool copying, copyable;     /* not whole yet; may be found so: it came as a copy */
     char name[SITE_NAME_BYTES]; /* "v3" or "v3@s5"                              */
     uint64_t identity;          /* of a snapshot: the same for all copies of it */
     uint64_t family;            /* what is rekeyed together                     */
@@ -49,7 +50,7 @@ struct holding {
 /* What a volume wrote since it was durable: any of it may be lost. */
 struct site_pending {
     unsigned holding;
-    uint32_t page, version;
+    uint32_t page, before, version;
 };
 
 struct realm;
@@ -128,7 +129,7 @@ int site_volume_close(struct site *site, unsigned holding);
 int site_write(struct site *site, unsigned holding, uint32_t page, uint32_t count);
 int site_discard(struct site *site, unsigned holding, uint32_t page, uint32_t count);
 int site_flush(struct site *site);
-/* Open (writable: to stay open) or read the version of one page; harness_fail when it is none. */
+/* Which version a page shows; fails the case when it is none that was ever written. */
 uint32_t site_page_version(const uint8_t *page);
 
 /* ---- snapshots, copies, keys: site_snapshot.c ---- */
