@@ -194,12 +194,20 @@ static int count_extent(struct copy *copy, const struct cof_writer *writer, stru
     return err == COFFER_E_NOT_FOUND ? 0 : err == 0 ? COFFER_E_EXISTS : err;
 }
 
+/* Of a copy that goes on: where its extents go is settled. */
+static int count_only(struct copy *copy, const struct cof_writer *writer, struct cof_desc *desc)
+{
+    (void)writer;
+    copy->total_pages += cof_import_pages(desc);
+    return 0;
+}
+
 static int plan(struct copy *copy)
 {
     int err;
     copy->total_pages = 0;
     pthread_mutex_lock(&copy->source->lock);
-    err = each_extent(copy, count_extent);
+    err = each_extent(copy, copy->to == NULL ? count_extent : count_only);
     if (err == COFFER_E_EXISTS) { /* shared with something that is no ancestor */
         drop_base(copy);
         copy->total_pages = 0;
@@ -591,7 +599,7 @@ static int begin(struct copy *copy)
     }
     pthread_mutex_unlock(&copy->destination->lock);
     pthread_mutex_unlock(&copy->source->lock);
-    if (err == 0 && copy->to == NULL) {
+    if (err == 0) {
         err = plan(copy);
     }
     pthread_mutex_lock(&copy->source->lock);

@@ -98,6 +98,16 @@ static int walk(struct prune *prune, const struct coffer_volume *node,
     return err;
 }
 
+static bool copying_child(const struct coffer_store *store, uint32_t number)
+{
+    for (const struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        if (item->entry.parent_number == number && item->entry.kind == COF_KIND_COPYING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- counting ---- */
 
 int cof_node_exclusive(struct coffer_store *store, struct cof_catalogue_item *item,
@@ -109,8 +119,9 @@ int cof_node_exclusive(struct coffer_store *store, struct cof_catalogue_item *it
     bool node_own = false, own[COF_DIFF_OTHERS_MAX];
     unsigned count = 0;
     int err = 0;
-    if (cof_children_of(store, item->entry.number, NULL) > COF_DIFF_OTHERS_MAX) {
-        return COFFER_E_LIMIT;
+    if (cof_children_of(store, item->entry.number, NULL) > COF_DIFF_OTHERS_MAX ||
+        copying_child(store, item->entry.number)) {
+        return COFFER_E_LIMIT; /* what a copy will refer to is not known before it is whole */
     }
     err = borrow(&prune, item, &node, &node_own);
     for (struct cof_catalogue_item *child = store->items; err == 0 && child != NULL;
@@ -209,12 +220,13 @@ static int purge_writers(struct coffer_store *store, const struct cof_catalogue_
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < gone->entry.writers; i++) {
         uint32_t number = gone->writers[i].number;
-        const struct cof_catalogue_item *item = store->items;
+        const struct cof_catalogue_item *item = store->items, *writer;
         bool asked = i > 0 && gone->writers[i - 1u].number == number;
         while (item != NULL && (item == gone || !lists_writer(item, number))) {
             item = item->next;
         }
-        if (item == NULL && !asked && cof_catalogue_at(store, number) == gone) {
+        writer = cof_catalogue_at(store, number);
+        if (item == NULL && !asked && (writer == NULL || writer == gone)) {
             err = cof_import_purge(store, number);
         }
     }
@@ -236,7 +248,7 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
         return err;
     }
     err = apply(prune, node);
-    if (err == 0 && cof_item_is_import(item)) {
+    if (err == 0) {
         err = purge_writers(store, item);
     }
     if (err == 0 && child != NULL) {
@@ -265,6 +277,11 @@ static int remove_one(struct prune *prune, struct cof_catalogue_item *item, uint
     int err;
     if (item->open != NULL) {
         return cof_fault(prune->fault, COFFER_E_BUSY, COFFER_STAGE_NONE, "the snapshot is open");
+    }
+    if (copying_child(prune->store, item->entry.number)) {
+        return cof_fault(prune->fault, COFFER_E_BUSY, COFFER_STAGE_NONE,
+                         "a copy that begins with the snapshot was interrupted: go on with it, or "
+                         "delete it first");
     }
     err = cof_volume_open_item(prune->store, item, COFFER_VOLUME_READ_ONLY, prune->provider, &node,
                                prune->fault);

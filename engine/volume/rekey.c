@@ -255,7 +255,8 @@ static int find(struct rekey *rekey, const char *name, struct cof_catalogue_item
     if (err != 0 || (*ret_item)->entry.kind == COF_KIND_VOLUME) {
         return err;
     }
-    while (volume != NULL && memcmp(volume->entry.uuid, cof_context_uuid(*ret_item), 16) != 0) {
+    while (volume != NULL && (volume->entry.kind != COF_KIND_VOLUME ||
+                              memcmp(volume->entry.uuid, cof_context_uuid(*ret_item), 16) != 0)) {
         volume = volume->next;
     }
     return volume == NULL ? 0
