@@ -496,7 +496,11 @@ static int settle(struct copy *copy, bool whole)
         return err;
     }
     if (!whole) {
-        return cof_copy_abandon(destination, copy->to);
+        uint32_t parent = copy->to->entry.parent_number;
+        err = cof_copy_abandon(destination, copy->to);
+        return err != 0 ? err
+                        : cof_node_remove_hidden(destination, parent, copy->opts->provider,
+                                                 NULL);
     }
     copy->to->entry.kind = COF_KIND_SNAPSHOT;
     copy->to->dirty = true;

@@ -330,6 +330,17 @@ static int remove_hidden(struct prune *prune, uint32_t number)
     return err;
 }
 
+int cof_node_remove_hidden(struct coffer_store *store, uint32_t number,
+                           const struct coffer_key_provider *provider, struct coffer_fault *fault)
+{
+    struct prune prune = {.store = store, .provider = provider, .fault = fault};
+    int err;
+    cof_kills_init(&prune.kills, &store->env);
+    err = remove_hidden(&prune, number);
+    cof_kills_done(&prune.kills);
+    return err;
+}
+
 int cof_node_remove(struct coffer_store *store, struct cof_catalogue_item *item,
                     struct coffer_volume *node, const struct coffer_key_provider *provider,
                     struct coffer_fault *fault)

@@ -424,9 +424,13 @@ int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snaps
     pthread_mutex_lock(&store->lock);
     err = cof_snapshot_find(store, opts, &item, fault);
     if (err == 0 && item->entry.kind == COF_KIND_COPYING) {
+        uint32_t parent = item->entry.parent_number;
         err = cof_checkpoint_settle(store);
         if (err == 0) {
             err = cof_copy_abandon(store, item);
+        }
+        if (err == 0) {
+            err = cof_node_remove_hidden(store, parent, opts->provider, fault);
         }
     } else if (err == 0) {
         err = cof_node_remove(store, item, NULL, opts->provider, fault);

@@ -569,6 +569,10 @@ COFFER_MUST_CHECK int cof_node_remove(struct coffer_store *store, struct cof_cat
                                       struct coffer_volume *node,
                                       const struct coffer_key_provider *provider,
                                       struct coffer_fault *fault);
+/* The hidden node of that number, and those above it, as far as they no longer branch. */
+COFFER_MUST_CHECK int cof_node_remove_hidden(struct coffer_store *store, uint32_t number,
+                                             const struct coffer_key_provider *provider,
+                                             struct coffer_fault *fault);
 /* Pages that only this node holds. */
 COFFER_MUST_CHECK int cof_node_exclusive(struct coffer_store *store,
                                          struct cof_catalogue_item *item,
