@@ -30,6 +30,7 @@ struct copy {
     struct cof_catalogue_item *from, *base, *to;
     uint64_t base_cut, base_node_cut;
     bool keyless, fresh; /* fresh: no lineage number is shared with what is there */
+    bool overtaken;      /* what an interrupted copy still lacks came with another meanwhile */
     uint64_t total_pages, done_pages, rooted_pages, largest;
     struct cof_extent_copy extent;
     int stopped;
@@ -448,7 +449,8 @@ static int send_extent(struct copy *copy, const struct cof_writer *writer, struc
         bool ours =
             there->volume == copy->to->entry.number && memcmp(there->uuid, desc->uuid, 16) == 0;
         copy->done_pages += cof_import_pages(desc);
-        err = ours ? 0 : COFFER_E_EXISTS; /* ours: it came before the copy was interrupted */
+        copy->overtaken = !ours; /* ours: it came before the copy was interrupted */
+        err = ours ? 0 : COFFER_E_EXISTS;
         pthread_mutex_unlock(&copy->destination->lock);
         return err;
     }
@@ -648,6 +650,20 @@ static int run(struct copy *copy)
     return err;
 }
 
+static void begin_anew(struct copy *copy)
+{
+    copy->overtaken = false;
+    copy->fresh = false;
+    copy->from = NULL;
+    copy->base = NULL;
+    copy->to = NULL;
+    copy->base_cut = 0;
+    copy->base_node_cut = 0;
+    copy->done_pages = 0;
+    copy->rooted_pages = 0;
+    cof_fault_clear(copy->fault);
+}
+
 /* In the same store nothing is sent: the copy shares the pages, under a volume key of its own. */
 static int copy_within(struct copy *copy)
 {
@@ -733,6 +749,10 @@ int coffer_snapshot_copy(struct coffer_store *source, struct coffer_store *desti
     } else if (err == 0) {
         lock_admins(copy);
         err = run(copy);
+        if (copy->overtaken) { /* it was taken back: begin anew, with numbers of its own */
+            begin_anew(copy);
+            err = run(copy);
+        }
         unlock_admins(copy);
     }
     if (err != 0 && err != copy->stopped && fault != NULL && fault->error == 0) {
