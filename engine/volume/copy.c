@@ -572,6 +572,32 @@ static int resolve(struct copy *copy, char arn[COFFER_KEY_ARN_BYTES_MAX])
     return err;
 }
 
+/* Whether what there is of the copy was begun in the same way, under the same key. */
+static bool goes_on(const struct copy *copy, const char *arn)
+{
+    char began[COFFER_KEY_ARN_BYTES_MAX];
+    struct coffer_key_blob blob;
+    return !copy->to->entry.encrypted ||
+           (copy->to->entry.verbatim == copy->keyless &&
+            cof_ring_wrap_at(copy->to, 0, began, &blob) == 0 && strcmp(began, arn) == 0);
+}
+
+/* What there is of the copy, to begin anew. Both locks are held. */
+static int take_back(struct copy *copy)
+{
+    int err;
+    pthread_mutex_unlock(&copy->source->lock);
+    err = settle(copy, false);
+    pthread_mutex_unlock(&copy->destination->lock);
+    pthread_mutex_lock(&copy->source->lock);
+    pthread_mutex_lock(&copy->destination->lock);
+    copy->to = NULL;
+    copy->base = NULL;
+    copy->base_cut = 0;
+    copy->base_node_cut = 0;
+    return err;
+}
+
 /* Everything before the first page: both locks are held. */
 static int begin(struct copy *copy)
 {
@@ -599,6 +625,9 @@ static int begin(struct copy *copy)
         pthread_mutex_unlock(&copy->source->lock);
         err = resolve(copy, arn);
         pthread_mutex_lock(&copy->source->lock);
+    }
+    if (err == 0 && copy->to != NULL && !goes_on(copy, arn)) {
+        err = take_back(copy);
     }
     if (err == 0 && copy->to == NULL) {
         find_base(copy);

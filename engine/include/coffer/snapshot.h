@@ -144,7 +144,8 @@ struct coffer_copy_opts {
  * sealed record); else the copy has a volume key of its own and the source's data keys wrapped
  * anew. What the destination has of an earlier copy of the same volume is not sent again: the
  * newest ancestor of the snapshot that is there is its base. A copy that was interrupted goes on
- * where its last root stood when it is asked for again; until it is whole it can't be opened.
+ * where its last root stood when it is asked for again (under another key: anew); until it is whole
+ * it can't be opened.
  * REENCRYPT needs the right to decrypt on both sides, has no base, and begins anew when it was
  * interrupted. Within one store the copy shares the pages (or REENCRYPT: none), and needs the right
  * to decrypt.
