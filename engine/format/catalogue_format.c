@@ -51,6 +51,18 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     cof_le64_put(at + 200, entry->node_cut);
 }
 
+/* What stands in clear in place of a sealed record is believed of copies of encrypted snapshots
+ * only, whose own uuid is what the key service was told. */
+static bool clear_fields_fit(const struct cof_volume_entry *entry)
+{
+    static const uint8_t none[16];
+    if (!entry->verbatim) {
+        return entry->clear_name_bytes == 0;
+    }
+    return entry->kind != COF_KIND_VOLUME && entry->encrypted &&
+           memcmp(entry->context_uuid, none, 16) == 0;
+}
+
 int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
                             struct cof_volume_entry *ret_entry)
 {
@@ -87,10 +99,9 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     entry.cut = cof_le64_get(at + 192);
     entry.node_cut = cof_le64_get(at + 200);
     if (entry.record_bytes != COF_RECORD_BYTES || entry.ring_bytes > COF_RING_BYTES_MAX ||
-        entry.number == 0 || at[96] > COF_KIND_COPYING ||
-        entry.lineages > COF_LINEAGES_MAX || entry.writers > COF_WRITERS_MAX ||
-        entry.clear_name_bytes > COF_CLEAR_NAME_MAX ||
-        entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
+        entry.number == 0 || at[96] > COF_KIND_COPYING || entry.lineages > COF_LINEAGES_MAX ||
+        entry.writers > COF_WRITERS_MAX || entry.clear_name_bytes > COF_CLEAR_NAME_MAX ||
+        !clear_fields_fit(&entry) || entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_CORRUPT;
     }
     *ret_entry = entry;
@@ -140,6 +151,7 @@ void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BY
     cof_le64_put(at + 488, record->own_node_cut);
     memcpy(at + 496, record->volume_name, 64);
     memcpy(at + 560, record->volume_uuid, 16);
+    at[576] = record->key_shared ? 1u : 0u;
 }
 
 int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret_record)
@@ -175,6 +187,7 @@ int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret
     memcpy(record.volume_name, at + 496, 64);
     record.volume_name[63] = '\0';
     memcpy(record.volume_uuid, at + 560, 16);
+    record.key_shared = (at[576] & 1u) != 0;
     if (record.height > COF_MAP_LEVELS_MAX || record.size_pages > (UINT64_C(1) << 44) ||
         (record.height == 0) != (record.root_address == 0)) {
         return COFFER_E_CORRUPT;

@@ -54,7 +54,7 @@
  *      184 256  key ARN           440   8  cut            448   8  node cut     456 16 parent uuid
  *      472   8  modified ns       480   8  own cut         488   8  own node cut
  *      496  64  name of the volume that it is a snapshot of      560 16 uuid of that volume
- *      576 448  reserved
+ *      576   1  bit 0: a snapshot has the volume key too   577 447 reserved
  * A cut is a position: index << 39 | extent. Data pages at or below `cut`, and nodes at or below
  * `node cut`, are the parent's; those at or below the own cuts are what children inherit.
  */
@@ -133,6 +133,7 @@ struct cof_record {
     uint64_t cut, node_cut, own_cut, own_node_cut;
     uint8_t parent[16], volume_uuid[16];
     char volume_name[64];
+    bool key_shared;
 };
 
 struct cof_ek_entry {

@@ -21,11 +21,30 @@
  */
 #include "volume/store.h"
 
+#include "format/endian.h"
+
 #include "base/testhook.h"
 
 #include <string.h>
 
 /* ---- the digest ---- */
+
+static int add_annex(struct cof_sha256_stream *stream, const struct cof_catalogue_item *item)
+{
+    uint8_t bytes[COF_WRITER_BYTES];
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < item->entry.lineages; i++) {
+        cof_le32_put(bytes, item->lineages[i]);
+        err = cof_sha256_add(stream, bytes, 4);
+    }
+    for (uint32_t i = 0; err == 0 && i < item->entry.writers; i++) {
+        cof_writer_encode(&item->writers[i], bytes);
+        err = cof_sha256_add(stream, bytes, sizeof bytes);
+    }
+    return err == 0 && item->entry.clear_name_bytes > 0
+               ? cof_sha256_add(stream, item->clear_name, item->entry.clear_name_bytes)
+               : err;
+}
 
 /* Without the log's tail, and without what follows from ring and record: an operation that failed
  * may leave that spelled otherwise in memory than on disk. */
@@ -44,7 +63,10 @@ static int add_item(struct cof_sha256_stream *stream, const struct cof_catalogue
     if (err == 0 && entry.ring_bytes > 0) {
         err = cof_sha256_add(stream, item->ring, entry.ring_bytes);
     }
-    return err == 0 ? cof_sha256_add(stream, item->record, COF_RECORD_BYTES) : err;
+    if (err == 0) {
+        err = cof_sha256_add(stream, item->record, COF_RECORD_BYTES);
+    }
+    return err == 0 ? add_annex(stream, item) : err;
 }
 
 /* The list is in ascending order of numbers (store.h). */

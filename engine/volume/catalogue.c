@@ -267,7 +267,8 @@ static int decode_item(struct coffer_store *store, uint64_t key, const uint8_t *
                      COF_VOLUME_ENTRY_BYTES + (size_t)item->entry.ring_bytes + COF_RECORD_BYTES +
                              annex_bytes(&item->entry) >
                          length ||
-                     item->entry.encrypted != (item->entry.ring_bytes != 0))) {
+                     item->entry.encrypted != (item->entry.ring_bytes != 0) ||
+                     (item->entry.encrypted && item->entry.ring_bytes < COF_RING_SLOT_BYTES))) {
         err = COFFER_E_CORRUPT;
     }
     if (err == 0 && item->entry.ring_bytes > 0) {

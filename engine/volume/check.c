@@ -420,13 +420,14 @@ static int compare_desc(struct check *check, const struct cof_desc *desc)
     const struct cof_bitmap *slots = &none;
     const struct cof_catalogue_item *owner = cof_catalogue_at(check->store, desc->volume);
     /* A copy without keys brings whole extents: more than its tree refers to. */
+    bool unknown = doubtful(check, desc);
     bool imported = owner == NULL ? desc->lineage != COF_LINEAGE_LOCAL : cof_item_is_import(owner);
     int err = 0;
     if (check->seen_capacity > 0) {
         seen = seen_place(check->seen, check->seen_capacity, seen_key(desc->lineage, desc->extent));
         slots = seen->key != 0 ? &seen->slots : &none;
     }
-    for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS && !doubtful(check, desc); slot++) {
+    for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS && !unknown; slot++) {
         bool live = cof_bitmap_get(&desc->live, slot);
         bool used = cof_bitmap_get(slots, slot);
         if (slot == COF_SUMMARY_SLOT || live == used || (live && imported)) {

@@ -58,7 +58,7 @@ static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_
     struct cof_batch *batch;
     struct cof_run run;
     unsigned first;
-    bool new_run;
+    bool new_run, small;
     for (;;) {
         int err = cof_lane_prepare(lane, true);
         if (err == COFFER_E_AGAIN) {
@@ -73,7 +73,11 @@ static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_
         if (cof_lane_room(lane, NULL, 0, false) >= blocks) {
             break;
         }
+        small = lane->open_batch->pages == 0;
         cof_lane_close_batch(lane);
+        if (small) { /* the rest of the segment does not hold it */
+            lane->block = lane->segment_blocks;
+        }
     }
     batch = lane->open_batch;
     memset(&run, 0, sizeof run);
@@ -182,8 +186,8 @@ static void freeze(struct coffer_store *store)
     }
     if (store->birth != NULL && store->birth->volume != NULL) {
         /* Every data extent below is closed. */
-        store->birth->cut =
-            cof_position(store->birth->volume->index, store->next_extent - 1u);
+        store->birth->cut = cof_position(store->birth->volume->index, store->next_extent - 1u);
+        store->birth->size_pages = store->birth->volume->size_pages;
     }
     cof_lane_close_batch(&store->lane);
     freeze_young(store);

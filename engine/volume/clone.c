@@ -81,6 +81,7 @@ static void make_clone_record(struct coffer_volume *clone, const struct coffer_v
     const char *at = strchr(name, '@');
     *record = from->record;
     record->kind = entry->kind;
+    record->key_shared = false;
     memset(record->name, 0, sizeof record->name);
     memset(record->volume_name, 0, sizeof record->volume_name);
     if (at == NULL) {

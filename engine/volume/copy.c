@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BREATH_EXTENTS 64u
 #define ROOT_EVERY_PAGES (UINT64_C(64) << 10) /* 256 MiB: what a kill can cost */
 
 struct copy {
@@ -78,13 +79,15 @@ static bool same_lineages(const struct copy *copy, const struct cof_catalogue_it
 static void find_base(struct copy *copy)
 {
     const struct cof_catalogue_item *ancestor = copy->from;
-    for (; ancestor != NULL && copy->base == NULL;
-         ancestor = cof_catalogue_at(copy->source, ancestor->entry.parent_number)) {
+    uint32_t left = copy->source->item_count; /* parents stand in clear: they may run in a circle */
+    for (; ancestor != NULL && copy->base == NULL && left > 0;
+         left--, ancestor = cof_catalogue_at(copy->source, ancestor->entry.parent_number)) {
         for (struct cof_catalogue_item *item = copy->destination->items; item != NULL;
              item = item->next) {
             bool whole =
                 item->entry.kind == COF_KIND_SNAPSHOT || item->entry.kind == COF_KIND_HIDDEN;
-            if (whole && item->entry.encrypted == copy->from->entry.encrypted &&
+            bool room = item->entry.writers + copy->from->entry.writers < COF_WRITERS_MAX;
+            if (whole && room && item->entry.encrypted == copy->from->entry.encrypted &&
                 memcmp(identity(item), identity(ancestor), 16) == 0 &&
                 same_lineages(copy, item, ancestor)) {
                 copy->base = item;
@@ -132,6 +135,10 @@ static int next_extent(struct copy *copy, const struct cof_writer *writer, uint6
             return 0;
         }
         cof_place_trim(&source->place);
+        if (*extent % BREATH_EXTENTS == 0) {
+            pthread_mutex_unlock(&source->lock);
+            pthread_mutex_lock(&source->lock);
+        }
     }
     return COFFER_E_NOT_FOUND;
 }
@@ -424,8 +431,8 @@ static int store_extent(struct copy *copy, uint32_t lineage)
     if (err == 0 && copy->done_pages - copy->rooted_pages >= ROOT_EVERY_PAGES) {
         copy->rooted_pages = copy->done_pages;
         err = cof_checkpoint_light(destination);
-    } else if (err != 0) {
-        cof_store_fail(destination, err);
+    } else if (err != 0 && destination->meta.error != 0) {
+        cof_store_fail(destination, err); /* else nothing was half-done: the copy is taken back */
     }
     pthread_mutex_unlock(&destination->lock);
     if (err == 0 && copy->opts->on_progress != NULL) {
@@ -501,8 +508,7 @@ static int settle(struct copy *copy, bool whole)
         uint32_t parent = copy->to->entry.parent_number;
         err = cof_copy_abandon(destination, copy->to);
         return err != 0 ? err
-                        : cof_node_remove_hidden(destination, parent, copy->opts->provider,
-                                                 NULL);
+                        : cof_node_remove_hidden(destination, parent, copy->opts->provider, NULL);
     }
     copy->to->entry.kind = COF_KIND_SNAPSHOT;
     copy->to->dirty = true;

@@ -505,6 +505,7 @@ int cof_keys_rewrap(struct coffer_volume *from, struct coffer_volume *to, uint32
         memset(&copy, 0, sizeof copy);
         copy.entry = ek->entry;
         copy.entry.flags |= flags;
+        copy.entry.extents -= ek->young < copy.entry.extents ? ek->young : copy.entry.extents;
         copy.seal = ek->seal;
         copy.open = ek->seal != NULL ? NULL : ek->open;
         err = wrap_ek(to, &copy);

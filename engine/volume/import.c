@@ -122,9 +122,10 @@ static int make_room(struct cof_lane *lane, unsigned pages)
 }
 
 /* Pages from `at` on into the open batch: one reference. */
-static unsigned place(struct cof_lane *lane, const struct cof_extent_copy *copy, unsigned at,
+static unsigned place(struct coffer_store *store, const struct cof_extent_copy *copy, unsigned at,
                       uint32_t lineage, struct cof_desc *desc)
 {
+    struct cof_lane *lane = &store->meta;
     struct cof_batch *batch = lane->open_batch;
     struct cof_batch_ref *ref = &desc->refs[desc->ref_count++];
     struct cof_run run;
@@ -140,6 +141,10 @@ static unsigned place(struct cof_lane *lane, const struct cof_extent_copy *copy,
         memcpy(cof_batch_page(batch, first + i), copy->bytes + (size_t)(at + i) * COF_BLOCK_BYTES,
                COF_BLOCK_BYTES);
         memcpy(batch->entries[first + i], copy->entries[at + i], COF_ENTRY_BYTES);
+        /* An extent of this name may have been here before, of a fork. */
+        cof_tags_put(&store->tags,
+                     cof_vaddr_make(lineage, copy->extent, copy->slots[at + i], false),
+                     copy->entries[at + i]);
         cof_bitmap_set(&desc->present, copy->slots[at + i]);
     }
     ref->first_slot = copy->slots[at];
@@ -173,7 +178,7 @@ int cof_extent_write(struct coffer_store *store, uint32_t number, uint32_t linea
             err = COFFER_E_INTERNAL; /* make_room saw to it */
         }
         if (err == 0) {
-            at += place(lane, copy, at, lineage, desc);
+            at += place(store, copy, at, lineage, desc);
         }
     }
     desc->live = desc->present;

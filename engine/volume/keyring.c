@@ -50,23 +50,31 @@ int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16], struct cof_cat
                     const struct cof_record *record)
 {
     uint8_t aad[COF_RECORD_AAD_BYTES];
-    uint8_t plain[COF_RECORD_BYTES];
+    uint8_t plain[COF_RECORD_BYTES], sealed[COF_RECORD_BYTES];
+    uint8_t nonce[12] = {0}, tag[16];
     int err = 0;
-    item->entry.verbatim = false; /* it is sealed here now */
     cof_record_encode(record, plain);
-    cof_record_aad(item->entry.encrypted, sealed_uuid(item), vk_uuid, item->entry.generation,
-                   sealed_number(item), aad);
+    cof_record_aad(item->entry.encrypted, item->entry.uuid, vk_uuid, item->entry.generation,
+                   item->entry.number, aad);
     if (item->entry.encrypted) {
-        err = cof_vk_seal_record(vk, aad, sizeof aad, plain, sizeof plain, item->record,
-                                 item->entry.nonce, item->entry.tag);
+        err = cof_vk_seal_record(vk, aad, sizeof aad, plain, sizeof plain, sealed, nonce, tag);
     } else {
-        memcpy(item->record, plain, sizeof plain);
-        memset(item->entry.nonce, 0, sizeof item->entry.nonce);
-        cof_checksum128(record_seed(item), aad, sizeof aad, plain, sizeof plain, item->entry.tag);
+        memcpy(sealed, plain, sizeof plain);
+        cof_checksum128(cof_plain_seed(item->entry.uuid, item->entry.number, item->entry.uuid), aad,
+                        sizeof aad, plain, sizeof plain, tag);
     }
+    if (err != 0) {
+        return err; /* the entry is what it was */
+    }
+    memcpy(item->record, sealed, sizeof sealed);
+    memcpy(item->entry.nonce, nonce, sizeof nonce);
+    memcpy(item->entry.tag, tag, sizeof tag);
     item->entry.record_bytes = COF_RECORD_BYTES;
+    item->entry.verbatim = false; /* it is sealed here now */
+    item->entry.clear_name_bytes = 0;
+    memset(item->clear_name, 0, sizeof item->clear_name);
     item->dirty = true;
-    return err;
+    return 0;
 }
 
 int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
@@ -109,16 +117,6 @@ bool cof_keyring_is_spent(const struct coffer_volume *volume)
     return volume->record.key_uses + COF_KEY_USES_PER_OPEN > key_uses_max();
 }
 
-bool cof_keyring_is_shared(const struct coffer_volume *volume)
-{
-    const struct cof_catalogue_item *item = volume->store->items;
-    while (item != NULL && (item == volume->item || item->ring == NULL ||
-                            memcmp(item->ring, volume->vk_uuid, 16) != 0)) {
-        item = item->next;
-    }
-    return item != NULL;
-}
-
 int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_provider *provider,
                         struct coffer_fault *fault)
 {
@@ -139,6 +137,11 @@ int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_pr
         return cof_fault(fault, err, COFFER_STAGE_KEY, "the data keys are not wrapped anew: %s",
                          coffer_error_sentence(err));
     }
+    for (unsigned i = 0; i < next.ek_count;
+         i++) { /* what the log has since the root stays told apart */
+        next.eks[i].young = volume->eks[i].young;
+        next.eks[i].entry.extents += volume->eks[i].young;
+    }
     cof_keys_done(volume);
     cof_vk_free(volume->vk);
     volume->eks = next.eks;
@@ -148,6 +151,7 @@ int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_pr
     volume->vk = next.vk;
     volume->generation = next.generation;
     volume->record.key_uses = 0;
+    volume->record.key_shared = false;
     volume->key_uses_reserved = 0;
     memcpy(volume->vk_uuid, next.vk_uuid, 16);
     return 0;

@@ -194,6 +194,7 @@ static int renew(struct rekey *rekey, unsigned at)
     if (err == 0) {
         rekey->twins[at] = twin;
         twin->record = from->record;
+        twin->record.key_shared = false;
         rekey->next[at].entry.verbatim = false; /* its record is sealed here now */
         rekey->next[at].entry.clear_name_bytes = 0;
         memset(twin->record.key_arn, 0, sizeof twin->record.key_arn);
@@ -509,6 +510,9 @@ int coffer_recipient_list(struct coffer_store *store, const struct coffer_snapsh
     struct cof_catalogue_item *item;
     int err;
     cof_fault_clear(fault);
+    if (opts == NULL || opts->size < sizeof *opts) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     err = cof_snapshot_find(store, opts, &item, fault);

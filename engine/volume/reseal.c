@@ -110,12 +110,16 @@ static int discard(struct coffer_volume *volume, const struct coffer_key_provide
 }
 
 /* The real name, with the root that the close makes. */
-static int christen(struct coffer_volume *volume, const char *name)
+static int christen(struct coffer_volume *volume, const char *name,
+                    const struct coffer_key_provider *provider, struct coffer_fault *fault)
 {
     uint8_t hint;
     int err;
     lock(volume->store);
-    err = cof_name_hint(volume->store, name, &hint);
+    err = cof_name_is_free(volume->store, name, provider, fault); /* others went on meanwhile */
+    if (err == 0) {
+        err = cof_name_hint(volume->store, name, &hint);
+    }
     if (err == 0) {
         volume->item->entry.name_hint = hint;
         memset(volume->record.name, 0, sizeof volume->record.name);
@@ -143,7 +147,7 @@ int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
     if (err == 0 && reseal->snapshot != NULL) {
         err = cof_snapshot_take(volume, reseal->volume, reseal->snapshot, reseal->provider, fault);
     } else if (err == 0) {
-        err = christen(volume, reseal->volume);
+        err = christen(volume, reseal->volume, reseal->provider, fault);
     }
     if (err != 0) {
         (void)!discard(volume, reseal->provider, NULL);

@@ -56,6 +56,8 @@ int cof_snapshot_merged(struct coffer_store *store)
     record->modified_ns = record->created_ns;
     record->chain_extent = 0;
     record->chain_slots = 0;
+    record->key_shared = false;
+    volume->record.key_shared = volume->encrypted;
     record->own_cut = birth->cut;
     record->own_node_cut = node_cut;
     entry->own_cut = birth->cut;
@@ -81,7 +83,7 @@ static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *
     struct cof_writer self = {volume->number, volume->index, twin->record.own_cut & COF_EXTENT_MAX,
                               twin->record.own_node_cut & COF_EXTENT_MAX};
     int err = cof_item_relate(volume->store, item, volume->item);
-    twin->record.size_pages = volume->size_pages;
+    twin->record.size_pages = birth->size_pages;
     if (err == 0) {
         err = cof_item_add_writer(volume->store, item, &self);
     }

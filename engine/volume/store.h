@@ -84,7 +84,7 @@ struct cof_catalogue_item {
 struct cof_birth {
     struct cof_catalogue_item *item; /* the catalogue's, once `done`; NULL: none comes */
     struct coffer_volume *volume;    /* a snapshot's volume; else NULL */
-    uint64_t cut;                    /* position of a snapshot's freeze */
+    uint64_t cut, size_pages;        /* of a snapshot: position and size at the freeze */
     /* Writes data keys and seals the record; after the records of all open volumes. */
     int (*write)(struct cof_birth *birth, const struct cof_raw_writer *writer);
     void *ctx;
@@ -348,10 +348,9 @@ COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, struct cof_cat
 
 /* ---- keyring.c ---- */
 /* Whether the volume key has to be replaced before the volume is written again, because it was used
- * often or a snapshot has it too; and doing so: a new generation, every data key wrapped under it.
- * Before any key was drawn. The old ring stays on disk until the next root is durable. */
+ * often; and doing so (or because a snapshot has it too): a new generation, every data key wrapped
+ * under it. Before any key was drawn. The old ring stays on disk until the next root is durable. */
 bool cof_keyring_is_spent(const struct coffer_volume *volume);
-bool cof_keyring_is_shared(const struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_keyring_replace(struct coffer_volume *volume,
                                           const struct coffer_key_provider *provider,
                                           struct coffer_fault *fault);

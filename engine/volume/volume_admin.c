@@ -55,6 +55,10 @@ int cof_key_resolve(struct coffer_store *store, const struct coffer_key_provider
 {
     int err;
     memset(info, 0, sizeof *info);
+    if (provider == NULL || provider->ops == NULL) {
+        return cof_fault(fault, COFFER_E_NO_PROVIDER, COFFER_STAGE_KEY,
+                         "an encrypted volume needs a key provider");
+    }
     pthread_mutex_unlock(&store->lock);
     err = provider->ops->describe(provider->ctx, kms_key_id, info);
     pthread_mutex_lock(&store->lock);

@@ -133,7 +133,7 @@ static int renew_keys(struct coffer_volume *volume, const struct coffer_key_prov
                       struct coffer_fault *fault)
 {
     int err = 0;
-    if (cof_keyring_is_spent(volume) || cof_keyring_is_shared(volume)) {
+    if (cof_keyring_is_spent(volume) || volume->record.key_shared) {
         err = cof_keyring_replace(volume, provider, fault);
         if (err != 0) {
             return err;

@@ -109,7 +109,8 @@ struct coffer_snapshot_diff_opts {
     const struct coffer_key_provider *provider;
 };
 
-/* Visit, in ascending order, the ranges of `to` whose pages are not those of `from`. data is 0
+/* Visit, in ascending order, the ranges of `to` whose pages are not those of `from`. No checkpoint
+ * of the store runs meanwhile: visit must not write to it, nor open or close anything of it. data is 0
  * where `to` holds nothing (zeros). A page that was written again with the same bytes differs.
  * Costs what differs. */
 COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
