@@ -19,7 +19,8 @@ enum cof_break {
     COF_BREAK_SKIP_CHAIN,      /* replay does not check the volume's chain           */
     COF_BREAK_TRUST_EPOCH,     /* the anchor takes any root of a higher epoch for newer */
     COF_BREAK_EARLY_FREE,      /* segments are reused before the next root is durable */
-    COF_BREAK_SKIP_CUT         /* what a snapshot holds dies when the volume overwrites it */
+    COF_BREAK_SKIP_CUT,        /* what a snapshot holds dies when the volume overwrites it */
+    COF_BREAK_COPY_SHORT       /* a copy leaves out the first extent behind its base's cut */
 };
 
 #ifdef COF_TEST_HOOKS

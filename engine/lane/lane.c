@@ -263,6 +263,21 @@ static int open_batch(struct cof_lane *lane, struct cof_batch *batch, bool inter
     return 0;
 }
 
+void cof_lane_leave_segment(struct cof_lane *lane)
+{
+    struct cof_batch *batch;
+    cof_lane_close_batch(lane);
+    batch = lane->open_batch;
+    if (batch != NULL) { /* with nothing in it: it never was */
+        batch->open = false;
+        lane->open_batch = NULL;
+        lane->fifo_count--;
+        lane->next_batch--;
+        lane->batches_free++;
+    }
+    lane->block = lane->segment_blocks;
+}
+
 int cof_lane_prepare(struct cof_lane *lane, bool internal)
 {
     struct cof_batch *batch;

@@ -165,6 +165,9 @@ void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned fi
 
 /* Close the open batch if it has anything in it. */
 void cof_lane_close_batch(struct cof_lane *lane);
+/* The next batch begins in the next segment, for what the rest of this one does not hold. Of the
+ * checkpoint lane only, whose segments need not be announced. */
+void cof_lane_leave_segment(struct cof_lane *lane);
 /* Close it if the device is idle. */
 void cof_lane_kick(struct cof_lane *lane);
 

@@ -73,10 +73,10 @@ static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_
         if (cof_lane_room(lane, NULL, 0, false) >= blocks) {
             break;
         }
-        small = lane->open_batch->pages == 0;
+        small = lane->open_batch->pages == 0; /* the rest of the segment does not hold it */
         cof_lane_close_batch(lane);
-        if (small) { /* the rest of the segment does not hold it */
-            lane->block = lane->segment_blocks;
+        if (small) {
+            cof_lane_leave_segment(lane);
         }
     }
     batch = lane->open_batch;

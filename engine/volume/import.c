@@ -116,7 +116,7 @@ static int make_room(struct cof_lane *lane, unsigned pages)
     }
     cof_lane_close_batch(lane); /* now lane->block is exact */
     if (lane->block + cof_import_blocks(pages) + COF_FOOTER_BLOCKS > lane->segment_blocks) {
-        lane->block = lane->segment_blocks;
+        cof_lane_leave_segment(lane);
     }
     return 0;
 }
