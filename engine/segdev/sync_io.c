@@ -125,26 +125,24 @@ int cof_sync_io_read(struct cof_sync_io *io, uint32_t segment, uint32_t offset, 
     return err;
 }
 
-/* Read up to a window of blocks at once into the bounce buffer. */
-static int read_window(struct cof_sync_io *io, const struct cof_block_place *places,
-                       unsigned count, uint8_t *blocks, int *results)
+/* The i-th read of a window. */
+static bool submit_read(struct cof_sync_io *io, unsigned i, uint32_t segment, uint32_t block,
+                        uint8_t *bytes, size_t length_bytes, int *result)
 {
-    unsigned flying = 0;
-    if (io->broken) {
-        return COFFER_E_IO;
-    }
-    for (unsigned i = 0; i < count; i++) {
-        struct coffer_segdev_request *request = &io->requests[i];
-        prepare(request, COFFER_SEGDEV_READ, places[i].segment);
-        io->iov[i].iov_base = io->bounce + (size_t)i * COFFER_BLOCK_BYTES;
-        io->iov[i].iov_len = COFFER_BLOCK_BYTES;
-        request->offset = places[i].block * COFFER_BLOCK_BYTES;
-        request->iov = &io->iov[i];
-        request->iov_count = 1;
-        request->user = &results[i];
-        results[i] = io->dev->ops->submit(io->channel, request);
-        flying += results[i] == 0 ? 1u : 0u;
-    }
+    struct coffer_segdev_request *request = &io->requests[i];
+    prepare(request, COFFER_SEGDEV_READ, segment);
+    io->iov[i].iov_base = bytes;
+    io->iov[i].iov_len = length_bytes;
+    request->offset = block * COFFER_BLOCK_BYTES;
+    request->iov = &io->iov[i];
+    request->iov_count = 1;
+    request->user = result;
+    *result = io->dev->ops->submit(io->channel, request);
+    return *result == 0;
+}
+
+static int collect_reads(struct cof_sync_io *io, unsigned flying)
+{
     while (flying > 0) {
         struct coffer_segdev_request *list;
         int got = collect(io, &list);
@@ -156,10 +154,59 @@ static int read_window(struct cof_sync_io *io, const struct cof_block_place *pla
             flying--;
         }
     }
+    return 0;
+}
+
+/* Read up to a window of blocks at once into the bounce buffer. */
+static int read_window(struct cof_sync_io *io, const struct cof_block_place *places, unsigned count,
+                       uint8_t *blocks, int *results)
+{
+    unsigned flying = 0;
+    int err;
+    if (io->broken) {
+        return COFFER_E_IO;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        flying += submit_read(io, i, places[i].segment, places[i].block,
+                              io->bounce + (size_t)i * COFFER_BLOCK_BYTES, COFFER_BLOCK_BYTES,
+                              &results[i])
+                      ? 1u
+                      : 0u;
+    }
+    err = collect_reads(io, flying);
+    if (err != 0) {
+        return err;
+    }
     memcpy(blocks, io->bounce, (size_t)count * COFFER_BLOCK_BYTES);
     io->reads += count;
     io->read_bytes += (uint64_t)count * COFFER_BLOCK_BYTES;
     return 0;
+}
+
+int cof_sync_io_read_runs(struct cof_sync_io *io, const struct cof_block_run *runs, unsigned count)
+{
+    int results[COF_SYNC_IO_WINDOW];
+    unsigned flying = 0;
+    int err;
+    if (count > COF_SYNC_IO_WINDOW) {
+        return COFFER_E_INVALID;
+    }
+    pthread_mutex_lock(&io->lock);
+    for (unsigned i = 0; i < count && !io->broken; i++) {
+        size_t length = (size_t)runs[i].blocks * COFFER_BLOCK_BYTES;
+        flying +=
+            submit_read(io, i, runs[i].segment, runs[i].block, runs[i].bytes, length, &results[i])
+                ? 1u
+                : 0u;
+        io->reads++;
+        io->read_bytes += length;
+    }
+    err = io->broken ? COFFER_E_IO : collect_reads(io, flying);
+    for (unsigned i = 0; err == 0 && i < count; i++) {
+        err = results[i];
+    }
+    pthread_mutex_unlock(&io->lock);
+    return err;
 }
 
 int cof_sync_io_read_blocks(struct cof_sync_io *io, const struct cof_block_place *places,

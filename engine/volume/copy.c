@@ -117,8 +117,7 @@ static bool belongs(const struct copy *copy, const struct cof_writer *writer,
     return desc->volume == writer->number &&
            desc->extent <= (desc->metadata ? writer->last_metadata : writer->last_data) &&
            at > (desc->metadata ? copy->base_node_cut : copy->base_cut) &&
-           !(COF_BROKEN(COPY_SHORT) && at == copy->base_cut + 1u) &&
-           cof_import_pages(desc) > 0;
+           !(COF_BROKEN(COPY_SHORT) && at == copy->base_cut + 1u) && cof_import_pages(desc) > 0;
 }
 
 /* The next extent to take of a writer, at or after *extent. The source's lock is held. */
@@ -483,10 +482,8 @@ static int send_all(struct copy *copy)
 {
     struct cof_env *env = &copy->destination->env;
     int err = 0;
-    copy->extent.bytes = cof_alloc_aligned(env, (size_t)COF_NODE_FANOUT * COF_BLOCK_BYTES);
-    copy->extent.scratch =
-        cof_alloc_aligned(env, (size_t)(COF_BATCH_PAGES_MAX + 1u) * COF_BLOCK_BYTES);
-    if (copy->extent.bytes == NULL || copy->extent.scratch == NULL) {
+    copy->extent.buffer = cof_alloc_aligned(env, COF_IMPORT_BUFFER_BYTES);
+    if (copy->extent.buffer == NULL) {
         err = COFFER_E_NO_MEMORY;
     }
     if (err == 0) {
@@ -494,8 +491,7 @@ static int send_all(struct copy *copy)
         err = each_extent(copy, send_extent);
         pthread_mutex_unlock(&copy->source->lock);
     }
-    cof_free_aligned(env, copy->extent.bytes);
-    cof_free_aligned(env, copy->extent.scratch);
+    cof_free_aligned(env, copy->extent.buffer);
     return err;
 }
 

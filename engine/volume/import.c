@@ -25,51 +25,92 @@ unsigned cof_import_pages(const struct cof_desc *desc)
            (cof_bitmap_get(&desc->live, COF_SUMMARY_SLOT) ? 1u : 0u);
 }
 
-/* The pages of slots first to end - 1, which one batch holds. */
-static int read_batch(struct coffer_store *store, const struct cof_desc *desc, unsigned first,
-                      unsigned end, struct cof_extent_copy *copy)
+static unsigned end_of(const struct cof_desc *desc, unsigned ref)
 {
-    uint8_t *bytes = copy->scratch;
-    uint32_t segment = 0, block, header = 0, last = 0;
-    int err = 0;
-    for (unsigned slot = first; slot < end && err == 0; slot++) {
-        if (wanted(desc, slot)) {
-            err = cof_desc_locate(desc, slot, &segment, &last, &header);
+    return ref + 1u < desc->ref_count ? desc->refs[ref + 1u].first_slot : COF_BITMAP_BITS;
+}
+
+/* What has to be read of a reference: its header up to the last page that is wanted. blocks 0:
+ * nothing. */
+static int span(const struct cof_desc *desc, unsigned ref, struct cof_block_run *run)
+{
+    uint32_t header = 0, last = 0;
+    memset(run, 0, sizeof *run);
+    for (unsigned slot = desc->refs[ref].first_slot; slot < end_of(desc, ref); slot++) {
+        int err =
+            wanted(desc, slot) ? cof_desc_locate(desc, slot, &run->segment, &last, &header) : 0;
+        if (err != 0) {
+            return err;
         }
     }
-    if (err != 0 || last == 0) {
-        return err;
+    if (last != 0) {
+        run->block = header;
+        run->blocks = last - header + 1u;
     }
-    if (last - header > COF_BATCH_PAGES_MAX) {
-        return COFFER_E_CORRUPT;
-    }
-    err = cof_sync_io_read(&store->io, segment, header * COF_BLOCK_BYTES, bytes,
-                           (size_t)(last - header + 1u) * COF_BLOCK_BYTES);
-    for (unsigned slot = first; slot < end && err == 0; slot++) {
+    return run->blocks > COF_BATCH_PAGES_MAX + 1u ? COFFER_E_CORRUPT : 0;
+}
+
+/* Take the pages of a reference out of what was read of it. */
+static int take_pages(struct coffer_store *store, const struct cof_desc *desc, unsigned ref,
+                      const struct cof_block_run *run, struct cof_extent_copy *copy)
+{
+    int err = 0;
+    for (unsigned slot = desc->refs[ref].first_slot; slot < end_of(desc, ref) && err == 0; slot++) {
         uint8_t *entry = copy->entries[copy->pages];
+        uint32_t segment, block = 0, header = 0;
         const uint8_t *page;
         if (!wanted(desc, slot)) {
             continue;
         }
         err = cof_desc_locate(desc, slot, &segment, &block, &header);
         if (err == 0) {
-            err = cof_entry_from_header(store, bytes, segment, header, block, entry);
+            err = cof_entry_from_header(store, run->bytes, segment, header, block, entry);
         }
-        page = bytes + (size_t)(block - header) * COF_BLOCK_BYTES;
+        page = run->bytes + (size_t)(block - header) * COF_BLOCK_BYTES;
         if (err == 0 && cof_checksum64(page, COF_BLOCK_BYTES) != cof_le64_get(entry + 16)) {
             err = COFFER_E_CORRUPT;
         }
-        if (err == 0) {
-            memcpy(copy->bytes + (size_t)copy->pages * COF_BLOCK_BYTES, page, COF_BLOCK_BYTES);
-            copy->slots[copy->pages++] = (uint16_t)slot;
+        copy->at[copy->pages] = page;
+        copy->slots[copy->pages] = (uint16_t)slot;
+        copy->pages += err == 0 ? 1u : 0u;
+    }
+    return err;
+}
+
+/* References from `first` on, as many as are read at once; *ret_next is the one after them. */
+static int read_some(struct coffer_store *store, const struct cof_desc *desc, unsigned first,
+                     size_t *used, struct cof_extent_copy *copy, unsigned *ret_next)
+{
+    struct cof_block_run runs[COF_SYNC_IO_WINDOW];
+    unsigned refs[COF_SYNC_IO_WINDOW], count = 0, ref = first;
+    int err = 0;
+    for (; err == 0 && ref < desc->ref_count && count < COF_SYNC_IO_WINDOW; ref++) {
+        struct cof_block_run *run = &runs[count];
+        err = span(desc, ref, run);
+        if (err == 0 && run->blocks > 0) {
+            size_t bytes = (size_t)run->blocks * COF_BLOCK_BYTES;
+            if (*used + bytes > COF_IMPORT_BUFFER_BYTES) {
+                return COFFER_E_CORRUPT; /* its references overlap */
+            }
+            run->bytes = copy->buffer + *used;
+            *used += bytes;
+            refs[count++] = ref;
         }
     }
+    if (err == 0) {
+        err = cof_sync_io_read_runs(&store->io, runs, count);
+    }
+    for (unsigned i = 0; err == 0 && i < count; i++) {
+        err = take_pages(store, desc, refs[i], &runs[i], copy);
+    }
+    *ret_next = ref;
     return err;
 }
 
 int cof_extent_read(struct coffer_store *store, const struct cof_desc *desc,
                     struct cof_extent_copy *copy)
 {
+    size_t used = 0;
     int err = 0;
     copy->pages = 0;
     copy->extent = desc->extent;
@@ -77,9 +118,8 @@ int cof_extent_read(struct coffer_store *store, const struct cof_desc *desc,
     copy->slots_used = desc->slots_used;
     copy->metadata = desc->metadata;
     memcpy(copy->uuid, desc->uuid, 16);
-    for (unsigned i = 0; err == 0 && i < desc->ref_count; i++) {
-        unsigned end = i + 1u < desc->ref_count ? desc->refs[i + 1u].first_slot : COF_BITMAP_BITS;
-        err = read_batch(store, desc, desc->refs[i].first_slot, end, copy);
+    for (unsigned ref = 0; err == 0 && ref < desc->ref_count;) {
+        err = read_some(store, desc, ref, &used, copy, &ref);
     }
     return err;
 }
@@ -138,8 +178,7 @@ static unsigned place(struct coffer_store *store, const struct cof_extent_copy *
         (uint64_t)COF_RAW_IMPORT << 56 | (uint64_t)(lineage & 0x1ffffu) << 39 | copy->extent;
     first = cof_lane_place(lane, NULL, &run, 0, NULL, count, &new_run);
     for (unsigned i = 0; i < count; i++) {
-        memcpy(cof_batch_page(batch, first + i), copy->bytes + (size_t)(at + i) * COF_BLOCK_BYTES,
-               COF_BLOCK_BYTES);
+        memcpy(cof_batch_page(batch, first + i), copy->at[at + i], COF_BLOCK_BYTES);
         memcpy(batch->entries[first + i], copy->entries[at + i], COF_ENTRY_BYTES);
         /* An extent of this name may have been here before, of a fork. */
         cof_tags_put(&store->tags,

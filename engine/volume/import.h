@@ -7,7 +7,7 @@
 
 #include "volume/store.h"
 
-/* The live pages of an extent, read and checked against their checksums. 2 MiB: on the heap. */
+/* The live pages of an extent, read and checked against their checksums. Large: on the heap. */
 struct cof_extent_copy {
     uint64_t extent;
     uint32_t key_id;
@@ -17,9 +17,13 @@ struct cof_extent_copy {
     unsigned pages;
     uint16_t slots[COF_NODE_FANOUT];
     uint8_t entries[COF_NODE_FANOUT][COF_ENTRY_BYTES];
-    uint8_t *bytes;   /* COF_NODE_FANOUT pages, aligned */
-    uint8_t *scratch; /* a batch, aligned */
+    const uint8_t *at[COF_NODE_FANOUT]; /* each page, in the buffer */
+    uint8_t *buffer;                    /* COF_IMPORT_BUFFER_BYTES, aligned */
 };
+
+/* Batches of an extent as they lie, with their headers. */
+#define COF_IMPORT_BUFFER_BYTES \
+    ((size_t)(COF_NODE_FANOUT + COF_BATCH_REFS_MAX + COF_BATCH_PAGES_MAX) * COF_BLOCK_BYTES)
 
 /* Pages that a copy of the extent has: summaries are not taken along. */
 unsigned cof_import_pages(const struct cof_desc *desc);
