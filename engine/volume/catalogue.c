@@ -251,6 +251,9 @@ static int decode_annex(struct coffer_store *store, struct cof_catalogue_item *i
         cof_writer_decode(at, &item->writers[i]);
     }
     memcpy(item->clear_name, at, entry->clear_name_bytes);
+    if (item->clear_name[0] != '\0' && strchr(item->clear_name, '@') == NULL) {
+        return COFFER_E_CORRUPT; /* only a copied snapshot's name stands in clear, never a volume's */
+    }
     return 0;
 }
 
@@ -494,15 +497,23 @@ static void localize(const struct coffer_store *store, const struct cof_catalogu
     }
 }
 
+void cof_item_owner(const struct cof_catalogue_item *item, char ret_arn[COFFER_KEY_ARN_BYTES_MAX])
+{
+    struct coffer_key_blob blob;
+    if (!item->entry.encrypted || cof_ring_wrap_at(item, 0, ret_arn, &blob) != 0) {
+        ret_arn[0] = '\0';
+    }
+}
+
 void cof_record_adapt(const struct coffer_store *store, const struct cof_catalogue_item *item,
                       struct cof_record *record)
 {
     char arn[COFFER_KEY_ARN_BYTES_MAX];
-    struct coffer_key_blob blob;
     if (item->entry.verbatim) {
         localize(store, item, record);
     }
-    if (item->entry.encrypted && cof_ring_wrap_at(item, 0, arn, &blob) == 0) {
+    cof_item_owner(item, arn);
+    if (arn[0] != '\0') {
         memset(record->key_arn, 0, sizeof record->key_arn);
         memcpy(record->key_arn, arn, strlen(arn));
     }

@@ -354,13 +354,12 @@ static uint32_t family_of(const struct cof_catalogue_item *item)
 static int doubt(struct check *check, const struct cof_catalogue_item *item)
 {
     if (check->doubts == NULL) {
-        check->doubts =
-            cof_calloc(&check->store->env, check->store->item_count, sizeof *check->doubts);
+        check->doubts = cof_calloc(&check->store->env, COFFER_SNAPSHOTS_MAX, sizeof *check->doubts);
     }
     if (check->doubts == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    if (check->doubt_count < check->store->item_count) {
+    if (check->doubt_count < COFFER_SNAPSHOTS_MAX) {
         check->doubts[check->doubt_count++] = family_of(item);
     }
     return 0;
@@ -534,41 +533,51 @@ static int check_pages(struct check *check)
 
 /* ---- volumes ---- */
 
-/* Volumes, snapshots and hidden nodes alike. */
-static int open_item(struct check *check, struct cof_catalogue_item *item,
+/* The next entry after *number, opened: volumes, snapshots and hidden nodes alike. NOT_FOUND when
+ * there is none; entries may come and go between two calls. */
+static int open_next(struct check *check, uint32_t *number, char id[COFFER_RESOURCE_ID_BYTES],
                      struct coffer_fault *fault)
 {
     struct coffer_store *store = check->store;
-    int err;
+    struct cof_catalogue_item *item;
+    int err = COFFER_E_NOT_FOUND;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = store->error != 0 ? COFFER_E_FAILED
-                            : cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY,
-                                                   check->opts->provider, &check->volume, fault);
+    item = store->items;
+    while (item != NULL &&
+           (item->entry.number <= *number || item->entry.kind == COF_KIND_COPYING)) {
+        item = item->next;
+    }
+    if (item != NULL) {
+        *number = item->entry.number;
+        cof_resource_id(item->entry.kind == COF_KIND_VOLUME ? "vol" : "snap", item->entry.uuid, id);
+        check->summary.volumes++;
+        err = store->error != 0
+                  ? COFFER_E_FAILED
+                  : cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY,
+                                         check->opts->provider, &check->volume, fault);
+        if (err != 0) {
+            check->volume = NULL;
+            err = doubt(check, item) == 0 && err == COFFER_E_NOT_FOUND ? COFFER_E_CORRUPT : err;
+        }
+    }
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;
 }
 
-static int check_item(struct check *check, struct cof_catalogue_item *item)
+/* What the open entry refers to, or why it does not open. */
+static int check_entry(struct check *check, int err, const char *id,
+                       const struct coffer_fault *fault)
 {
-    struct coffer_fault fault;
-    char id[COFFER_RESOURCE_ID_BYTES];
-    int err;
-    cof_fault_clear(&fault);
-    check->summary.volumes++;
-    err = open_item(check, item, &fault);
+    if (err == COFFER_E_NO_MEMORY) {
+        return err;
+    }
     if (err != 0) {
-        check->volume = NULL;
-        cof_resource_id(item->entry.kind == COF_KIND_VOLUME ? "vol" : "snap", item->entry.uuid, id);
-        if (err == COFFER_E_NO_MEMORY || doubt(check, item) != 0) {
-            return COFFER_E_NO_MEMORY;
-        }
-        if (coffer_error_class_of(err) == COFFER_CLASS_KEY) {
-            return 0;
-        }
-        return report(check, err, fault.stage, fault.page, fault.segment, fault.offset,
-                      "%s does not open: %.100s", id, fault.detail);
+        return coffer_error_class_of(err) == COFFER_CLASS_KEY
+                   ? 0
+                   : report(check, err, fault->stage, fault->page, fault->segment, fault->offset,
+                            "%s does not open: %.100s", id, fault->detail);
     }
     check->summary.volumes_opened++;
     err = check_map(check);
@@ -582,12 +591,20 @@ static int check_item(struct check *check, struct cof_catalogue_item *item)
 
 static int check_keyed(struct check *check)
 {
+    uint32_t number = 0;
     int err = 0;
-    for (struct cof_catalogue_item *item = check->store->items; err == 0 && item != NULL;
-         item = item->next) {
-        err = item->entry.kind != COF_KIND_COPYING ? check_item(check, item) : 0;
+    while (err == 0) {
+        char id[COFFER_RESOURCE_ID_BYTES];
+        struct coffer_fault fault;
+        int opened;
+        cof_fault_clear(&fault);
+        opened = open_next(check, &number, id, &fault);
+        if (opened == COFFER_E_NOT_FOUND) {
+            return check_liveness(check);
+        }
+        err = check_entry(check, opened, id, &fault);
     }
-    return err == 0 ? check_liveness(check) : err;
+    return err;
 }
 
 int coffer_store_check(struct coffer_store *store, const struct coffer_check_opts *opts,

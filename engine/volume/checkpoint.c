@@ -184,7 +184,7 @@ static void freeze(struct coffer_store *store)
             freeze_volume(volume);
         }
     }
-    if (store->birth != NULL && store->birth->volume != NULL) {
+    if (store->birth != NULL && store->birth->volume != NULL && !store->birth->done) {
         /* Every data extent below is closed. */
         store->birth->cut = cof_position(store->birth->volume->index, store->next_extent - 1u);
         store->birth->size_pages = store->birth->volume->size_pages;
@@ -215,7 +215,10 @@ static int merged(struct coffer_store *store, struct coffer_volume *volume)
     volume->has_frozen = false;
     cof_delta_done(&volume->frozen);
     checkpoint->volume = volume->next;
-    return store->birth != NULL && store->birth->volume == volume ? cof_snapshot_merged(store) : 0;
+    if (store->birth == NULL || store->birth->volume != volume || store->birth->done) {
+        return 0; /* done: another checkpoint began before its caller came to take it away */
+    }
+    return cof_snapshot_merged(store);
 }
 
 /* One step of the current volume's merge; moves on to the next volume when it is done. */

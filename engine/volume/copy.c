@@ -351,6 +351,7 @@ static int make_keyed(struct copy *copy, struct coffer_volume *twin, const char 
     memcpy(record->uuid, copy->to->entry.uuid, 16);
     memcpy(record->parent, copy->base != NULL ? copy->base->entry.uuid : none, 16);
     record->kind = COF_KIND_SNAPSHOT;
+    record->key_shared = false;
     record->cut = copy->base_cut;
     record->node_cut = copy->base_node_cut;
     memset(record->volume_name, 0, sizeof record->volume_name);

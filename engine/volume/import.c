@@ -121,6 +121,9 @@ int cof_extent_read(struct coffer_store *store, const struct cof_desc *desc,
     for (unsigned ref = 0; err == 0 && ref < desc->ref_count;) {
         err = read_some(store, desc, ref, &used, copy, &ref);
     }
+    if (err == 0 && copy->pages != cof_import_pages(desc)) {
+        err = COFFER_E_CORRUPT; /* live slots that no reference has */
+    }
     return err;
 }
 

@@ -388,6 +388,7 @@ static int add_locked(struct rekey *rekey, const struct coffer_recipient_opts *o
     struct cof_catalogue_item *item;
     struct coffer_key_info owner, recipient;
     struct coffer_key_blob blob;
+    struct cof_record record;
     int err = find_snapshot(rekey, &opts->snapshot, &item);
     if (err == 0) {
         err = cof_key_resolve(store, rekey->provider, rekey->arn, &owner, rekey->fault);
@@ -410,7 +411,11 @@ static int add_locked(struct rekey *rekey, const struct coffer_recipient_opts *o
     if (err == 0) {
         err = add_member(rekey, item);
     }
-    if (err == 0 && shares_key(store, item)) { /* a recipient gets this snapshot and no other */
+    if (err == 0) {
+        err = cof_record_peek(store, item, rekey->provider, &record, rekey->fault);
+    }
+    /* A recipient gets this snapshot and nothing else that its volume key opens, or opened. */
+    if (err == 0 && (record.key_shared || shares_key(store, item))) {
         err = renew(rekey, 0);
         if (err == 0) {
             err = keep_recipients(rekey, 0);

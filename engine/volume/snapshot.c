@@ -56,7 +56,7 @@ int cof_snapshot_merged(struct coffer_store *store)
     record->modified_ns = record->created_ns;
     record->chain_extent = 0;
     record->chain_slots = 0;
-    record->key_shared = false;
+    record->key_shared = volume->encrypted;
     volume->record.key_shared = volume->encrypted;
     record->own_cut = birth->cut;
     record->own_node_cut = node_cut;
@@ -309,6 +309,7 @@ static void fill_info(const struct coffer_store *store, const struct cof_catalog
     if (parent != NULL) {
         memcpy(info->parent.bytes, parent->entry.uuid, 16);
     }
+    cof_item_owner(item, info->key_arn);
     if (record == NULL) {
         return;
     }

@@ -294,6 +294,8 @@ COFFER_MUST_CHECK int cof_record_peek(struct coffer_store *store,
                                       const struct cof_catalogue_item *item,
                                       const struct coffer_key_provider *provider,
                                       struct cof_record *ret_record, struct coffer_fault *fault);
+/* ARN of the key that wraps the ring, in clear there; empty: none. */
+void cof_item_owner(const struct cof_catalogue_item *item, char ret_arn[COFFER_KEY_ARN_BYTES_MAX]);
 /* What the entry knows better than the record: the key is the one that wraps the ring (a re-key
  * without plaintext can't reach the record), and a record that was sealed in another store does not
  * know its name, parent and cuts here. */

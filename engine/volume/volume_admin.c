@@ -268,6 +268,7 @@ static void fill_keyless(const struct cof_catalogue_item *item, struct coffer_vo
     cof_resource_id("vol", item->entry.uuid, info->resource_id);
     info->number = item->entry.number;
     info->encrypted = item->entry.encrypted ? 1 : 0;
+    cof_item_owner(item, info->key_arn);
     info->data_key_count = item->entry.data_keys;
     info->key_generation = item->entry.generation;
     info->key_uses_max = item->entry.encrypted ? COF_KEY_USES_MAX : 0u;
