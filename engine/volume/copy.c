@@ -164,19 +164,39 @@ static int each_extent(struct copy *copy,
     return err;
 }
 
+static uint32_t lineages_of(const struct cof_catalogue_item *item)
+{
+    return item == NULL ? 0u : item->entry.lineages > 0 ? item->entry.lineages : 1u;
+}
+
+static bool has_lineage(const struct cof_catalogue_item *item, uint32_t number)
+{
+    for (uint32_t i = 0; i < lineages_of(item); i++) {
+        if (cof_item_lineage(item, i) == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The destination's number for an index of the snapshot; NONE: there is none yet. Its own lineage
- * only through the base: its own writer goes on in there. */
+ * only through the base: its own writer goes on in there. No two indexes have the same number. */
 static uint32_t number_there(const struct copy *copy, uint32_t index)
 {
     const struct coffer_store *destination = copy->destination;
     const uint8_t *uuid = cof_lineage_uuid(copy->source, cof_item_lineage(copy->from, index));
-    uint32_t of_base = copy->base != NULL ? copy->base->entry.lineages : 0u;
-    if (copy->base != NULL && index < (of_base > 0 ? of_base : 1u)) {
+    uint32_t of_base = lineages_of(copy->base), passed = 0;
+    if (index < of_base) {
         return cof_item_lineage(copy->base, index);
+    }
+    for (uint32_t i = of_base; uuid != NULL && i < index; i++) { /* forks have one uuid */
+        const uint8_t *other = cof_lineage_uuid(copy->source, cof_item_lineage(copy->from, i));
+        passed += other != NULL && memcmp(other, uuid, 16) == 0 ? 1u : 0u;
     }
     for (uint32_t number = 1; !copy->fresh && uuid != NULL && number <= destination->lineage_count;
          number++) {
-        if (memcmp(cof_lineage_uuid(destination, number), uuid, 16) == 0) {
+        if (memcmp(cof_lineage_uuid(destination, number), uuid, 16) == 0 &&
+            !has_lineage(copy->base, number) && passed-- == 0) {
             return number;
         }
     }

@@ -28,7 +28,7 @@
 #define SITE_SEGMENT_BYTES (1u << 20)
 #define SITE_SEGMENTS 96u
 #define SITE_NAME_BYTES 32u
-#define SITE_EMPTY_PAGES_MAX 8u /* live pages of a store that everything was deleted from */
+#define SITE_EMPTY_PAGES_MAX 6u /* live pages of a store that everything was deleted from */
 #define SITES_MAX 3u
 #define SERVICES 2u
 #define SITE_NONE UINT32_MAX
@@ -155,6 +155,9 @@ struct site_copy {
 /* Copy a snapshot; the holdings follow for 0 and SITE_STOPPED. ret_holding may be NULL. */
 int site_copy(struct site *from, unsigned snapshot, struct site *to, struct site_copy *how,
               unsigned *ret_holding);
+/* After a copy that failed: the holding that it would be, for site_settle to find out. */
+unsigned site_copy_doubtful(struct site *from, unsigned snapshot, struct site *to,
+                            const struct site_copy *how);
 /* What the copy must give: 0, or EXISTS. */
 int site_copy_expected(const struct site *from, unsigned snapshot, const struct site *to,
                        const struct site_copy *how);

@@ -138,7 +138,7 @@ int site_look_one(struct site *site, unsigned at, bool own_key_alone)
     struct coffer_volume *volume = holding->handle;
     int error = 0, close_error = 0;
     if (volume == NULL) {
-        if (own_key_alone) {
+        if (own_key_alone && !holding->copying) {
             keys_only(site, holding->key);
         }
         error = open_for_reading(site, holding, &volume);
@@ -246,9 +246,10 @@ void site_delete_all(struct site *site)
 {
     struct coffer_store_info info = {.size = sizeof info};
     unsigned turn = realm_pick(site->realm, SITE_HOLDINGS_MAX);
-    for (unsigned i = 0; i < SITE_HOLDINGS_MAX; i++) {
+    for (unsigned i = 0; i < 2u * SITE_HOLDINGS_MAX; i++) {
         unsigned at = (turn + i * 7u) % SITE_HOLDINGS_MAX; /* in some order */
-        if (site->holdings[at].used) {
+        bool first = i < SITE_HOLDINGS_MAX;                /* interrupted copies hinder others */
+        if (site->holdings[at].used && (site->holdings[at].copying || !first)) {
             must(site, site_delete(site, at));
         }
     }

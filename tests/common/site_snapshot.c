@@ -42,7 +42,9 @@ int site_snapshot(struct site *site, unsigned volume, unsigned *ret_holding)
     struct holding *holding = &site->holdings[at];
     struct coffer_snapshot_opts opts = {.size = sizeof opts, .provider = &site->kms->api};
     int error = site_volume_open(site, volume);
-    snprintf(holding->name, sizeof holding->name, "%.15s@s%llu", site->holdings[volume].name,
+    char of[SITE_NAME_BYTES];
+    memcpy(of, site->holdings[volume].name, sizeof of);
+    snprintf(holding->name, sizeof holding->name, "%.15s@s%llu", of,
              (unsigned long long)++site->realm->labels);
     opts.name = strchr(holding->name, '@') + 1;
     if (error == 0) {
@@ -230,14 +232,23 @@ static unsigned note_copy(struct site *from, unsigned snapshot, struct site *to,
         at = like(to, &from->holdings[snapshot]);
         holding = &to->holdings[at];
         snprintf(holding->name, sizeof holding->name, "%s", full);
-        holding->key = how->key != SITE_OWN_KEY ? how->key : holding->key;
         holding->identity = own ? holding->identity : ++to->realm->identities;
         holding->family = ++to->realm->families;
         holding->copyable = own;
         holding->used = true;
     }
     to->holdings[at].copying = stopped;
+    to->holdings[at].key = how->key != SITE_OWN_KEY ? how->key : from->holdings[snapshot].key;
     return at;
+}
+
+unsigned site_copy_doubtful(struct site *from, unsigned snapshot, struct site *to,
+                            const struct site_copy *how)
+{
+    char full[SITE_NAME_BYTES];
+    struct halves halves;
+    name_of_copy(&from->holdings[snapshot], how, &halves, full);
+    return note_copy(from, snapshot, to, how, full, false);
 }
 
 int site_copy(struct site *from, unsigned snapshot, struct site *to, struct site_copy *how,

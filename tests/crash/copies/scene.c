@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crash/copies/scene.c - see scene.h.
+ */
+#include "scene.h"
+
+#include "common/harness.h"
+
+#include <string.h>
+
+#define PAGES 60u
+
+const struct scene scenes[SCENES] = {
+    {.name = "whole"},
+    {.name = "keyed", .keyed = true},
+    {.name = "plain", .plain = true, .written = true},
+    {.name = "incremental", .incremental = true, .written = true},
+    {.name = "incremental_keyed", .incremental = true, .keyed = true},
+    {.name = "back", .incremental = true, .back = true},
+    {.name = "again", .stopped = true, .incremental = true},
+    {.name = "fork", .forked = true},
+};
+
+const struct scene *scene_find(const char *name)
+{
+    for (unsigned i = 0; i < SCENES; i++) {
+        if (strcmp(scenes[i].name, name) == 0) {
+            return &scenes[i];
+        }
+    }
+    return NULL;
+}
+
+bool campaign_wants(const struct scene *scene)
+{
+    return (campaign.scene == NULL || strcmp(campaign.scene, scene->name) == 0) &&
+           harness_failures() < 20 && !(campaign.stop_at_first && harness_failures() > 0);
+}
+
+/* The source's volume goes on meanwhile. */
+static void write_meanwhile(void *ctx)
+{
+    struct stage *stage = ctx;
+    if (stage->from->pending_count < 8) {
+        must(stage->from, site_write(stage->from, stage->volume,
+                                     realm_pick(&stage->realm, PAGES), 1));
+    }
+}
+
+static void write_some(struct site *site, unsigned volume)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        must(site, site_write(site, volume, realm_pick(site->realm, PAGES - 4u), 4));
+    }
+    must(site, site_discard(site, volume, realm_pick(site->realm, PAGES), 1));
+}
+
+/* Something else on either side, which must not suffer. */
+static void add_bystander(struct site *site)
+{
+    unsigned volume, snapshot;
+    must(site, site_volume_create(site, 16, true, 3, &volume));
+    must(site, site_write(site, volume, 0, 8));
+    must(site, site_snapshot(site, volume, &snapshot));
+    must(site, site_write(site, volume, 4, 8));
+    must(site, site_volume_close(site, volume));
+}
+
+/* A first snapshot comes over; where it goes back, a volume is made of it there. */
+static void bring_base(struct stage *stage, const struct scene *scene)
+{
+    struct site_copy how = {.key = scene->plain ? SITE_OWN_KEY : 2u};
+    unsigned copy;
+    must(stage->from, site_snapshot(stage->from, stage->volume, &stage->snapshot));
+    must(stage->to, site_copy(stage->from, stage->snapshot, stage->to, &how, &copy));
+    if (scene->back) {
+        struct site *other = stage->from;
+        must(stage->to, site_restore(stage->to, copy, SITE_OWN_KEY, &stage->volume));
+        stage->from = stage->to;
+        stage->to = other;
+    }
+    write_some(stage->from, stage->volume);
+}
+
+void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool tell)
+{
+    struct realm *realm = &stage->realm;
+    memset(stage, 0, sizeof *stage);
+    realm_init(realm, seed, 2);
+    realm->tell = tell;
+    stage->from = &realm->sites[0];
+    stage->to = &realm->sites[1];
+    site_make(realm, 0, 0);
+    site_make(realm, 1, scene->keyed ? 1 : 0);
+    must(stage->from, site_volume_create(stage->from, PAGES, !scene->plain, 1, &stage->volume));
+    must(stage->from, site_write(stage->from, stage->volume, 0, PAGES / 2u));
+    if (scene->forked) {
+        must(stage->from, site_close(stage->from));
+        must(stage->to, site_close(stage->to));
+        site_fork(stage->to, stage->from);
+        must(stage->from, site_open(stage->from));
+        must(stage->to, site_open(stage->to));
+    }
+    add_bystander(stage->to);
+    if (scene->incremental) {
+        bring_base(stage, scene);
+    }
+    must(stage->from, site_snapshot(stage->from, stage->volume, &stage->snapshot));
+    write_some(stage->from, stage->volume);
+    stage->how.key = scene->plain ? SITE_OWN_KEY : 3u;
+    if (scene->stopped) {
+        stage->how.stop_at = 1;
+        harness_require(site_copy(stage->from, stage->snapshot, stage->to, &stage->how, NULL) ==
+                            SITE_STOPPED,
+                        "the copy was not stopped");
+        stage->how.stop_at = 0;
+    }
+    if (scene->written) {
+        must(stage->from, site_volume_open(stage->from, stage->volume));
+        stage->how.during = write_meanwhile;
+        stage->how.ctx = stage;
+    } else {
+        must(stage->from, site_close_volumes(stage->from));
+    }
+    site_mark(stage->from);
+    site_mark(stage->to);
+}
+
+int scene_copy(struct stage *stage, unsigned *ret_copy)
+{
+    return site_copy(stage->from, stage->snapshot, stage->to, &stage->how, ret_copy);
+}
