@@ -69,8 +69,8 @@ static int validate(const struct cof_bench_snapshot_options *options)
 
 static int print_rows(const struct cof_bench_scene *scene)
 {
-    json_t *object = json_pack("{s:s, s:O}", "what", whats[scene->options->what], "rows",
-                               scene->rows);
+    json_t *object =
+        json_pack("{s:s, s:O}", "what", whats[scene->options->what], "rows", scene->rows);
     if (object == NULL) {
         return cof_bench_complain("the result", COFFER_E_NO_MEMORY, NULL);
     }

@@ -131,19 +131,15 @@ static int copy_one(struct cof_bench_scene *scene, struct copy_run *run, const c
     if (error != 0) {
         return cof_bench_complain("copying", error, &fault);
     }
-    json_t *row = cof_bench_times_row(scene, changed_pages == 0 ? "full" : "incremental",
-                                      &run->times);
+    json_t *row =
+        cof_bench_times_row(scene, changed_pages == 0 ? "full" : "incremental", &run->times);
     if (row == NULL) {
         return cof_bench_complain("the result", COFFER_E_NO_MEMORY, NULL);
     }
-    double mib = (double)run->sent_bytes / (double)(1u << 20);
     cof_bench_row_put(row, "size_bytes", scene->options->size_bytes);
     cof_bench_row_put(row, "pages", changed_pages);
     cof_bench_row_put(row, "sent_bytes", run->sent_bytes);
-    cof_bench_row_put(row, "cpu_ns",
-                      user_after_ns - user_ns + system_after_ns - system_ns);
-    json_object_set_new(row, "mib_per_second",
-                        json_real(mib * 1e9 / (double)run->times.whole.sum_ns));
+    cof_bench_row_put(row, "cpu_ns", user_after_ns - user_ns + system_after_ns - system_ns);
     return 0;
 }
 

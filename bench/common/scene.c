@@ -49,6 +49,7 @@ json_t *cof_bench_times_row(struct cof_bench_scene *scene, const char *name,
     cof_bench_row_put(row, "p50_ns", cof_bench_latency_percentile(&times->whole, 0.5));
     cof_bench_row_put(row, "p99_ns", cof_bench_latency_percentile(&times->whole, 0.99));
     cof_bench_row_put(row, "max_ns", times->whole.max_ns);
+    cof_bench_row_put(row, "own_mean_ns", times->own.sum_ns / count);
     cof_bench_row_put(row, "own_p50_ns", cof_bench_latency_percentile(&times->own, 0.5));
     cof_bench_row_put(row, "own_p99_ns", cof_bench_latency_percentile(&times->own, 0.99));
     cof_bench_row_put(row, "own_max_ns", times->own.max_ns);
@@ -189,8 +190,8 @@ int cof_bench_scene_verify(struct cof_bench_scene *scene, struct coffer_store *s
             whole_volume(scene, COF_BENCH_READ, scene->options->size_bytes);
         error = cof_bench_load_run(&load, &target, ignored);
         int close_error = coffer_volume_close(target.volume);
-        error = error != 0 || close_error == 0 ? error
-                                               : cof_bench_complain(name, close_error, NULL);
+        error =
+            error != 0 || close_error == 0 ? error : cof_bench_complain(name, close_error, NULL);
     }
     free(ignored);
     return error;

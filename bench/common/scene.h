@@ -27,9 +27,9 @@ enum cof_bench_what {
 
 struct cof_bench_snapshot_options {
     enum cof_bench_what what;
-    const char *file;  /* the store                                            */
-    const char *keys;  /* directory of key store and root key                  */
-    const char *to;    /* prepare: the raw file to export to; copy: the store   */
+    const char *file;                 /* the store                                            */
+    const char *keys;                 /* directory of key store and root key                  */
+    const char *to;                   /* prepare: the raw file to export to; copy: the store   */
     uint64_t store_bytes, size_bytes; /* of what is made                        */
     uint64_t repeats;
     struct cof_bench_list present; /* create, rekey: snapshots that are there   */
@@ -42,8 +42,8 @@ struct cof_bench_scene {
     struct cof_bench_options target_options;
     struct cof_bench_target target;
     struct cof_bench_timed_keys keys;
-    uint64_t seed;  /* of the next random writes      */
-    json_t *rows;   /* what was measured, in order    */
+    uint64_t seed; /* of the next random writes      */
+    json_t *rows;  /* what was measured, in order    */
 };
 
 /* What one kind of call took: all of it, the key service's part, and the rest. */

@@ -38,10 +38,8 @@ int cof_bench_scene_open_volume(struct cof_bench_scene *scene)
 
 static struct coffer_snapshot_opts named(struct cof_bench_scene *scene, const char *name)
 {
-    struct coffer_snapshot_opts opts = {.size = sizeof opts,
-                                        .volume = "bench",
-                                        .name = name,
-                                        .provider = &scene->keys.provider};
+    struct coffer_snapshot_opts opts = {
+        .size = sizeof opts, .volume = "bench", .name = name, .provider = &scene->keys.provider};
     return opts;
 }
 
@@ -69,8 +67,8 @@ int cof_bench_scene_clone(struct cof_bench_scene *scene, const char *name, const
     memset(&fault, 0, sizeof fault);
     struct coffer_snapshot_restore_opts opts = {
         .size = sizeof opts, .snapshot = named(scene, name), .new_name = new_name};
-    return done("restoring a snapshot",
-                coffer_snapshot_restore(scene->target.store, &opts, &fault), &fault);
+    return done("restoring a snapshot", coffer_snapshot_restore(scene->target.store, &opts, &fault),
+                &fault);
 }
 
 int cof_bench_scene_delete_volume(struct cof_bench_scene *scene, const char *name)
@@ -83,8 +81,7 @@ int cof_bench_scene_delete_volume(struct cof_bench_scene *scene, const char *nam
                 &fault);
 }
 
-int cof_bench_scene_new_key(struct cof_bench_scene *scene,
-                            char ret_arn[COF_BENCH_SCENE_KEY_BYTES])
+int cof_bench_scene_new_key(struct cof_bench_scene *scene, char ret_arn[COF_BENCH_SCENE_KEY_BYTES])
 {
     struct coffer_fault fault;
     memset(&fault, 0, sizeof fault);

@@ -66,8 +66,7 @@ static int retire_grant(void *ctx, const char *key_arn, const char *grant_id)
 {
     struct cof_bench_timed_keys *keys = ctx;
     uint64_t start_ns = cof_bench_now_ns();
-    return spent(keys, start_ns,
-                 keys->inner.ops->retire_grant(keys->inner.ctx, key_arn, grant_id));
+    return spent(keys, start_ns, keys->inner.ops->retire_grant(keys->inner.ctx, key_arn, grant_id));
 }
 
 static const struct coffer_key_provider_ops ops = {.size = sizeof ops,

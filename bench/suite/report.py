@@ -95,7 +95,9 @@ def markdown(result):
              f"{result['machine']['cores']} cores, Linux {result['machine']['kernel']}, "
              f"{result['machine']['filesystem']}; medians of {result['settings']['rounds']} "
              f"rounds; load {result['load'][0]:.1f}:",
-             "", "| workload | raw (fio) | Coffer | ratio |", "| --- | ---: | ---: | ---: |"]
+             ""]
+    if any(result.get(part) for part in ("rows", "memory", "recovery")):
+        lines += ["| workload | raw (fio) | Coffer | ratio |", "| --- | ---: | ---: | ---: |"]
     first = ""
     for entry in result["rows"]:
         raw, own = entry["contenders"]["raw"], entry["contenders"]["coffer"]

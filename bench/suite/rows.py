@@ -56,8 +56,17 @@ class Settings:
     scattered: int     # writes of the memory runs
     log: int           # bytes written before the kill of the recovery runs
     commits: int       # lone durable writes of the same
+    repeats: int       # of each call on snapshots
+    present: tuple     # snapshots that are there when others are made
+    rekeyed: tuple     # and when keys are changed
+    dirty: tuple       # bytes written before a snapshot
+    volumes: tuple     # sizes of the volumes whose snapshots are deleted; the first is also that
+                       # of the volume whose snapshots are made
 
 
 FULL = Settings(size=2 * GIB, runtime=3.0, rounds=3, scattered=400_000, log=2 * GIB,
-                commits=20_000)
-QUICK = Settings(size=64 * MIB, runtime=0.2, rounds=1, scattered=4_000, log=64 * MIB, commits=200)
+                commits=20_000, repeats=20, present=(1, 1000), rekeyed=(1, 100),
+                dirty=(0, 16 * MIB, 256 * MIB), volumes=(GIB, 8 * GIB))
+QUICK = Settings(size=64 * MIB, runtime=0.2, rounds=1, scattered=4_000, log=64 * MIB, commits=200,
+                 repeats=3, present=(1, 20), rekeyed=(1, 5), dirty=(0, MIB, 4 * MIB),
+                 volumes=(16 * MIB, 64 * MIB))
