@@ -252,7 +252,7 @@ static int decode_annex(struct coffer_store *store, struct cof_catalogue_item *i
     }
     memcpy(item->clear_name, at, entry->clear_name_bytes);
     if (item->clear_name[0] != '\0' && strchr(item->clear_name, '@') == NULL) {
-        return COFFER_E_CORRUPT; /* only a copied snapshot's name stands in clear, never a volume's */
+        return COFFER_E_CORRUPT; /* only a copied snapshot's name stands in clear */
     }
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "common/fake_kms.h"
 #include "common/prng.h"
 #include "crypto/keys.h"
+#include "maker.h"
 
 #include <coffer/coffer.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PAGE 4096u
 #define SEED 20261122u
 #define STORE_BYTES (64u << 20)
 #define VOLUMES 3u
@@ -40,14 +40,6 @@ static struct det_env env;
 static struct fake_kms kms;
 static struct coffer_store *store;
 static const char *path;
-
-static void must(int error, const char *what)
-{
-    if (error != 0) {
-        fprintf(stderr, "make_image: %s: %s\n", what, coffer_error_name(error));
-        exit(1);
-    }
-}
 
 static void open_all(uint64_t incarnation)
 {
@@ -140,46 +132,13 @@ static void sessions(void)
     put(0, 50, 2, 6);
 }
 
-static void write_blocks(const char *name)
-{
-    static const uint8_t zeros[PAGE];
-    uint8_t block[PAGE];
-    FILE *in = fopen(path, "rb"), *out = fopen(name, "wb");
-    if (in == NULL || out == NULL) {
-        must(COFFER_E_IO, name);
-    }
-    for (uint32_t number = 0; fread(block, 1, PAGE, in) == PAGE; number++) {
-        uint8_t head[4] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16), 0};
-        if (memcmp(block, zeros, PAGE) != 0) {
-            fwrite(head, 1, sizeof head, out);
-            fwrite(block, 1, PAGE, out);
-        }
-    }
-    fclose(in);
-    if (fclose(out) != 0) {
-        must(COFFER_E_IO, name);
-    }
-}
-
-static void put_hex(FILE *out, const uint8_t *bytes, size_t count)
-{
-    fputc('"', out);
-    for (size_t i = 0; i < count; i++) {
-        fprintf(out, "%02x", bytes[i]);
-    }
-    fputc('"', out);
-}
-
 static void write_manifest(const char *name)
 {
-    FILE *out = fopen(name, "w");
-    if (out == NULL) {
-        must(COFFER_E_IO, name);
-    }
+    FILE *out = maker_begin(name);
     fprintf(out, "{\n \"format\": \"1.0\",\n \"size_bytes\": %u,\n \"keys\": [", STORE_BYTES);
     for (unsigned i = 0; i < 2; i++) {
         fputs(i > 0 ? ", " : "", out);
-        put_hex(out, kms.keys[i].bytes, COFFER_KEY_BYTES);
+        maker_put_hex(out, kms.keys[i].bytes, COFFER_KEY_BYTES);
     }
     fprintf(out, "],\n \"volumes\": [");
     for (unsigned i = 0; i < VOLUMES; i++) {
@@ -190,15 +149,13 @@ static void write_manifest(const char *name)
         fprintf(out, "%s\n  {\"name\": \"%s\", \"encrypted\": %s, \"size_bytes\": %llu,\n   \"uuid\": ",
                 i > 0 ? "," : "", made[i].name, made[i].plain ? "false" : "true",
                 (unsigned long long)(made[i].pages * PAGE));
-        put_hex(out, info.uuid.bytes, 16);
+        maker_put_hex(out, info.uuid.bytes, 16);
         fprintf(out, ", \"key_arn\": \"%s\",\n   \"sha256\": ", info.key_arn);
-        put_hex(out, digest, sizeof digest);
+        maker_put_hex(out, digest, sizeof digest);
         fputs("}", out);
     }
     fprintf(out, "\n ]\n}\n");
-    if (fclose(out) != 0) {
-        must(COFFER_E_IO, name);
-    }
+    maker_end(out, name);
 }
 
 int main(int argc, char **argv)
@@ -217,7 +174,7 @@ int main(int argc, char **argv)
     create_all();
     sessions();
     write_manifest(manifest);
-    write_blocks(blocks);
+    maker_write_blocks(path, blocks, PAGE);
     (void)coffer_store_close(store);
     for (unsigned i = 0; i < VOLUMES; i++) {
         free(made[i].bytes);

@@ -58,6 +58,14 @@ static void get_record(const json_t *inputs, struct cof_record *record)
     record->cut = number_of(inputs, "cut");
     record->node_cut = number_of(inputs, "node_cut");
     fixed_of(inputs, "parent", record->parent, 16);
+    record->kind = (enum cof_entry_kind)number_or_zero(inputs, "kind");
+    record->own_cut = number_or_zero(inputs, "own_cut");
+    record->own_node_cut = number_or_zero(inputs, "own_node_cut");
+    if (json_object_get(inputs, "volume_uuid") != NULL) {
+        strcpy(record->volume_name, text_of(inputs, "volume_name"));
+        fixed_of(inputs, "volume_uuid", record->volume_uuid, 16);
+    }
+    record->key_shared = json_is_true(json_object_get(inputs, "key_shared"));
 }
 
 static void check_record(const json_t *vector, const json_t *inputs)
@@ -148,6 +156,8 @@ static void catalogue_and_associated_data(void **state)
     each_vector("catalogue", "volume_entry", check_volume_entry);
     each_vector("catalogue", "record", check_record);
     each_vector("catalogue", "data_key", check_data_key);
+    each_vector("families", "record", check_record);
+    each_vector("families", "data_key", check_data_key);
     each_vector("aad", "page_aad", check_page_aad);
     each_vector("aad", "list_aad", check_list_aad);
     each_vector("aad", "record_aad", check_record_aad);

@@ -32,6 +32,8 @@ static void get_root(const json_t *inputs, struct cof_root *root)
     root->clean = truth_of(inputs, "clean");
     root->compat = number_of(inputs, "compat");
     root->ro_compat = number_of(inputs, "ro_compat");
+    root->incompat = number_or_zero(inputs, "incompat");
+    root->next_number = (uint32_t)number_or_zero(inputs, "next_number");
     fixed_of(inputs, "store_uuid", root->store_uuid, 16);
     fixed_of(inputs, "session", root->session, 16);
     root->segment_bytes = (uint32_t)number_of(inputs, "segment_bytes");
@@ -313,6 +315,7 @@ static void root_slots(void **state)
 {
     (void)state;
     each_vector("root", "root", check_root);
+    each_vector("families", "root", check_root);
 }
 
 static void the_log(void **state)
@@ -321,6 +324,8 @@ static void the_log(void **state)
     each_vector("log", "segment_header", check_segment_header);
     each_vector("log", "run", check_run);
     each_vector("log", "batch_header", check_batch_header);
+    each_vector("families", "run", check_run);
+    each_vector("families", "batch_header", check_batch_header);
 }
 
 static void placement(void **state)

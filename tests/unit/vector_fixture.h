@@ -52,6 +52,12 @@ static inline uint64_t number_of(const json_t *object, const char *name)
     return (uint64_t)json_integer_value(value);
 }
 
+/* Members that vectors of before families and copies do not have are 0. */
+static inline uint64_t number_or_zero(const json_t *object, const char *name)
+{
+    return json_object_get(object, name) == NULL ? 0 : number_of(object, name);
+}
+
 static inline bool truth_of(const json_t *object, const char *name)
 {
     assert_true(json_is_boolean(member(object, name)));

@@ -109,10 +109,10 @@ struct coffer_snapshot_diff_opts {
     const struct coffer_key_provider *provider;
 };
 
-/* Visit, in ascending order, the ranges of `to` whose pages are not those of `from`. No checkpoint
- * of the store runs meanwhile: visit must not write to it, nor open or close anything of it. data is 0
+/* Visit, in ascending order, the ranges of `to` whose pages are not those of `from`. data is 0
  * where `to` holds nothing (zeros). A page that was written again with the same bytes differs.
- * Costs what differs. */
+ * Costs what differs. No checkpoint of the store runs meanwhile: visit must not write to it, nor
+ * open or close anything of it. */
 COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
                                            const struct coffer_snapshot_diff_opts *opts,
                                            int (*visit)(void *ctx, uint64_t offset_bytes,

@@ -87,11 +87,12 @@ def tree_pointer(p):
 
 def root_slot(i):
     body = struct.pack("<8sQHHI3Q16s16s4I3Q", b"COFFROOT", i["epoch"], i["major"], i["minor"],
-                       1 if i["clean"] else 0, i["compat"], i["ro_compat"], 0, STORE, SESSION,
+                       1 if i["clean"] else 0, i["compat"], i["ro_compat"], i.get("incompat", 0),
+                       STORE, SESSION,
                        i["segment_bytes"], i["segment_count"], i["conditioned"], 0,
                        i["next_extent"], i["created_ns"], i["next_sequence"])
     body += tree_pointer(i["catalogue"]) + tree_pointer(i["placement"]) + tree_pointer(i["segments"])
-    body += bytes(64)
+    body += bytes(32) + struct.pack("<I", i.get("next_number", 0)) + bytes(28)
     for number in range(16):
         head = i["lanes"].get(str(number))
         body += bytes(32) if head is None else struct.pack(
@@ -270,19 +271,39 @@ def places(descs):
 # ---- catalogue ----
 
 def volume_entry(i):
-    return struct.pack("<4sHHIBBH16sQQIIII12sI16s160x", b"COFV", 1, 1 if i["encrypted"] else 0,
+    body = struct.pack("<4sHHIBBH16sQQIIII12sI16s", b"COFV", 1, 1 if i["encrypted"] else 0,
                        i["number"], i["name_hint"], i["ring_slots"], 0, bytes.fromhex(i["uuid"]),
                        i["tail_first"], i["tail_last"], i["ring_bytes"], 1024, i["data_keys"],
                        i["generation"], bytes.fromhex(i["nonce"]), 0, bytes.fromhex(i["tag"]))
+    if "kind" not in i:
+        return body + bytes(160)
+    return body + struct.pack("<BBHIII16sQQIIII16s16sQQ48x", i["kind"], 1 if i["verbatim"] else 0,
+                              len(i["clear_name"]), i["parent"], i["family"], 0,
+                              bytes.fromhex(i["context_uuid"]), i["own_cut"], i["own_node_cut"],
+                              i["sealed_number"], len(i["lineages"]), len(i["writers"]), 0,
+                              bytes.fromhex(i["sealed_uuid"]), bytes.fromhex(i["origin_uuid"]),
+                              i["cut"], i["node_cut"])
+
+
+def annex(i):
+    """What stands behind the sealed record."""
+    parts = b"".join(struct.pack("<I", number) for number in i["lineages"])
+    parts += b"".join(struct.pack("<IIQQ", w["number"], w["index"], w["last_data"],
+                                  w["last_metadata"]) for w in i["writers"])
+    return parts + i["clear_name"].encode()
 
 
 def record_plain(i):
-    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQ544x", 1, 0, i["height"],
-                       i["name"].encode(), bytes.fromhex(i["uuid"]), i["size_pages"],
+    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQQQ64s16sB447x", 1, i.get("kind", 0),
+                       i["height"], i["name"].encode(), bytes.fromhex(i["uuid"]), i["size_pages"],
                        i["root_address"], i["mapped_pages"], i["chain_extent"], i["chain_slots"],
                        i["created_ns"], i["key_uses"], i["next_key_id"], i["data_keys"],
                        bytes.fromhex(i["keys_digest"]), i["key_arn"].encode(), i["cut"],
-                       i["node_cut"], bytes.fromhex(i["parent"]), i["modified_ns"])
+                       i["node_cut"], bytes.fromhex(i["parent"]), i["modified_ns"],
+                       i.get("own_cut", 0), i.get("own_node_cut", 0),
+                       i.get("volume_name", "").encode(),
+                       bytes.fromhex(i.get("volume_uuid", "00" * 16)),
+                       1 if i.get("key_shared") else 0)
 
 
 def ek_entry(i):
@@ -416,6 +437,102 @@ def sealed():
             "plain_record_tag": plain_record_tag.hex()}
 
 
+# ---- families and copies ----
+
+def position(index, extent):
+    return index << 39 | extent
+
+
+ZEROS = bytes(16).hex()
+# A snapshot with a parent; a copy of one as it was sealed elsewhere; a hidden node; an unfinished,
+# unencrypted copy.
+SNAPSHOT = {"encrypted": True, "number": 7, "name_hint": 0x34, "ring_slots": 1, "uuid": UUID.hex(),
+            "tail_first": 1, "tail_last": 0, "ring_bytes": 448, "data_keys": 4, "generation": 2,
+            "nonce": octets(1, 12).hex(), "tag": octets(0x33, 16).hex(), "kind": 1,
+            "verbatim": False, "clear_name": "", "parent": 5, "family": 1,
+            "context_uuid": octets(0xd0, 16).hex(), "own_cut": 5, "own_node_cut": 6,
+            "sealed_number": 0, "sealed_uuid": ZEROS, "origin_uuid": ZEROS, "cut": 0,
+            "node_cut": 0, "lineages": [],
+            "writers": [{"number": 1, "index": 0, "last_data": 5, "last_metadata": 6}]}
+COPY = dict(SNAPSHOT, number=0x01020304, parent=0x11121314, family=0x21222324, verbatim=True,
+            clear_name="disk-0@" + "n" * 63, context_uuid=ZEROS, own_cut=position(1, 21),
+            own_node_cut=position(1, 22), sealed_number=0x31323334, sealed_uuid=octets(9, 16).hex(),
+            origin_uuid=octets(0x55, 16).hex(), cut=position(1, 11), node_cut=position(1, 12),
+            lineages=[3, 0, 16383],
+            writers=[{"number": 0x11121314, "index": 0, "last_data": 1 << 38, "last_metadata": 6},
+                     {"number": 0x01020304, "index": 1, "last_data": 21, "last_metadata": 22},
+                     {"number": 0x01020304, "index": 16383, "last_data": (1 << 39) - 1,
+                      "last_metadata": 0}])
+HIDDEN = dict(SNAPSHOT, kind=2, number=5, parent=0, own_cut=1, own_node_cut=2)
+COPYING = dict(COPY, kind=3, encrypted=False, ring_slots=0, ring_bytes=0, data_keys=0, generation=0,
+               nonce=bytes(12).hex(), verbatim=False, sealed_number=0, sealed_uuid=ZEROS,
+               clear_name="")
+
+
+def import_run(index, lineage, extent, pages):
+    key = lineage << 39 | extent
+    inputs = {"volume": 0, "lineage": 0, "extent": 4 << 56 | key, "uuid": ZEROS, "key_id": 0,
+              "first_slot": 0, "slots": pages, "no_pages": False, "metadata": False, "tag": ZEROS,
+              "list": ""}
+    return dict(name=f"import {index}", kind=4, of_lineage=lineage, of_extent=extent, inputs=inputs,
+                **result(run(inputs)))
+
+
+def families():
+    root_inputs = dict(roots()[1]["inputs"], incompat=3, next_number=0x51525354)
+    entries = [("snapshot", SNAPSHOT), ("verbatim copy", COPY), ("hidden", HIDDEN),
+               ("unfinished plain copy", COPYING)]
+    snapshot = dict(RECORD, kind=1, name="monday", own_cut=position(1, 21),
+                    own_node_cut=position(1, 22), volume_name="disk-" + "0" * 58,
+                    volume_uuid=octets(0xd0, 16).hex())
+    records = [("snapshot", snapshot), ("hidden", dict(snapshot, kind=2, name="", volume_name="")),
+               ("volume whose key is a snapshot's too", dict(RECORD, key_shared=True))]
+    refused = [("of no known kind", dict(SNAPSHOT, kind=4)),
+               ("a volume sealed elsewhere", dict(COPY, kind=0)),
+               ("an unencrypted one sealed elsewhere", dict(COPY, encrypted=False)),
+               ("sealed elsewhere, another's context", dict(COPY, context_uuid=UUID.hex())),
+               ("a clear name of one that is sealed here", dict(COPY, verbatim=False)),
+               ("a clear name that is too long", dict(COPY, clear_name="n" * 128)),
+               ("too many lineages", dict(COPY, lineages=[1] * 16385)),
+               ("too many writers", dict(COPY, writers=COPY["writers"][:1] * 8193)),
+               ("number 0", dict(SNAPSHOT, number=0))]
+    too_new = dict(snapshot, kind=3)
+    keys = [dict(EK, flags=flags, index=index, lineage=octets(0x60 + index, 16).hex(),
+                 first_extent=1, last_extent=22) for flags, index in ((1, 0), (2, 1), (2, 16383))]
+    runs = [import_run(0, 1, 0x1234567, 120), import_run(1, 16383, (1 << 39) - 1, 1)]
+    entries_of_pages = [{"tag": octets(0x30 + n, 16).hex(), "sum": f"{0x0101010101010101 * n:016x}"}
+                        for n in (1, 2)]
+    two = import_run(0, 2, 77, 2)["inputs"]
+    batch = {"lane": 15, "store_uuid": STORE.hex(), "session": SESSION.hex(), "epoch": 6,
+             "number": 12, "durable_upto": 11, "next_segment": 0, "block": 9, "segment": 12,
+             "run_list": [two], "entries": entries_of_pages}
+    lineages = [octets(0x71, 16), octets(0x11, 16), octets(0x71, 16)]
+    return {
+        "root": [dict(name="snapshots and copies", inputs=root_inputs,
+                      **result(root_slot(root_inputs), 768))],
+        "volume_entry": [dict(name=n, inputs=i, **result(volume_entry(i))) for n, i in entries],
+        "refused_entry": [dict(name=n, inputs={}, **result(volume_entry(i))) for n, i in refused],
+        "refused_record": [dict(name="of no known kind", inputs={},
+                                **result(record_plain(too_new)))],
+        "refused_root": [dict(name="an unknown incompat bit", inputs={},
+                              **result(root_slot(dict(root_inputs, incompat=1 << 63 | 3))))],
+        "annex": [dict(name=n, inputs=i, **result(annex(i))) for n, i in entries],
+        "record": [dict(name=n, inputs=i, **result(record_plain(i))) for n, i in records],
+        "data_key": [dict(name=f"key {n}", inputs=i, vk_uuid=VK_UUID.hex(),
+                          aad=ek_aad(i, VK_UUID).hex(), **result(ek_entry(i)))
+                     for n, i in enumerate(keys)],
+        "run": runs,
+        "batch_header": [dict(name="two pages of an import", inputs=batch,
+                              **result(batch_header(batch), 512))],
+        "lineages": [dict(name="three, one uuid twice",
+                          inputs={"uuids": [uuid.hex() for uuid in lineages]},
+                          **result(b"".join(lineages) + bytes(4096 - 48), 64))],
+        "name_hint": [dict(name="snapshot",
+                           inputs={"store_uuid": STORE.hex(), "name": "disk-0@monday"},
+                           **result(hashlib.sha256(b"coffer/name" + STORE +
+                                                   b"disk-0@monday").digest()[:1]))]}
+
+
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     segment, batch, run_list = logs()
@@ -427,7 +544,7 @@ def main():
              "place": {"descriptor": descs, "footer": foot, "bucket": bucket, "tree_entry": entry,
                        "segment_record": record},
              "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
-             "aad": aads(), "words": words(), "sealed": sealed()}
+             "aad": aads(), "words": words(), "sealed": sealed(), "families": families()}
     for name, content in files.items():
         with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
             json.dump(content, out, indent=1)
