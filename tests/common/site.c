@@ -258,9 +258,9 @@ static void settle_pages(struct site *site)
         struct holding *holding = &site->holdings[pending->holding];
         uint32_t found;
         must(site, site_volume_open(site, pending->holding));
-        must(site, coffer_volume_read(holding->handle, page,
-                                      (uint64_t)pending->page * COFFER_PAGE_BYTES,
-                                      COFFER_PAGE_BYTES, &site->fault));
+        must(site,
+             coffer_volume_read(holding->handle, page, (uint64_t)pending->page * COFFER_PAGE_BYTES,
+                                COFFER_PAGE_BYTES, &site->fault));
         found = site_page_version(page);
         harness_require(may_show(site, pending, found),
                         "site %u: %s page %u shows version %u after the cut", site->index,
@@ -287,8 +287,8 @@ static void settle_keys(struct site *site, struct holding *now, const struct hol
     for (unsigned key = 0; key < FAKE_KMS_KEYS; key++) {
         unsigned bit = 1u << key;
         if (((now->recipients ^ before->recipients) & bit) != 0) {
-            now->recipients = site_opens_by(site, now, key) ? now->recipients | bit
-                                                            : now->recipients & ~bit;
+            now->recipients =
+                site_opens_by(site, now, key) ? now->recipients | bit : now->recipients & ~bit;
         }
     }
 }

@@ -36,8 +36,8 @@ static int open_for_reading(struct site *site, const struct holding *holding,
 {
     struct coffer_volume_open_opts opts = {.size = sizeof opts,
                                            .name = holding->name,
-                                           .flags = COFFER_VOLUME_ALLOW_PLAIN |
-                                                    COFFER_VOLUME_READ_ONLY,
+                                           .flags =
+                                               COFFER_VOLUME_ALLOW_PLAIN | COFFER_VOLUME_READ_ONLY,
                                            .provider = &site->kms->api};
     return coffer_volume_open(site->store, &opts, ret_volume, &site->fault);
 }
@@ -63,9 +63,8 @@ enum site_presence site_probe(struct site *site, const struct holding *holding)
     struct coffer_snapshot_info info = {.size = sizeof info};
     struct coffer_volume *volume;
     char name[SITE_NAME_BYTES];
-    struct coffer_snapshot_opts opts = {.size = sizeof opts,
-                                        .volume = name,
-                                        .provider = &site->kms->api};
+    struct coffer_snapshot_opts opts = {
+        .size = sizeof opts, .volume = name, .provider = &site->kms->api};
     char *at;
     int error;
     snprintf(name, sizeof name, "%s", holding->name);
@@ -176,10 +175,9 @@ static int on_snapshot(void *ctx, const struct coffer_snapshot_info *info)
     at = site_find(listing->site, full);
     harness_require(info->name_known && at != SITE_NONE, "site %u: the list has \"%s\"",
                     listing->site->index, full);
-    harness_require((info->status == COFFER_SNAPSHOT_COPYING) ==
-                        listing->site->holdings[at].copying,
-                    "site %u: the list says %d of %s", listing->site->index, (int)info->status,
-                    full);
+    harness_require(
+        (info->status == COFFER_SNAPSHOT_COPYING) == listing->site->holdings[at].copying,
+        "site %u: the list says %d of %s", listing->site->index, (int)info->status, full);
     listing->count++;
     return 0;
 }
@@ -199,8 +197,7 @@ static void look_at_lists(struct site *site)
     unsigned held = 0;
     must(site, coffer_snapshot_list(site->store, NULL, &site->kms->api, on_snapshot, &listing,
                                     &site->fault));
-    must(site, coffer_volume_list(site->store, &site->kms->api, on_volume, &listing,
-                                  &site->fault));
+    must(site, coffer_volume_list(site->store, &site->kms->api, on_volume, &listing, &site->fault));
     for (unsigned i = 0; i < SITE_HOLDINGS_MAX; i++) {
         held += site->holdings[i].used ? 1u : 0u;
     }

@@ -66,10 +66,10 @@ int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *r
     struct holding *holding = &site->holdings[at];
     struct halves halves;
     char arn[COFFER_KEY_ARN_BYTES_MAX];
-    struct coffer_snapshot_restore_opts opts = {.size = sizeof opts,
-                                                .snapshot = {.volume = halves.volume,
-                                                             .provider = &site->kms->api},
-                                                .new_name = holding->name};
+    struct coffer_snapshot_restore_opts opts = {
+        .size = sizeof opts,
+        .snapshot = {.volume = halves.volume, .provider = &site->kms->api},
+        .new_name = holding->name};
     int error;
     split(from->name, &halves);
     opts.snapshot.name = halves.name;
@@ -168,8 +168,8 @@ int site_recipient(struct site *site, unsigned snapshot, unsigned key, bool add)
     realm_tell(site->realm, "%u: %s recipient %u of %s: %s", site->index, add ? "add" : "remove",
                key, holding->name, coffer_error_name(error));
     if (error == 0) {
-        holding->recipients = add ? holding->recipients | 1u << key
-                                  : holding->recipients & ~(1u << key);
+        holding->recipients =
+            add ? holding->recipients | 1u << key : holding->recipients & ~(1u << key);
     }
     return error;
 }
@@ -196,7 +196,8 @@ static void name_of_copy(const struct holding *from, const struct site_copy *how
                          struct halves *halves, char full[SITE_NAME_BYTES])
 {
     split(from->name, halves);
-    snprintf(full, SITE_NAME_BYTES, "%.15s@%.14s", how->volume != NULL ? how->volume : halves->volume,
+    snprintf(full, SITE_NAME_BYTES, "%.15s@%.14s",
+             how->volume != NULL ? how->volume : halves->volume,
              how->name != NULL ? how->name : halves->name);
 }
 

@@ -160,9 +160,9 @@ int site_write(struct site *site, unsigned at, uint32_t page, uint32_t count)
         fill_page(bytes + (size_t)i * COFFER_PAGE_BYTES, version);
         note(site, at, page + i, version);
     }
-    error = coffer_volume_write(site->holdings[at].handle, bytes,
-                                (uint64_t)page * COFFER_PAGE_BYTES,
-                                (size_t)count * COFFER_PAGE_BYTES, 0, &site->fault);
+    error =
+        coffer_volume_write(site->holdings[at].handle, bytes, (uint64_t)page * COFFER_PAGE_BYTES,
+                            (size_t)count * COFFER_PAGE_BYTES, 0, &site->fault);
     realm_tell(site->realm, "%u: write %s %u+%u version %u..: %s", site->index,
                site->holdings[at].name, page, count, site->realm->versions - count + 1u,
                coffer_error_name(error));

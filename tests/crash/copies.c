@@ -27,11 +27,10 @@ static void tell_counts(double seconds)
            "reads, %llu without effect\n",
            (unsigned long long)campaign.seed, seconds, (unsigned long long)c->cuts,
            (unsigned long long)c->cuts_source, (unsigned long long)c->absent,
-           (unsigned long long)c->half, (unsigned long long)c->whole,
-           (unsigned long long)c->faults, (unsigned long long)c->struck,
-           (unsigned long long)c->damaged, (unsigned long long)c->refused,
-           (unsigned long long)c->taken_back, (unsigned long long)c->reported,
-           (unsigned long long)c->harmless);
+           (unsigned long long)c->half, (unsigned long long)c->whole, (unsigned long long)c->faults,
+           (unsigned long long)c->struck, (unsigned long long)c->damaged,
+           (unsigned long long)c->refused, (unsigned long long)c->taken_back,
+           (unsigned long long)c->reported, (unsigned long long)c->harmless);
 }
 
 int main(int argc, char **argv)

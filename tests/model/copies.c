@@ -32,11 +32,11 @@ static const struct {
     void (*step)(struct tale *tale);
     uint32_t weight;
 } steps[] = {
-    {tale_new_volume, 2}, {tale_write, 16},    {tale_discard, 3},   {tale_flush, 2},
-    {tale_checkpoint, 2}, {tale_reopen, 2},    {tale_lose, 1},      {tale_keep, 1},
-    {tale_put_back, 1},   {tale_fork, 1},      {tale_look, 1},      {tale_snapshot, 9},
-    {tale_restore, 4},    {tale_delete, 6},    {tale_rekey, 2},     {tale_recipient, 2},
-    {tale_copy, 18},      {tale_go_on, 4},     {tale_abandon, 1},
+    {tale_new_volume, 2}, {tale_write, 16}, {tale_discard, 3}, {tale_flush, 2},
+    {tale_checkpoint, 2}, {tale_reopen, 2}, {tale_lose, 1},    {tale_keep, 1},
+    {tale_put_back, 1},   {tale_fork, 1},   {tale_look, 1},    {tale_snapshot, 9},
+    {tale_restore, 4},    {tale_delete, 6}, {tale_rekey, 2},   {tale_recipient, 2},
+    {tale_copy, 18},      {tale_go_on, 4},  {tale_abandon, 1},
 };
 
 static void step_anything(struct tale *tale)
@@ -109,23 +109,29 @@ static void one_tale(void *ctx)
 static void tell_counts(uint64_t seed, uint64_t done, double seconds)
 {
     const struct tale_counts *c = &tale_counts;
-    const uint64_t numbers[] = {c->copies,    c->keyless,   c->keyed,       c->within,
-                                c->anew,      c->stopped,   c->cuts_source, c->cuts_destination,
-                                c->gone_on,   c->abandoned, c->taken,       c->refused,
-                                c->snapshots, c->restores,  c->deleted,     c->rekeys,
-                                c->recipients, c->cuts,     c->back,        c->forks,
-                                c->looks,     c->hindered,  c->full};
-    static const char *const names[] = {
-        "copies",     "keyless", "keyed",     "within a store", "sealed anew", "stopped",
-        "source cut", "destination cut", "gone on", "given up", "names taken", "names sealed",
-        "snapshots",  "restores", "deletions", "rekeys", "recipients", "cuts", "put back", "forks",
-        "looks", "deletions hindered",      "times full"};
+    const uint64_t numbers[] = {c->copies,     c->keyless,   c->keyed,       c->within,
+                                c->anew,       c->stopped,   c->cuts_source, c->cuts_destination,
+                                c->gone_on,    c->abandoned, c->taken,       c->refused,
+                                c->snapshots,  c->restores,  c->deleted,     c->rekeys,
+                                c->recipients, c->cuts,      c->back,        c->forks,
+                                c->looks,      c->hindered,  c->full};
+    static const char *const names[] = {"copies",      "keyless",
+                                        "keyed",       "within a store",
+                                        "sealed anew", "stopped",
+                                        "source cut",  "destination cut",
+                                        "gone on",     "given up",
+                                        "names taken", "names sealed",
+                                        "snapshots",   "restores",
+                                        "deletions",   "rekeys",
+                                        "recipients",  "cuts",
+                                        "put back",    "forks",
+                                        "looks",       "deletions hindered",
+                                        "times full"};
     printf("copies: seeds %llu to %llu, %llu steps, %llu seals, %.1f s\n ",
            (unsigned long long)seed, (unsigned long long)(seed + done),
            (unsigned long long)c->steps, (unsigned long long)recorder_seals(), seconds);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        printf(" %s %llu%s", names[i], (unsigned long long)numbers[i],
-               i % 8 == 7 ? "\n " : ";");
+        printf(" %s %llu%s", names[i], (unsigned long long)numbers[i], i % 8 == 7 ? "\n " : ";");
     }
     printf("\n");
 }

@@ -46,8 +46,8 @@ static void one_cut(void *ctx)
     static struct site site;
     struct cut *cut = ctx;
     struct site *of = cut->source ? cut->stage->from : cut->stage->to;
-    struct sim_image *image = sim_disk_image_at(of->disk, cut->event, cut->variant,
-                                                prng_mix(campaign.seed, cut->event));
+    struct sim_image *image =
+        sim_disk_image_at(of->disk, cut->event, cut->variant, prng_mix(campaign.seed, cut->event));
     bool thorough = prng_mix(cut->event, (uint64_t)cut->variant) % CHECK_EACH == 0;
     harness_context("copies --scene %s --seed %llu --only cuts (%s cut at %llu, %s)",
                     cut->scene->name, (unsigned long long)campaign.seed,

@@ -6,8 +6,8 @@
  * its pages shows what it must or gives an error. Half of the changes have their checksums put
  * right, as an attacker would: then no checksum tells, and tags must.
  */
-#include "common/harness.h"
 #include "common/disk_forge.h"
+#include "common/harness.h"
 #include "common/recorder.h"
 #include "scene.h"
 
@@ -36,8 +36,8 @@ static uint64_t read_pages(struct site *site, const struct holding *holding)
     uint8_t page[COFFER_PAGE_BYTES];
     struct coffer_volume_open_opts opts = {.size = sizeof opts,
                                            .name = holding->name,
-                                           .flags = COFFER_VOLUME_ALLOW_PLAIN |
-                                                    COFFER_VOLUME_READ_ONLY,
+                                           .flags =
+                                               COFFER_VOLUME_ALLOW_PLAIN | COFFER_VOLUME_READ_ONLY,
                                            .provider = &site->kms->api};
     struct coffer_volume *volume;
     uint64_t bad = 0;
@@ -48,8 +48,8 @@ static uint64_t read_pages(struct site *site, const struct holding *holding)
         return 1;
     }
     for (uint32_t i = 0; i < holding->pages; i++) {
-        error = coffer_volume_read(volume, page, (uint64_t)i * COFFER_PAGE_BYTES,
-                                   COFFER_PAGE_BYTES, &site->fault);
+        error = coffer_volume_read(volume, page, (uint64_t)i * COFFER_PAGE_BYTES, COFFER_PAGE_BYTES,
+                                   &site->fault);
         harness_require(error == 0 || says_damage(error), "read of a damaged copy: %s",
                         coffer_error_name(error));
         harness_require(error != 0 || site_page_version(page) == holding->versions[i],

@@ -12,12 +12,7 @@
 
 #include <errno.h>
 
-enum fault_kind {
-    FAULT_ALLOC = SIM_CALLS,
-    FAULT_KMS,
-    FAULT_RANDOM,
-    FAULT_KINDS
-};
+enum fault_kind { FAULT_ALLOC = SIM_CALLS, FAULT_KMS, FAULT_RANDOM, FAULT_KINDS };
 
 struct fault {
     const struct scene *scene;
@@ -29,8 +24,8 @@ struct fault {
 static struct stage stage;
 
 static const char *const kind_names[FAULT_KINDS] = {
-    "read",   "append",       "sync", "trim",  "condition", "grow",  "root_read", "root_cas",
-    "submit", "channel_open", "poll", "alloc", "kms",       "random"};
+    "read",     "append", "sync",         "trim", "condition", "grow", "root_read",
+    "root_cas", "submit", "channel_open", "poll", "alloc",     "kms",  "random"};
 
 static struct site *side(bool source)
 {
@@ -121,8 +116,7 @@ static void one_fault(void *ctx)
     harness_context("copies --scene %s --seed %llu --only faults (%s %s %llu, error %u, %s)",
                     fault->scene->name, (unsigned long long)campaign.seed,
                     fault->source ? "source" : "destination", kind_names[fault->kind],
-                    (unsigned long long)fault->at, fault->error,
-                    fault->sticky ? "sticky" : "once");
+                    (unsigned long long)fault->at, fault->error, fault->sticky ? "sticky" : "once");
     harness_watch(30);
     recorder_reset();
     scene_begin(&stage, fault->scene, campaign.seed, campaign.tell);

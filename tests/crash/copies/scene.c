@@ -42,8 +42,8 @@ static void write_meanwhile(void *ctx)
 {
     struct stage *stage = ctx;
     if (stage->from->pending_count < 8) {
-        must(stage->from, site_write(stage->from, stage->volume,
-                                     realm_pick(&stage->realm, PAGES), 1));
+        must(stage->from,
+             site_write(stage->from, stage->volume, realm_pick(&stage->realm, PAGES), 1));
     }
 }
 

@@ -290,7 +290,8 @@ static unsigned head_of(const struct site *site, unsigned at)
 void tale_rekey(struct tale *tale)
 {
     struct site *site = tale_site(tale);
-    unsigned at = tale_any(tale, site, TALE_SNAPSHOT), key = realm_pick(&tale->realm, FAKE_KMS_KEYS);
+    unsigned at = tale_any(tale, site, TALE_SNAPSHOT),
+             key = realm_pick(&tale->realm, FAKE_KMS_KEYS);
     enum coffer_rekey_depth depth = (enum coffer_rekey_depth)realm_pick(&tale->realm, 3);
     bool doubtful;
     if (at == SITE_NONE || !site->holdings[at].encrypted ||

@@ -15,8 +15,8 @@
 
 #define PAGES 600u
 #define WRITTEN_PAGES 24u
-#define KEPT 6u                /* snapshots that stay on a side          */
-#define LEG_PAGES_MAX 120u     /* what a leg may send: writes, and paths */
+#define KEPT 6u            /* snapshots that stay on a side          */
+#define LEG_PAGES_MAX 120u /* what a leg may send: writes, and paths */
 
 static unsigned oldest(const struct site *site, bool snapshot)
 {

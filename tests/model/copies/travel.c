@@ -19,8 +19,8 @@ static void write_meanwhile(void *ctx)
     const struct holding *holding = &site->holdings[volume == SITE_NONE ? 0 : volume];
     if (volume != SITE_NONE && holding->handle != NULL && !tale->full &&
         site->pending_count + 8u <= SITE_PENDING_MAX) {
-        (void)settle(tale, site, site_write(site, volume, realm_pick(&tale->realm, holding->pages),
-                                            1));
+        (void)settle(tale, site,
+                     site_write(site, volume, realm_pick(&tale->realm, holding->pages), 1));
     }
 }
 
@@ -54,8 +54,7 @@ static void lose(struct tale *tale, struct site *from, struct site *to)
     uint64_t events = sim_disk_events(site->disk);
     enum sim_variant variant = (enum sim_variant)realm_pick(&tale->realm, SIM_VARIANTS);
     uint64_t event =
-        site->marked_event +
-        realm_pick(&tale->realm, (uint32_t)(events - site->marked_event) + 1u);
+        site->marked_event + realm_pick(&tale->realm, (uint32_t)(events - site->marked_event) + 1u);
     site_cut(site, event, variant, prng_next(&tale->realm.prng));
     site_look(site);
     tale_counts.cuts_source += site == from ? 1u : 0u;
