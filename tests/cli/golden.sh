@@ -60,6 +60,8 @@ ok "$COFFER" snapshot diff "$store:v@s" "$store:v" --output json && same snapsho
 ok "$COFFER" snapshot diff "$store:v@s" "$store:v" --output text && same snapshot_diff.text out
 ok "$COFFER" snapshot restore "$store:v@s" "$store:r" --dry-run --output json &&
     same snapshot_restore_dry_run.json out
+ok "$COFFER" snapshot copy "$store:v@s" "$store:w@s" --output json && same snapshot_copy.json out
+ok "$COFFER" snapshot delete "$store:w@s" --yes
 ok "$COFFER" snapshot delete "$store:v@s" --dry-run --output json &&
     same snapshot_delete_dry_run.json out
 ok "$COFFER" rekey "$store:v" --dry-run --output json && same rekey_dry_run.json out

@@ -39,7 +39,10 @@ static const struct cof_tool_option options[] = {
     {"runtime", COF_TOOL_NUMBER, "SECONDS", "longest time to run (5)"},
     {"timeout", COF_TOOL_NUMBER, "SECONDS", "longest time to wait (1800)"},
     {"status", COF_TOOL_FLAG, NULL, "of --depth deep, which is not in this build: refused"},
+    {"reencrypt", COF_TOOL_FLAG, NULL, "encrypt every page anew, under keys of the copy's own"},
+    {"copy-tags", COF_TOOL_FLAG, NULL, "tags are not in this build: refused"},
     COF_KMS_ROWS,
+    COF_KMS_SOURCE_ROWS,
     COF_TOOL_COMMON_ROWS,
 };
 
@@ -106,6 +109,16 @@ static const struct cof_tool_verb verbs[] = {
      "delete a snapshot; others keep what they share with it", "coffer-snapshot",
      cli_snapshot_delete},
 
+    {"snapshot", "copy", "STORE:VOLUME@SNAPSHOT STORE:VOLUME@SNAPSHOT", 2, 2,
+     CLI_VOLUME_NAMES " " COF_KMS_SOURCE_NAMES " kms-key-id reencrypt copy-tags",
+     "copy a snapshot into another store, or under another key", "coffer-snapshot",
+     cli_snapshot_copy},
+    {"snapshot", "add-recipient", "STORE:VOLUME@SNAPSHOT", 1, 1, CLI_VOLUME_NAMES " kms-key-id",
+     "let another master key open a snapshot", "coffer-snapshot", cli_snapshot_add_recipient},
+    {"snapshot", "remove-recipient", "STORE:VOLUME@SNAPSHOT", 1, 1,
+     CLI_VOLUME_NAMES " kms-key-id", "take a recipient's wrapped key away", "coffer-snapshot",
+     cli_snapshot_remove_recipient},
+
     {NULL, "rekey", "STORE:VOLUME[@SNAPSHOT]", 1, 1,
      CLI_VOLUME_NAMES " kms-key-id depth status dry-run",
      "change the keys of a volume and its snapshots, in place", "coffer-rekey", cli_rekey},
@@ -135,6 +148,9 @@ static const struct cof_tool_program program = {
                    "  COFFER_KMS              the key service, as --kms\n"
                    "  COFFER_PASSPHRASE_FILE  as --passphrase-file\n"
                    "  COFFER_ROOT_KEY_FILE    as --root-key-file\n"
+                   "  COFFER_SOURCE_KMS, COFFER_SOURCE_PASSPHRASE_FILE, "
+                   "COFFER_SOURCE_ROOT_KEY_FILE\n"
+                   "                          the same of a copy's source\n"
                    "  COFFER_PINS             the pin file\n"
                    "  COFFER_ANCHOR           the anchor file, as --anchor\n",
 };

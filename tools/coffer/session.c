@@ -41,11 +41,25 @@ void cli_session_use_keys(struct cli_session *session, unsigned kms_flags)
     session->has_keys = true;
 }
 
+void cli_session_use_source_keys(struct cli_session *session, unsigned kms_flags)
+{
+    cof_tool_kms_init_source(&session->kms, session->call, kms_flags, &session->provider);
+    session->has_keys = true;
+}
+
+void cli_session_lend_keys(struct cli_session *lender, struct cli_session *session)
+{
+    session->lender = lender;
+    session->provider = lender->provider;
+    session->has_keys = true;
+}
+
 int cli_session_fail(struct cli_session *session, int error, const struct coffer_fault *fault,
                      const char *todo, const char *what, ...)
 {
     char text[1024];
     struct coffer_fault key_fault = cli_no_fault();
+    struct cof_tool_kms *kms = session->lender != NULL ? &session->lender->kms : &session->kms;
     va_list list;
     va_start(list, what);
     vsnprintf(text, sizeof text, what, list);
@@ -54,7 +68,7 @@ int cli_session_fail(struct cli_session *session, int error, const struct coffer
         return cli_anchor_report(&session->anchor, text);
     }
     if (session->has_keys) {
-        cof_tool_kms_fault(&session->kms, &key_fault);
+        cof_tool_kms_fault(kms, &key_fault);
     }
     if (key_fault.error != error) {
         return cof_tool_fail(session->call, error, fault, todo, "%s", text);
@@ -62,7 +76,7 @@ int cli_session_fail(struct cli_session *session, int error, const struct coffer
     /* A key store that is not there must not read as a volume that is not there, nor one that may
      * not be read as a store that may not. */
     enum coffer_error_class cls = coffer_error_class_of(error);
-    if (session->kms.store == NULL && (cls == COFFER_CLASS_ABSENT || cls == COFFER_CLASS_IO)) {
+    if (kms->store == NULL && (cls == COFFER_CLASS_ABSENT || cls == COFFER_CLASS_IO)) {
         return cof_tool_fail_named(session->call, "KEY_UNREACHABLE", "key", COF_EXIT_KEY,
                                    key_fault.detail[0] ? key_fault.detail
                                                        : coffer_error_sentence(error),

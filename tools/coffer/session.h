@@ -37,6 +37,7 @@ struct cli_session {
     struct cof_tool_kms kms;
     struct coffer_key_provider provider;
     bool has_keys;
+    struct cli_session *lender; /* whose key store it uses; NULL: its own */
     struct cli_anchor anchor;
     struct coffer_store *store;
     struct coffer_store_info store_info; /* at open */
@@ -53,6 +54,11 @@ int cli_session_begin(struct cli_session *session, const struct cof_tool_call *c
 
 /* kms_flags: enum coffer_keystore_flags for when the key store is opened. No keys without it. */
 void cli_session_use_keys(struct cli_session *session, unsigned kms_flags);
+
+/* For a session that reads what another writes: the key store of the source, which may be the
+ * other's (lent, so that there is one provider). */
+void cli_session_use_source_keys(struct cli_session *session, unsigned kms_flags);
+void cli_session_lend_keys(struct cli_session *lender, struct cli_session *session);
 
 /* flags: enum coffer_open_flags; --buffered adds BUFFERED, --accept-rollback ACCEPT_ROLLBACK. */
 int cli_session_open_store(struct cli_session *session, unsigned flags);

@@ -6,6 +6,7 @@
  * was pinned, and its key can be had. They look again when the store is open for writing.
  */
 #include "common/output.h"
+#include "common/progress.h"
 #include "show.h"
 #include "snapshots.h"
 #include "verbs.h"
@@ -13,6 +14,20 @@
 #include <string.h>
 
 /* ---- delete ------------------------------------------------------------------------------ */
+
+/* What was begun of a copy can't be opened and was never pinned, but it can be deleted. */
+static int check_deletion(struct cli_session *session)
+{
+    struct coffer_fault fault = cli_no_fault();
+    struct coffer_snapshot_opts opts = cli_snapshot_opts(session);
+    struct coffer_snapshot_info info = {.size = sizeof info};
+    if (cli_session_probe(session, &fault) == COFFER_E_BUSY &&
+        coffer_snapshot_info_get(session->store, &opts, &info, &fault) == 0 &&
+        info.status == COFFER_SNAPSHOT_COPYING) {
+        return 0;
+    }
+    return cli_volume_check_deletion(session);
+}
 
 static int show_deletion(struct cli_session *session)
 {
@@ -57,7 +72,7 @@ static int delete_asking(struct cli_session *session)
         exit_code = cli_session_go_on(session);
     }
     if (exit_code == 0) {
-        exit_code = cli_volume_check_deletion(session);
+        exit_code = check_deletion(session);
     }
     return exit_code == 0 ? delete_it(session) : exit_code;
 }
@@ -73,7 +88,7 @@ int cli_snapshot_delete(struct cof_tool_call *call)
     cli_session_use_keys(&session, dry_run ? (unsigned)COFFER_KEYSTORE_READ_ONLY : 0u);
     exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
     if (exit_code == 0) {
-        exit_code = cli_volume_check_deletion(&session);
+        exit_code = check_deletion(&session);
     }
     if (exit_code == 0) {
         exit_code = dry_run ? show_deletion(&session) : delete_asking(&session);
@@ -91,6 +106,9 @@ struct restoring {
     bool from_encrypted;            /* the snapshot is                        */
     bool encrypted;                 /* the new volume will be                 */
     struct coffer_volume_info info; /* of the snapshot             */
+    struct cof_tool_progress progress;
+    uint64_t done_bytes;
+    bool started;
 };
 
 static int check_operands(struct restoring *restoring)
@@ -180,6 +198,20 @@ static int show_restore(struct restoring *restoring, const struct coffer_key_inf
     return cof_tool_print(restoring->session.call, plan, &view);
 }
 
+/* Only where pages are copied. */
+static int go_on(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct restoring *restoring = ctx;
+    if (!restoring->started) {
+        cof_tool_progress_begin(&restoring->progress, restoring->session.call, "restore",
+                                total_bytes);
+        restoring->started = true;
+    }
+    restoring->done_bytes = done_bytes;
+    cof_tool_progress_step(&restoring->progress, done_bytes);
+    return cof_tool_interrupted() && done_bytes != total_bytes ? COFFER_E_CANCELLED : 0;
+}
+
 static int restore_it(struct restoring *restoring)
 {
     struct cli_session *session = &restoring->session;
@@ -189,8 +221,13 @@ static int restore_it(struct restoring *restoring)
         .snapshot = cli_snapshot_opts(session),
         .new_name = restoring->volume.volume,
         .kms_key_id = restoring->key,
+        .on_progress = go_on,
+        .ctx = restoring,
     };
     int error = coffer_snapshot_restore(session->store, &opts, &fault);
+    if (restoring->started) {
+        cof_tool_progress_end(&restoring->progress, restoring->done_bytes);
+    }
     if (error != 0) {
         return cli_session_fail(session, error, &fault, NULL, "cannot restore %s as %s",
                                 cli_session_name(session), restoring->volume.name);

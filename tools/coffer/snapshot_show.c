@@ -11,6 +11,7 @@
 #include "snapshots.h"
 #include "verbs.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct coffer_snapshot_opts cli_snapshot_opts(const struct cli_session *session)
@@ -123,13 +124,57 @@ static json_t *lines(const struct cli_session *session, const struct coffer_snap
         cli_show_time(known, info->created_ns), "Children", (json_int_t)info->children);
 }
 
+/* ---- recipients -------------------------------------------------------------------------- */
+
+static int add_recipient(void *ctx, const char *key_arn, int owner)
+{
+    (void)owner; /* it comes first */
+    return json_array_append_new(ctx, json_string(key_arn)) != 0 ? COFFER_E_NO_MEMORY : 0;
+}
+
+/* The keys that open it, its own first; null where they can't be told. */
+static json_t *recipients_of(const struct cli_session *session,
+                             const struct coffer_snapshot_info *info)
+{
+    struct coffer_snapshot_opts opts = cli_snapshot_opts(session);
+    json_t *list = json_array();
+    opts.volume = info->volume;
+    opts.name = info->name;
+    if (info->name_known && info->encrypted &&
+        coffer_recipient_list(session->store, &opts, add_recipient, list, NULL) != 0) {
+        json_decref(list);
+        return json_null();
+    }
+    return list;
+}
+
+static json_t *recipient_lines(json_t *recipients)
+{
+    size_t bytes = json_array_size(recipients) * (COFFER_KEY_ARN_BYTES_MAX + 2) + 1;
+    char *text = calloc(1, bytes);
+    json_t *lines;
+    for (size_t i = 0; text != NULL && i < json_array_size(recipients); i++) {
+        strcat(text, i > 0 ? ", " : "");
+        strcat(text, json_string_value(json_array_get(recipients, i)));
+    }
+    lines = text != NULL ? cli_show_text(text) : json_null();
+    free(text);
+    return lines;
+}
+
 int cli_snapshot_print(const struct cli_session *session, const struct coffer_snapshot_info *info)
 {
     struct cof_tool_view view = {.schema_version = 1,
                                  .list_name = "Snapshots",
                                  .byte_fields = CLI_SNAPSHOT_BYTE_FIELDS,
                                  .people = lines(session, info)};
-    return cof_tool_print(session->call, fields(session, info), &view);
+    json_t *value = fields(session, info);
+    json_t *recipients = recipients_of(session, info);
+    if (json_array_size(recipients) > 1) {
+        json_object_set_new(view.people, "Recipients", recipient_lines(recipients));
+    }
+    json_object_set_new(value, "Recipients", recipients);
+    return cof_tool_print(session->call, value, &view);
 }
 
 int cli_snapshot_look(struct cli_session *session, struct coffer_snapshot_info *ret_info)

@@ -32,6 +32,9 @@ int cli_snapshot_wait(struct cof_tool_call *call);
 int cli_snapshot_diff(struct cof_tool_call *call);
 int cli_snapshot_restore(struct cof_tool_call *call);
 int cli_snapshot_delete(struct cof_tool_call *call);
+int cli_snapshot_copy(struct cof_tool_call *call);
+int cli_snapshot_add_recipient(struct cof_tool_call *call);
+int cli_snapshot_remove_recipient(struct cof_tool_call *call);
 
 int cli_rekey(struct cof_tool_call *call);
 

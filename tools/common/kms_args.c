@@ -46,10 +46,16 @@ static int default_path(char path[PATH_BYTES], struct coffer_fault *fault)
     return 0;
 }
 
+static const char *source_uri(const struct cof_tool_call *call)
+{
+    return cof_tool_text(call, "source-kms", environment("COFFER_SOURCE_KMS"));
+}
+
 static int find_path(const struct cof_tool_kms *kms, char path[PATH_BYTES], bool *ret_default,
                      struct coffer_fault *fault)
 {
-    const char *uri = cof_tool_text(kms->call, "kms", environment("COFFER_KMS"));
+    const char *uri = kms->source ? source_uri(kms->call)
+                                  : cof_tool_text(kms->call, "kms", environment("COFFER_KMS"));
     *ret_default = uri == NULL;
     if (uri == NULL) {
         return default_path(path, fault);
@@ -126,6 +132,31 @@ static int find_source(const struct cof_tool_call *call, struct cof_tool_secret_
     return 0;
 }
 
+/* The second store's own secret, if it has one. */
+static int find_own_source(const struct cof_tool_call *call, struct cof_tool_secret_source *source)
+{
+    const char *file = cof_tool_text(call, "source-passphrase-file", NULL);
+    const char *root_key_file = cof_tool_text(call, "source-root-key-file", NULL);
+    bool none = file == NULL && root_key_file == NULL;
+    source->fd = -1;
+    source->file = none ? environment("COFFER_SOURCE_PASSPHRASE_FILE") : file;
+    source->root_key_file = none ? environment("COFFER_SOURCE_ROOT_KEY_FILE") : root_key_file;
+    if (source->file != NULL && source->root_key_file != NULL) {
+        return cof_tool_secret_fail(source->fault, COFFER_E_INVALID,
+                                    "the source's key store is sealed by a passphrase or by a root "
+                                    "key file: give one");
+    }
+    if (source->file != NULL || source->root_key_file != NULL) {
+        return 0;
+    }
+    if (cof_tool_given(call, "passphrase-fd")) {
+        return cof_tool_secret_fail(source->fault, COFFER_E_INVALID,
+                                    "--passphrase-fd is read for the destination's key store: give "
+                                    "--source-passphrase-file or --source-root-key-file, too");
+    }
+    return find_source(call, source);
+}
+
 static bool source_there(const struct cof_tool_secret_source *source)
 {
     return source->file != NULL || source->fd >= 0 || source->command != NULL ||
@@ -154,13 +185,19 @@ static void tell_made(const struct cof_tool_kms *kms, const char *path)
     }
 }
 
+/* What is said of the first store only. */
+static const char *option(const struct cof_tool_kms *kms, const char *name)
+{
+    return kms->source ? NULL : cof_tool_text(kms->call, name, NULL);
+}
+
 static int open_at(struct cof_tool_kms *kms, const char *path, bool is_default,
                    struct cof_tool_secret_source *source)
 {
     struct coffer_keystore_opts opts = {.size = sizeof opts,
                                         .path = path,
-                                        .account = cof_tool_text(kms->call, "account", NULL),
-                                        .region = cof_tool_text(kms->call, "region", NULL),
+                                        .account = option(kms, "account"),
+                                        .region = option(kms, "region"),
                                         .flags = kms->flags,
                                         .root_key_file = source->root_key_file};
     struct coffer_fault source_fault = {0};
@@ -195,7 +232,7 @@ int cof_tool_kms_open(struct cof_tool_kms *kms)
     }
     int error = find_path(kms, path, &is_default, &kms->fault);
     if (error == 0) {
-        error = find_source(kms->call, &source);
+        error = kms->source ? find_own_source(kms->call, &source) : find_source(kms->call, &source);
     }
     if (error == 0) {
         error = open_at(kms, path, is_default, &source);
@@ -288,6 +325,32 @@ void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *cal
         ret_provider->ops = &lazy_ops;
         ret_provider->ctx = kms;
     }
+}
+
+void cof_tool_kms_init_source(struct cof_tool_kms *kms, const struct cof_tool_call *call,
+                              unsigned flags, struct coffer_key_provider *ret_provider)
+{
+    cof_tool_kms_init(kms, call, flags, ret_provider);
+    kms->source = true;
+}
+
+bool cof_tool_kms_two(const struct cof_tool_call *call)
+{
+    struct cof_tool_kms first = {.call = call};
+    struct cof_tool_kms second = {.call = call, .source = true};
+    char paths[2][PATH_BYTES];
+    struct stat stats[2];
+    bool is_default;
+    if (source_uri(call) == NULL) {
+        return false;
+    }
+    if (find_path(&first, paths[0], &is_default, &first.fault) != 0 ||
+        find_path(&second, paths[1], &is_default, &second.fault) != 0) {
+        return true;
+    }
+    return strcmp(paths[0], paths[1]) != 0 &&
+           (stat(paths[0], &stats[0]) != 0 || stat(paths[1], &stats[1]) != 0 ||
+            stats[0].st_dev != stats[1].st_dev || stats[0].st_ino != stats[1].st_ino);
 }
 
 void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault)

@@ -30,6 +30,16 @@
 #define COF_KMS_NAMES                                                                              \
     "kms account region passphrase-file passphrase-fd passphrase-command root-key-file"
 
+/* A second key store, from which a verb reads what it copies: --source-kms (COFFER_SOURCE_KMS),
+ * --source-passphrase-file (COFFER_SOURCE_PASSPHRASE_FILE), --source-root-key-file
+ * (COFFER_SOURCE_ROOT_KEY_FILE). Without a secret of its own it is sealed by what the first one is
+ * sealed by, a descriptor apart, which can be read once only. */
+#define COF_KMS_SOURCE_ROWS                                                                        \
+    {"source-kms", COF_TOOL_TEXT, "URI", "key service of the source, if another than --kms"},      \
+    {"source-passphrase-file", COF_TOOL_FILE, "FILE", "passphrase of the source's key store"},     \
+    {"source-root-key-file", COF_TOOL_FILE, "FILE", "root key of the source's key store"}
+#define COF_KMS_SOURCE_NAMES "source-kms source-passphrase-file source-root-key-file"
+
 /*
  * A key store that is opened at the first call that needs it, so that a verb which touches plain
  * volumes only asks for no passphrase. The call must take COF_KMS_NAMES and outlive the session.
@@ -37,6 +47,7 @@
 struct cof_tool_kms {
     const struct cof_tool_call *call;
     unsigned flags;                /* enum coffer_keystore_flags           */
+    bool source;                   /* it is the one of COF_KMS_SOURCE_ROWS */
     struct coffer_keystore *store; /* NULL until it is needed              */
     struct coffer_fault fault;     /* of the last failure to open          */
     int open_error;                /* a failed open isn't tried again      */
@@ -45,6 +56,13 @@ struct cof_tool_kms {
 /* ret_provider (may be NULL) is good until cof_tool_kms_done. Opens nothing. */
 void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *call, unsigned flags,
                        struct coffer_key_provider *ret_provider);
+
+/* The same for the second one. The call must take COF_KMS_SOURCE_NAMES, too. */
+void cof_tool_kms_init_source(struct cof_tool_kms *kms, const struct cof_tool_call *call,
+                              unsigned flags, struct coffer_key_provider *ret_provider);
+/* Whether the line or the environment names a second key store that is another file than the first,
+ * or one that is not there. An error in either is reported when it is opened. */
+bool cof_tool_kms_two(const struct cof_tool_call *call);
 
 /*
  * Open the store now, once. flags CREATE makes the default directory and the store when they

@@ -58,6 +58,11 @@ static struct pace pace_of(const struct cof_tool_progress *progress, uint64_t no
     return pace;
 }
 
+static unsigned percent_of(const struct cof_tool_progress *progress, uint64_t done_bytes)
+{
+    return (unsigned)((double)done_bytes * 100 / (double)progress->total_bytes);
+}
+
 static void show_object(const struct cof_tool_progress *progress, const struct pace *pace,
                         uint64_t done_bytes)
 {
@@ -67,6 +72,9 @@ static void show_object(const struct cof_tool_progress *progress, const struct p
         fprintf(stderr, ",\"total\":%llu", (unsigned long long)progress->total_bytes);
     }
     fprintf(stderr, ",\"bytes_per_second\":%llu", (unsigned long long)pace->bytes_per_second);
+    if (progress->total_bytes > 0) {
+        fprintf(stderr, ",\"percent\":%u", percent_of(progress, done_bytes));
+    }
     if (pace->eta_known) {
         fprintf(stderr, ",\"eta_seconds\":%llu", (unsigned long long)pace->eta_seconds);
     }
@@ -85,7 +93,7 @@ static void show_line(const struct cof_tool_progress *progress, const struct pac
     fprintf(stderr, "%s: %s", progress->what, cof_tool_people_bytes(done_bytes, done));
     if (progress->total_bytes > 0) {
         fprintf(stderr, " of %s (%u%%)", cof_tool_people_bytes(progress->total_bytes, total),
-                (unsigned)((double)done_bytes * 100 / (double)progress->total_bytes));
+                percent_of(progress, done_bytes));
     }
     fprintf(stderr, ", %s/s", cof_tool_people_bytes(pace->bytes_per_second, rate));
     if (pace->eta_known) {

@@ -3,8 +3,9 @@
  * common/progress.h - how far a long verb is: one line on standard error that is written over.
  *
  * --progress auto shows it on a terminal only; always shows lines anywhere; json prints one object
- * a second ({"done":..., "total":..., "bytes_per_second":..., "eta_seconds":...}); never shows
- * nothing. Rate and remaining time come from the bytes done so far. At most five updates a second.
+ * a second ({"done":..., "total":..., "bytes_per_second":..., "percent":..., "eta_seconds":...});
+ * never shows nothing. Rate and remaining time come from the bytes done so far. At most five
+ * updates a second.
  */
 #ifndef COF_TOOLS_COMMON_PROGRESS_H
 #define COF_TOOLS_COMMON_PROGRESS_H
