@@ -68,19 +68,25 @@ static void give_back(struct coffer_volume *volume, bool own)
     }
 }
 
+int cof_walk_held(struct coffer_store *store, struct cof_diff *diff)
+{
+    int err = cof_checkpoint_settle(store);
+    if (err == 0) {
+        store->checkpoint.state = COF_CHECKPOINT_HELD;
+        err = cof_diff_run(diff);
+        store->checkpoint.state = COF_CHECKPOINT_IDLE;
+    }
+    return err;
+}
+
 /* Walk what node holds and its parent and the others do not. */
 static int walk(struct prune *prune, const struct coffer_volume *node,
                 struct coffer_volume *const *others, unsigned count,
                 int (*visit)(void *, struct cof_vaddr, unsigned, uint64_t))
 {
-    struct coffer_store *store = prune->store;
     struct cof_diff diff;
-    int err = cof_checkpoint_settle(store);
-    if (err != 0) {
-        return err;
-    }
     memset(&diff, 0, sizeof diff);
-    diff.env = &store->env;
+    diff.env = &prune->store->env;
     diff.tree.io = &node->node_io;
     diff.tree.tree = node->tree;
     diff.cut = node->cut;
@@ -92,10 +98,7 @@ static int walk(struct prune *prune, const struct coffer_volume *node,
     diff.ctx = prune;
     diff.visit = visit;
     diff.pause = pause_walk;
-    store->checkpoint.state = COF_CHECKPOINT_HELD;
-    err = cof_diff_run(&diff);
-    store->checkpoint.state = COF_CHECKPOINT_IDLE;
-    return err;
+    return cof_walk_held(prune->store, &diff);
 }
 
 static bool copying_child(const struct coffer_store *store, uint32_t number)

@@ -71,10 +71,7 @@ static int walk(struct ranges *ranges, const struct coffer_volume *from,
 {
     struct coffer_store *store = ranges->store;
     struct cof_diff diff;
-    int err = cof_checkpoint_settle(store);
-    if (err != 0) {
-        return err;
-    }
+    int err;
     memset(&diff, 0, sizeof diff);
     diff.env = &store->env;
     diff.tree.io = &to->node_io;
@@ -87,9 +84,7 @@ static int walk(struct ranges *ranges, const struct coffer_volume *from,
     diff.visit = visit;
     diff.gone = gone;
     diff.pause = pause_walk;
-    store->checkpoint.state = COF_CHECKPOINT_HELD;
-    err = cof_diff_run(&diff);
-    store->checkpoint.state = COF_CHECKPOINT_IDLE;
+    err = cof_walk_held(store, &diff);
     return err == 0 ? tell(ranges) : err;
 }
 
