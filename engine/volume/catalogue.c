@@ -570,6 +570,31 @@ static int has_name(struct coffer_store *store, const struct cof_catalogue_item 
     return err;
 }
 
+/* Whether the entry may be the one, as far as that is known without its key: a volume's name has
+ * no '@', and a snapshot of another volume that is there is none of the open volume's. */
+static bool may_have_name(const struct coffer_store *store, const struct cof_catalogue_item *item,
+                          const char *name)
+{
+    size_t volume_bytes = strcspn(name, "@");
+    const struct coffer_volume *open = store->volumes;
+    const struct cof_catalogue_item *volume = store->items;
+    if (item->entry.kind == COF_KIND_HIDDEN ||
+        (item->entry.kind == COF_KIND_VOLUME) != (name[volume_bytes] == '\0')) {
+        return false;
+    }
+    while (open != NULL &&
+           (open->record.kind != COF_KIND_VOLUME || strlen(open->record.name) != volume_bytes ||
+            memcmp(open->record.name, name, volume_bytes) != 0)) {
+        open = open->next;
+    }
+    while (volume != NULL && (volume->entry.kind != COF_KIND_VOLUME ||
+                              memcmp(volume->entry.uuid, cof_context_uuid(item), 16) != 0)) {
+        volume = volume->next;
+    }
+    return item->entry.kind == COF_KIND_VOLUME || open == NULL || volume == NULL ||
+           volume == open->item;
+}
+
 int cof_catalogue_find(struct coffer_store *store, const char *name,
                        const struct coffer_key_provider *provider,
                        struct cof_catalogue_item **ret_item, struct coffer_fault *fault)
@@ -582,7 +607,7 @@ int cof_catalogue_find(struct coffer_store *store, const char *name,
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "no digest of the name");
     }
     for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
-        if (item->entry.name_hint != hint || item->entry.kind == COF_KIND_HIDDEN) {
+        if (item->entry.name_hint != hint || !may_have_name(store, item, name)) {
             continue;
         }
         err = has_name(store, item, name, provider, &why);

@@ -32,7 +32,11 @@ ok "$COFFER" snapshot create "$store:v@b"
 before=$(content "$store:v@a")
 printf 'after' | ok "$COFFER" volume write "$store:v" 0
 now=$(content "$store:v")
-ok "$COFFER" volume create "$store:bystander" --size 4K --kms-key-id "$id1"
+# Under a key that is never disabled: a sealed name that can't be read may be any (decision 0007).
+ok "$COFFERKMS" create-key --output json
+id_by=$(jq -r '.KeyMetadata.KeyId // .KeyId' out)
+ok "$COFFER" volume create "$store:bystander" --size 4K --kms-key-id "$id_by"
+arn_by=$("$COFFER" volume describe "$store:bystander" --query KmsKeyId)
 ok "$COFFER" snapshot create "$store:bystander@a"
 all_under "$arn1"
 
@@ -76,8 +80,8 @@ ok "$COFFER" rekey "$store:v" --kms-key-id "$id2" --output json
 grep -q "\"PreviousKmsKeyId\": \"$arn1\"" out || die "the result does not name the old key"
 grep -q "\"KmsKeyId\": \"$arn2\"" out || die "the result does not name the new key"
 all_under "$arn2"
-prints "$arn1" "$COFFER" volume describe "$store:bystander" --query KmsKeyId
-prints "$arn1" "$COFFER" snapshot describe "$store:bystander@a" --query KmsKeyId
+prints "$arn_by" "$COFFER" volume describe "$store:bystander" --query KmsKeyId
+prints "$arn_by" "$COFFER" snapshot describe "$store:bystander@a" --query KmsKeyId
 [ "$(field v KeyBudget.Generation)" = "$generation" ] || die "depth master made a new volume key"
 ! grep -q next_key_arn "$COFFER_PINS" || die "a pin is not settled"
 # The old key opens nothing of it, the new one all.
