@@ -176,7 +176,9 @@ int cli_session_open_named(struct cli_session *session, unsigned flags)
 /* A context is UTF-8, and has a limit; a path may be any bytes, and as long. */
 static const char *for_record(const char *text, char copy[RECORD_BYTES_MAX])
 {
-    snprintf(copy, RECORD_BYTES_MAX, "%s", text);
+    size_t length = strnlen(text, RECORD_BYTES_MAX - 1u);
+    memcpy(copy, text, length);
+    copy[length] = '\0';
     json_t *value = json_string(copy);
     for (char *at = copy; value == NULL && *at != '\0'; at++) {
         *at = (unsigned char)*at < 0x80 ? *at : '?';
