@@ -28,7 +28,6 @@
 #include <sched.h>
 #include <string.h>
 
-#define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
 #define UNSYNCED_BYTES_MAX (UINT64_C(64) << 20)
 #define SLICE_STEPS 8u
 #define POOL_SEGMENTS_MIN 64u
@@ -516,32 +515,6 @@ static int step(struct coffer_store *store, bool clean, bool *ret_progress)
     return err;
 }
 
-/* Log that may wait for a checkpoint: an eighth of the free space, which it ties up, or 1/32 of the
- * store when that is more. Rarer is quicker: each checkpoint holds the lane for its syncs. */
-static uint64_t log_pages_due(const struct coffer_store *store)
-{
-    uint64_t free_pages = (uint64_t)store->segments.free_count * store->segment_blocks;
-    uint64_t store_pages = (uint64_t)store->segments.count * store->segment_blocks;
-    return free_pages / 8u > store_pages / 32u ? free_pages / 8u : store_pages / 32u;
-}
-
-bool cof_checkpoint_due(struct coffer_store *store)
-{
-    uint64_t dirty = 0, kills = 0;
-    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
-         volume = volume->next) {
-        dirty += volume->active.count;
-        kills += volume->active_kills.count;
-    }
-    if (dirty == 0 && kills == 0) {
-        return false;
-    }
-    return store->keys_wanted || dirty + kills >= store->delta_entries_max ||
-           store->log_pages_since_checkpoint >= LOG_PAGES_MAX ||
-           store->log_pages_since_checkpoint >= log_pages_due(store) ||
-           cof_monotonic_ns(&store->env) - store->checkpoint.last_ns >= store->checkpoint_ns;
-}
-
 int cof_checkpoint_step(struct coffer_store *store, bool *ret_more)
 {
     bool progress = false;
@@ -550,7 +523,8 @@ int cof_checkpoint_step(struct coffer_store *store, bool *ret_more)
     if (store->read_only || store->error != 0) {
         return store->error;
     }
-    if (store->checkpoint.state != COF_CHECKPOINT_IDLE || cof_checkpoint_due(store)) {
+    if (store->checkpoint.state != COF_CHECKPOINT_IDLE ||
+        (cof_checkpoint_due(store) && cof_checkpoint_room(store, 0, COF_SPARE_ADMIN) == 0)) {
         err = step(store, false, &progress);
         *ret_more = progress && store->checkpoint.state != COF_CHECKPOINT_IDLE;
     }
@@ -595,6 +569,9 @@ int cof_checkpoint_run(struct coffer_store *store, bool clean)
     bool progress;
     int err = cof_checkpoint_settle(store);
     if (err == 0) {
+        err = cof_checkpoint_room(store, 0, COF_SPARE_ADMIN);
+    }
+    if (err == 0) {
         err = step(store, clean, &progress);
     }
     return err == 0 ? run_to_idle(store, clean) : err;
@@ -612,48 +589,7 @@ int cof_checkpoint_light(struct coffer_store *store)
     return err;
 }
 
-/* ---- admission and slices ---- */
-
-/* Blocks that a checkpoint of what is dirty, and pages more, may need: a leaf and its parents, a
- * bucket for each death, and the tables. */
-static uint64_t checkpoint_need(const struct coffer_store *store, uint64_t pages)
-{
-    uint64_t buckets = store->next_extent / COF_BUCKET_EXTENTS + 2u;
-    uint64_t leaves = pages / COF_NODE_FANOUT + 2u, dirty = pages;
-    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
-         volume = volume->next) {
-        leaves += volume->active.leaf_estimate + volume->frozen.leaf_estimate + 2u;
-        dirty += volume->active.count + volume->frozen.count + volume->active_kills.count;
-    }
-    if (dirty > buckets) {
-        dirty = buckets;
-    }
-    return leaves * 2u + dirty * 3u + 16u * (store->item_count + 4u);
-}
-
-int cof_store_admit(struct coffer_store *store, uint64_t pages)
-{
-    uint64_t usable = (uint64_t)(store->segment_blocks - 4u) * 9u / 10u;
-    uint64_t kept = store->segments.count / 32u < 4u ? 4u : store->segments.count / 32u;
-    uint64_t free_segments = store->segments.free_count;
-    uint64_t spare = free_segments > kept ? (free_segments - kept) * usable : 0;
-    uint64_t here = 0, need = checkpoint_need(store, pages);
-    bool dirty = false;
-    if (store->lane.segment != COF_NO_SEGMENT &&
-        store->lane.block + COF_FOOTER_BLOCKS + 4u < store->segment_blocks) {
-        here = (store->segment_blocks - store->lane.block - COF_FOOTER_BLOCKS - 4u) / 2u;
-    }
-    here += store->lane.next_segment != COF_NO_SEGMENT && store->lane.next_announced ? usable : 0u;
-    if (pages * 2u <= here + spare && need <= free_segments * usable) {
-        return 0;
-    }
-    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
-         volume = volume->next) {
-        dirty = dirty || volume->active.count != 0 || volume->active_kills.count != 0 ||
-                volume->frozen_valid;
-    }
-    return dirty ? COFFER_E_AGAIN : COFFER_E_NO_SPACE;
-}
+/* ---- slices ---- */
 
 int cof_store_slice(struct coffer_store *store)
 {

@@ -337,18 +337,11 @@ static int seal_list(void *ctx, void *owner, const struct cof_run *run, uint64_t
     return err;
 }
 
-/* Segments that only checkpoints may take: enough for a checkpoint that frees others. */
-static uint32_t segments_kept(const struct coffer_store *store)
-{
-    uint32_t kept = store->segments.count / 32u;
-    return kept < 4u ? 4u : kept;
-}
-
 static int take_segment(void *ctx, unsigned lane_id, uint32_t *ret_segment, uint64_t *ret_sequence,
                         bool *ret_fresh)
 {
     struct coffer_store *store = ctx;
-    uint32_t keep = lane_id == COF_LANE_CHECKPOINT ? 0u : segments_kept(store);
+    uint32_t keep = lane_id == COF_LANE_CHECKPOINT ? 0u : cof_segments_kept(store);
     return cof_segments_take(&store->segments, lane_id, keep, ret_segment, ret_sequence, ret_fresh);
 }
 

@@ -435,24 +435,70 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
     return 0;
 }
 
+/* There is no room to merge what was written, so it is left to the log, as at a crash: no root may
+ * follow that begins behind it. */
+static int leave_to_log(struct coffer_store *store)
+{
+    int err;
+    pthread_mutex_lock(&store->admin);
+    pthread_mutex_lock(&store->lock);
+    err = cof_lane_drain(&store->lane);
+    while (store->volumes != NULL) {
+        cof_volume_drop(store->volumes);
+    }
+    pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->admin);
+    return err;
+}
+
+static int close_log(struct coffer_store *store)
+{
+    int err;
+    pthread_mutex_lock(&store->lock);
+    err = cof_lane_drain(&store->lane);
+    if (err == 0) {
+        err = cof_checkpoint_run(store, true);
+        if (err == COFFER_E_NO_SPACE && store->error == 0) {
+            err = 0; /* it did not begin, and nothing waits for it */
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+    return err;
+}
+
+static bool has_requests(struct coffer_store *store)
+{
+    bool found = false;
+    pthread_mutex_lock(&store->lock);
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        found = found || volume->requests > 0;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return found;
+}
+
 int coffer_store_close(struct coffer_store *store)
 {
+    bool full = false;
     int err = 0, closed;
     if (store == NULL) {
         return 0;
     }
-    while (store->volumes != NULL) {
+    if (has_requests(store)) {
+        return COFFER_E_BUSY;
+    }
+    while (store->volumes != NULL && !full) {
         closed = coffer_volume_close(store->volumes);
-        err = err != 0 ? err : closed;
+        full = closed == COFFER_E_NO_SPACE && store->error == 0;
+        err = err != 0 || full ? err : closed;
+    }
+    if (full) {
+        err = leave_to_log(store);
     }
     cof_queues_done(store);
-    if (!store->read_only && store->error == 0) {
-        pthread_mutex_lock(&store->lock);
-        closed = cof_lane_drain(&store->lane);
-        if (closed == 0) {
-            closed = cof_checkpoint_run(store, true);
-        }
-        pthread_mutex_unlock(&store->lock);
+    if (!store->read_only && store->error == 0 && !full) {
+        closed = close_log(store);
         err = err != 0 ? err : closed;
     } else if (store->error != 0) {
         err = COFFER_E_FAILED;
@@ -512,8 +558,10 @@ int coffer_store_resize(struct coffer_store *store, uint64_t size_bytes, struct 
             store->dev->ops->geometry(store->dev, &store->geometry);
         }
     }
-    if (err == 0) {
+    if (err == 0 && count < store->segments.count) {
         err = cof_checkpoint_run(store, false); /* frees what is dead */
+    } else if (err == 0) {
+        err = cof_checkpoint_settle(store); /* a full store can grow */
     }
     if (err == 0) {
         err = cof_segments_resize(&store->segments, (uint32_t)count);

@@ -168,7 +168,10 @@ static int reseal(struct coffer_volume *volume)
 /* With several children it stays, without a name. */
 static int hide(struct prune *prune, struct coffer_volume *node)
 {
-    int err;
+    int err = cof_checkpoint_room(prune->store, 0, COF_SPARE_OPEN);
+    if (err != 0) {
+        return err;
+    }
     node->record.kind = COF_KIND_HIDDEN;
     node->item->entry.kind = COF_KIND_HIDDEN;
     err = reseal(node);
@@ -246,6 +249,9 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
     int err = walk(prune, node, &child, child != NULL ? 1u : 0u, add_death);
     if (err == 0 && store->forgotten_count >= 64u) {
         err = COFFER_E_LIMIT;
+    }
+    if (err == 0) {
+        err = cof_checkpoint_room(store, prune->kills.count, COF_SPARE_OPEN);
     }
     if (err != 0) {
         return err;

@@ -477,6 +477,20 @@ void cof_volume_node_io(struct coffer_volume *volume);
 /* ---- replay.c ---- */
 COFFER_MUST_CHECK int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault);
 
+/* ---- space.c ---- */
+/* Segments that stay free after a checkpoint: the more, the better one can wait. */
+enum { COF_SPARE_OPEN = 1, COF_SPARE_ADMIN = 2, COF_SPARE_WRITE = 3 };
+
+bool cof_checkpoint_due(struct coffer_store *store);
+/* Whether a checkpoint of what is dirty, and of pages more that die or are written, finds room and
+ * leaves spare segments free: 0 or NO_SPACE. */
+COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint64_t pages,
+                                          unsigned spare);
+/* Segments that the log leaves to checkpoints: enough for one that frees others. */
+uint32_t cof_segments_kept(const struct coffer_store *store);
+/* Whether pages more dirty pages may be taken: 0; AGAIN: a checkpoint must run first; NO_SPACE. */
+COFFER_MUST_CHECK int cof_store_admit(struct coffer_store *store, uint64_t pages);
+
 /* ---- checkpoint.c ---- */
 /* One step; *ret_more: there is more to do now. */
 COFFER_MUST_CHECK int cof_checkpoint_step(struct coffer_store *store, bool *ret_more);
@@ -484,16 +498,15 @@ COFFER_MUST_CHECK int cof_checkpoint_step(struct coffer_store *store, bool *ret_
 COFFER_MUST_CHECK int cof_checkpoint_settle(struct coffer_store *store);
 /* Between COF_CHECKPOINT_HELD and IDLE: let other threads in. */
 void cof_checkpoint_breathe(struct coffer_store *store);
-/* Run to the end of one whole checkpoint that begins after this call. */
+/* Run to the end of one whole checkpoint that begins after this call. NO_SPACE: there is no room
+ * for it, and nothing was done; any other error fails the store. */
 COFFER_MUST_CHECK int cof_checkpoint_run(struct coffer_store *store, bool clean);
 /* Make catalogue, placement and segments durable as they are, without moving the place where
- * replay begins: for a volume that was created, opened or changed. */
+ * replay begins: for a volume that was created, opened or changed. Any error fails the store, so
+ * ask cof_checkpoint_room before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
 /* Only new roots: for the open of a store that was closed cleanly. */
 COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
-bool cof_checkpoint_due(struct coffer_store *store);
-/* Whether pages more dirty pages may be taken: 0; AGAIN: a checkpoint must run first; NO_SPACE. */
-COFFER_MUST_CHECK int cof_store_admit(struct coffer_store *store, uint64_t pages);
 /* A slice of what is due. */
 COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store);
 void cof_store_fail(struct coffer_store *store, int error);

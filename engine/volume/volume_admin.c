@@ -208,6 +208,12 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
         err = COFFER_E_BUSY;
     }
     if (err == 0) {
+        err = cof_checkpoint_settle(store);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_room(store, 0, COF_SPARE_ADMIN);
+    }
+    if (err == 0) {
         volume->size_pages = pages;
         err = cof_checkpoint_run(store, false);
     }
@@ -224,7 +230,11 @@ int cof_volume_delete_named(struct coffer_store *store, const struct coffer_volu
                             struct coffer_fault *fault)
 {
     struct coffer_volume *volume;
-    int err = cof_volume_open_named(store, opts, &volume, fault);
+    int err = cof_checkpoint_room(store, 0, COF_SPARE_ADMIN);
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_NONE, "the store is full: make it larger first");
+    }
+    err = cof_volume_open_named(store, opts, &volume, fault);
     if (err != 0) {
         return err;
     }

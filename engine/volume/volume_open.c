@@ -153,7 +153,12 @@ static int renew(struct coffer_volume *volume, const struct coffer_key_provider 
     struct coffer_store *store = volume->store;
     struct cof_catalogue_item *item = volume->item, before;
     const struct cof_volume_entry entry = item->entry;
-    int err = 0;
+    int err = cof_checkpoint_room(store, 0, COF_SPARE_OPEN);
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_ROOT,
+                         "the volume can't be opened for writing: the store is full: make it "
+                         "larger, or delete snapshots");
+    }
     memset(&before, 0, sizeof before);
     if (volume->encrypted) {
         err = cof_ring_copy(store, item, &before);
@@ -311,9 +316,15 @@ void cof_volume_drop(struct coffer_volume *volume)
     }
 }
 
+static bool is_dirty(const struct coffer_volume *volume)
+{
+    return volume->active.count != 0 || volume->active_kills.count != 0 || volume->frozen_valid;
+}
+
 int coffer_volume_close(struct coffer_volume *volume)
 {
     struct coffer_store *store;
+    bool no_room;
     int err = 0;
     if (volume == NULL) {
         return 0;
@@ -328,6 +339,16 @@ int coffer_volume_close(struct coffer_volume *volume)
     }
     if (!volume->read_only) {
         err = store->error != 0 ? COFFER_E_FAILED : cof_checkpoint_run(store, false);
+    }
+    no_room = err == COFFER_E_NO_SPACE;
+    if (no_room && store->error != 0) {
+        err = COFFER_E_FAILED; /* it is the device that is full */
+    } else if (no_room && !is_dirty(volume)) {
+        err = 0;
+    } else if (no_room) {
+        pthread_mutex_unlock(&store->lock);
+        pthread_mutex_unlock(&store->admin);
+        return err;
     }
     if (err != 0) {
         /* The store failed: nothing more is written, and its memory goes with it. */

@@ -63,7 +63,7 @@ static inline void fixture_make(struct volume_fixture *f, uint64_t seed)
     f->env_seed = fixture_env_seed;
     det_env_init(&f->env, f->env_seed, 0);
     fake_kms_init(&f->kms, seed);
-    f->disk = sim_disk_new(SEGMENT_BYTES, SEGMENTS, SEGMENTS, &options);
+    f->disk = sim_disk_new(SEGMENT_BYTES, SEGMENTS, 2 * SEGMENTS, &options);
     opts.device = sim_disk_open(f->disk);
     opts.env = &f->env.api;
     assert_int_equal(coffer_store_create(&opts, &f->fault), 0);

@@ -9,6 +9,7 @@
 
 #include <coffer/coffer.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -24,12 +25,16 @@
 #define PAGES 512u
 #define MARK_PAGE 511u /* only the main thread writes it */
 #define SNAPSHOTS 24u
+/* What a thread does for each snapshot at most, or the store gets full on a slow machine. */
+#define PAGES_EACH 1000u
+#define RESIZES_EACH 40u
 
 static struct fake_kms kms;
 static struct coffer_store *store;
 static struct coffer_volume *volume, *other;
 static char path[64];
 static atomic_bool stop;
+static atomic_uint taken;
 static atomic_int failed;
 
 static void keep(int error)
@@ -39,13 +44,30 @@ static void keep(int error)
     }
 }
 
+/* Wait when `done` of `each` for every snapshot so far are done. */
+static bool may_go_on(unsigned done, unsigned each)
+{
+    if (done < (atomic_load(&taken) + 1u) * each) {
+        return true;
+    }
+    sched_yield();
+    return false;
+}
+
 /* Page p holds p in each word, or zeros: so a snapshot shows pages of others or half pages. */
 static void *write_pages(void *ctx)
 {
     struct prng prng = {(uint64_t)(uintptr_t)ctx};
     uint64_t words[PAGE / 8];
+    unsigned written = 0;
     while (!atomic_load(&stop)) {
-        uint64_t page = prng_below(&prng, MARK_PAGE), version = prng_next(&prng) & 0xffffu;
+        uint64_t page, version;
+        if (!may_go_on(written, PAGES_EACH)) {
+            continue;
+        }
+        written++;
+        page = prng_below(&prng, MARK_PAGE);
+        version = prng_next(&prng) & 0xffffu;
         for (unsigned i = 0; i < PAGE / 8; i++) {
             words[i] = page << 32 | version;
         }
@@ -57,8 +79,13 @@ static void *write_pages(void *ctx)
 static void *resize_and_checkpoint(void *ctx)
 {
     uint64_t pages = 64;
+    unsigned done = 0;
     (void)ctx;
     while (!atomic_load(&stop)) {
+        if (!may_go_on(done, RESIZES_EACH)) {
+            continue;
+        }
+        done++;
         pages = pages == 64 ? 32 : 64;
         keep(coffer_volume_resize(other, pages * PAGE, NULL));
         keep(coffer_store_checkpoint(store, NULL));
@@ -155,9 +182,8 @@ static void take_one(unsigned number)
     }
     if (number % 8 == 4) {
         char clone[32];
-        struct coffer_snapshot_restore_opts restore = {.size = sizeof restore,
-                                                       .snapshot = named(number, name),
-                                                       .new_name = clone};
+        struct coffer_snapshot_restore_opts restore = {
+            .size = sizeof restore, .snapshot = named(number, name), .new_name = clone};
         snprintf(clone, sizeof clone, "c%u", number);
         assert_int_equal(coffer_snapshot_restore(store, &restore, &fault), 0);
     }
@@ -184,6 +210,7 @@ static void snapshots_stay_what_they_were(void **state)
     pthread_create(&threads[2], NULL, resize_and_checkpoint, NULL);
     for (unsigned number = 0; number < SNAPSHOTS && atomic_load(&failed) == 0; number++) {
         take_one(number);
+        atomic_store(&taken, number + 1u);
     }
     atomic_store(&stop, true);
     for (unsigned i = 0; i < 3; i++) {

@@ -146,7 +146,9 @@ COFFER_MUST_CHECK int coffer_store_open(const struct coffer_store_opts *opts,
                                         struct coffer_fault *fault);
 
 /* Checkpoint what is dirty, close and free, volumes left open included; NULL is allowed. An error
- * says that the checkpoint failed: what was flushed is safe in the log all the same. */
+ * says that the checkpoint failed: what was flushed is safe in the log all the same. Without room
+ * for the checkpoint all is left to the log, durable, for the next opening. BUSY: requests are in
+ * flight, and nothing was closed. */
 int coffer_store_close(struct coffer_store *store);
 
 /* Run a slice of what is due (a sync, a part of a checkpoint). Returns 1 when more is due now,
@@ -235,7 +237,9 @@ COFFER_MUST_CHECK int coffer_volume_open(struct coffer_store *store,
                                          struct coffer_volume **ret_volume,
                                          struct coffer_fault *fault);
 
-/* Checkpoint and close; queues must not have requests for it in flight. NULL is allowed. */
+/* Checkpoint and close; queues must not have requests for it in flight. NULL is allowed. NO_SPACE:
+ * the store is too full to merge what was written; nothing is lost and the volume is still open, to
+ * be closed when there is room, or left to coffer_store_close. Other errors leave it closed. */
 int coffer_volume_close(struct coffer_volume *volume);
 
 struct coffer_volume_info {
