@@ -12,7 +12,8 @@
  *   keyring.c    uses, sealed records         datakeys.c    data keys
  *   rekey.c      other keys, recipients       snapshot.c    taking and listing snapshots
  *   clone.c      volumes of snapshots         prune.c       what one node holds alone
- *   snapshot_diff.c                           copy.c, import.c, reseal.c: other stores
+ *   snapshot_diff.c                           import.c, reseal.c: other stores
+ *   copy.c, copy_plan.c, copy_entry.c, copy_send.c: a snapshot into another store
  *   nonces.c     every seal, for the audit
  *   volume_open.c, volume_admin.c             replay.c      a volume's part of the log
  *   extent.c     open extents, summaries      checkpoint.c  freeze, merge, finish

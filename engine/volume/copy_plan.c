@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/copy_plan.c - what a copy has to send.
+ *
+ * The snapshot's entry says which volumes wrote its tree and up to where (writers): from that and
+ * the placement table alone follows which extents it may refer to, without a key.
+ *
+ * The base is the newest ancestor (or the snapshot itself) that the destination has: what lies at
+ * or below its own cuts is there. An extent that is there without being the base's or this copy's
+ * own would be shared without a common ancestor: then all indexes get fresh lineage numbers, and
+ * all is sent. Nothing is changed here, in either store.
+ */
+#include "volume/copy.h"
+
+#include "base/testhook.h"
+
+#include <string.h>
+
+#define BREATH_EXTENTS 64u
+
+/* The same indexes mean the same lineages in both. */
+static bool same_lineages(const struct cof_copy *copy, const struct cof_catalogue_item *there,
+                          const struct cof_catalogue_item *ancestor)
+{
+    uint32_t count = ancestor->entry.lineages > 0 ? ancestor->entry.lineages : 1u;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *a = cof_lineage_uuid(copy->source, cof_item_lineage(ancestor, i));
+        const uint8_t *b = cof_lineage_uuid(copy->destination, cof_item_lineage(there, i));
+        if (a == NULL || b == NULL || memcmp(a, b, 16) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cof_copy_find_base(struct cof_copy *copy)
+{
+    const struct cof_catalogue_item *ancestor = copy->from;
+    uint32_t left = copy->source->item_count; /* parents stand in clear: they may run in a circle */
+    for (; ancestor != NULL && copy->base == NULL && left > 0;
+         left--, ancestor = cof_catalogue_at(copy->source, ancestor->entry.parent_number)) {
+        for (struct cof_catalogue_item *item = copy->destination->items; item != NULL;
+             item = item->next) {
+            bool whole =
+                item->entry.kind == COF_KIND_SNAPSHOT || item->entry.kind == COF_KIND_HIDDEN;
+            bool room = item->entry.writers + copy->from->entry.writers < COF_WRITERS_MAX;
+            if (whole && room && item->entry.encrypted == copy->from->entry.encrypted &&
+                memcmp(cof_copy_identity(item), cof_copy_identity(ancestor), 16) == 0 &&
+                same_lineages(copy, item, ancestor)) {
+                copy->base = item;
+                copy->base_cut = ancestor->entry.own_cut;
+                copy->base_node_cut = ancestor->entry.own_node_cut;
+                break;
+            }
+        }
+    }
+}
+
+static void drop_base(struct cof_copy *copy)
+{
+    copy->base = NULL;
+    copy->base_cut = 0;
+    copy->base_node_cut = 0;
+    copy->fresh = true;
+}
+
+/* Whether a writer's extent is the snapshot's and not the base's. */
+static bool belongs(const struct cof_copy *copy, const struct cof_writer *writer,
+                    const struct cof_desc *desc)
+{
+    uint64_t at = cof_position(writer->index, desc->extent);
+    return desc->volume == writer->number &&
+           desc->extent <= (desc->metadata ? writer->last_metadata : writer->last_data) &&
+           at > (desc->metadata ? copy->base_node_cut : copy->base_cut) &&
+           !(COF_BROKEN(COPY_SHORT) && at == copy->base_cut + 1u) && cof_import_pages(desc) > 0;
+}
+
+/* The next extent to take of a writer, at or after *extent. The source's lock is held. */
+static int next_extent(struct cof_copy *copy, const struct cof_writer *writer, uint64_t *extent,
+                       struct cof_desc **ret_desc)
+{
+    struct coffer_store *source = copy->source;
+    uint32_t lineage = cof_item_lineage(copy->from, writer->index);
+    uint64_t last =
+        writer->last_data > writer->last_metadata ? writer->last_data : writer->last_metadata;
+    for (; *extent <= last; (*extent)++) {
+        int err = cof_place_next(&source->place, lineage, extent, ret_desc);
+        if (err != 0 || *extent > last) {
+            return err != 0 ? err : COFFER_E_NOT_FOUND;
+        }
+        if (belongs(copy, writer, *ret_desc)) {
+            return 0;
+        }
+        cof_place_trim(&source->place);
+        if (*extent % BREATH_EXTENTS == 0) {
+            pthread_mutex_unlock(&source->lock);
+            pthread_mutex_lock(&source->lock);
+        }
+    }
+    return COFFER_E_NOT_FOUND;
+}
+
+int cof_copy_each(struct cof_copy *copy,
+                  int (*visit)(struct cof_copy *, const struct cof_writer *, struct cof_desc *))
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < copy->from->entry.writers; i++) {
+        const struct cof_writer *writer = &copy->from->writers[i];
+        for (uint64_t extent = 1; err == 0; extent++) {
+            struct cof_desc *desc;
+            err = next_extent(copy, writer, &extent, &desc);
+            if (err == 0) {
+                err = visit(copy, writer, desc);
+            }
+        }
+        err = err == COFFER_E_NOT_FOUND ? 0 : err;
+    }
+    return err;
+}
+
+static uint32_t lineages_of(const struct cof_catalogue_item *item)
+{
+    return item == NULL ? 0u : item->entry.lineages > 0 ? item->entry.lineages : 1u;
+}
+
+static bool has_lineage(const struct cof_catalogue_item *item, uint32_t number)
+{
+    for (uint32_t i = 0; i < lineages_of(item); i++) {
+        if (cof_item_lineage(item, i) == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t cof_copy_number_there(const struct cof_copy *copy, uint32_t index)
+{
+    const struct coffer_store *destination = copy->destination;
+    const uint8_t *uuid = cof_lineage_uuid(copy->source, cof_item_lineage(copy->from, index));
+    uint32_t of_base = lineages_of(copy->base), passed = 0;
+    if (index < of_base) {
+        return cof_item_lineage(copy->base, index);
+    }
+    for (uint32_t i = of_base; uuid != NULL && i < index; i++) { /* forks have one uuid */
+        const uint8_t *other = cof_lineage_uuid(copy->source, cof_item_lineage(copy->from, i));
+        passed += other != NULL && memcmp(other, uuid, 16) == 0 ? 1u : 0u;
+    }
+    for (uint32_t number = 1; !copy->fresh && uuid != NULL && number <= destination->lineage_count;
+         number++) {
+        if (memcmp(cof_lineage_uuid(destination, number), uuid, 16) == 0 &&
+            !has_lineage(copy->base, number) && passed-- == 0) {
+            return number;
+        }
+    }
+    return COF_LINEAGE_NONE;
+}
+
+static int count_extent(struct cof_copy *copy, const struct cof_writer *writer,
+                        struct cof_desc *desc)
+{
+    struct cof_desc *there;
+    unsigned pages = cof_import_pages(desc);
+    uint32_t lineage = cof_copy_number_there(copy, writer->index);
+    uint64_t extent = desc->extent;
+    int err = COFFER_E_NOT_FOUND;
+    copy->total_pages += pages;
+    copy->largest = pages > copy->largest ? pages : copy->largest;
+    if (lineage != COF_LINEAGE_NONE) {
+        pthread_mutex_lock(&copy->destination->lock);
+        err = cof_place_find(&copy->destination->place, lineage, extent, &there);
+        cof_place_trim(&copy->destination->place);
+        pthread_mutex_unlock(&copy->destination->lock);
+    }
+    if (lineage == COF_LINEAGE_LOCAL) {
+        return COFFER_E_EXISTS; /* of a fork of the destination: its numbers are used twice */
+    }
+    return err == COFFER_E_NOT_FOUND ? 0 : err == 0 ? COFFER_E_EXISTS : err;
+}
+
+/* Of a copy that goes on: where its extents go is settled. */
+static int count_only(struct cof_copy *copy, const struct cof_writer *writer, struct cof_desc *desc)
+{
+    (void)writer;
+    copy->total_pages += cof_import_pages(desc);
+    return 0;
+}
+
+int cof_copy_plan(struct cof_copy *copy)
+{
+    int err;
+    copy->total_pages = 0;
+    pthread_mutex_lock(&copy->source->lock);
+    err = cof_copy_each(copy, copy->to == NULL ? count_extent : count_only);
+    if (err == COFFER_E_EXISTS) { /* shared with something that is no ancestor */
+        drop_base(copy);
+        copy->total_pages = 0;
+        err = cof_copy_each(copy, count_extent);
+    }
+    pthread_mutex_unlock(&copy->source->lock);
+    return err;
+}
+
+int cof_copy_check_room(struct cof_copy *copy)
+{
+    struct coffer_store *destination = copy->destination;
+    uint64_t usable = (uint64_t)(destination->segment_blocks - 4u) * 9u / 10u;
+    uint64_t kept = destination->segments.count / 32u < 4u ? 4u : destination->segments.count / 32u;
+    uint64_t free_segments = destination->segments.free_count;
+    if (cof_import_blocks((unsigned)copy->largest) + COF_FOOTER_BLOCKS + 2u >
+        destination->segment_blocks) {
+        return cof_fault(copy->fault, COFFER_E_UNSUPPORTED, COFFER_STAGE_NONE,
+                         "the destination's segments are smaller than the source's extents: make "
+                         "it with segments of the same size");
+    }
+    if (free_segments <= kept ||
+        (copy->total_pages + copy->total_pages / 64u + 64u) > (free_segments - kept) * usable) {
+        return cof_fault(copy->fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE,
+                         "the destination has no room for the %llu MiB of the snapshot",
+                         (unsigned long long)(copy->total_pages >> 8));
+    }
+    return 0;
+}
