@@ -506,12 +506,16 @@ COFFER_MUST_CHECK int cof_checkpoint_run(struct coffer_store *store, bool clean)
  * replay begins: for a volume that was created, opened or changed. Any error fails the store, so
  * ask cof_checkpoint_room before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
-/* Only new roots: for the open of a store that was closed cleanly. */
-COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
 /* A slice of what is due. */
 COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store);
 void cof_store_fail(struct coffer_store *store, int error);
 void cof_queues_wake(struct coffer_store *store);
+
+/* ---- finish.c ---- */
+/* The end of a checkpoint (full) or a light one. On failure the caller fails the store. */
+COFFER_MUST_CHECK int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean);
+/* Only new roots: for the open of a store that was closed cleanly. */
+COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
 void cof_queue_free(struct coffer_queue *queue);
 
 /* ---- snapshot.c ---- */

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/finish.c - the end of a checkpoint: deaths, trees, tables, roots, and the space that they
+ * give up.
+ *
+ * Applies the deaths that the merges collected, writes placement, catalogue and segment table into
+ * the checkpoint lane, syncs, and flips the roots; then what died is free. A light checkpoint is
+ * this alone.
+ *
+ * Invariants
+ *  1. All that a root names was synced before it.
+ *  2. A segment is reused only after the roots that do not need it are durable.
+ *  3. The persisted counts, bitmaps and trees are those of the freeze: what was appended after it
+ *     is young, and left to the log.
+ * Under the store's lock throughout.
+ */
+#include "volume/store.h"
+
+#include "base/checksum.h"
+#include "base/testhook.h"
+#include "format/endian.h"
+
+#include <string.h>
+
+#define POOL_SEGMENTS_MIN 64u
+#define PUNCHES_MAX 1024u /* a checkpoint */
+
+/* ---- blocks of trees ---- */
+
+static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_t *bytes,
+                   unsigned blocks, struct cof_tree_pointer *ret_place)
+{
+    struct coffer_store *store = ctx;
+    struct cof_lane *lane = &store->meta;
+    struct cof_batch *batch;
+    struct cof_run run;
+    unsigned first;
+    bool new_run, small;
+    for (;;) {
+        int err = cof_lane_prepare(lane, true);
+        if (err == COFFER_E_AGAIN) {
+            err = cof_lane_poll(lane, true) < 0 ? COFFER_E_IO : 0;
+            if (err == 0) {
+                continue;
+            }
+        }
+        if (err != 0) {
+            return err;
+        }
+        if (cof_lane_room(lane, NULL, 0, false) >= blocks) {
+            break;
+        }
+        small = lane->open_batch->pages == 0; /* the rest of the segment does not hold it */
+        cof_lane_close_batch(lane);
+        if (small) {
+            cof_lane_leave_segment(lane);
+        }
+    }
+    batch = lane->open_batch;
+    memset(&run, 0, sizeof run);
+    run.extent = (uint64_t)kind << 56 | key;
+    first = cof_lane_place(lane, NULL, &run, 0, NULL, blocks, &new_run);
+    for (unsigned i = 0; i < blocks; i++) {
+        const uint8_t *from = bytes + (size_t)i * COF_BLOCK_BYTES;
+        memcpy(cof_batch_page(batch, first + i), from, COF_BLOCK_BYTES);
+        memset(batch->entries[first + i], 0, COF_ENTRY_BYTES);
+        cof_le64_put(batch->entries[first + i] + 16, cof_checksum64(from, COF_BLOCK_BYTES));
+    }
+    ret_place->segment = batch->segment;
+    ret_place->block = (uint16_t)(batch->block + 1u + first);
+    ret_place->blocks = (uint16_t)blocks;
+    cof_lane_sealed(lane, batch, first, blocks);
+    return 0;
+}
+
+/* Records behind the end of a store that was made smaller. */
+static int drop_records(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    int err = 0;
+    for (unsigned record = cof_segments_records(&store->segments);
+         err == 0 && record < store->segments.records_written; record++) {
+        err = cof_ptree_write(&store->segment_tree, writer, record, NULL, 0);
+    }
+    store->segments.records_written = cof_segments_records(&store->segments);
+    return err;
+}
+
+static int write_segment_table(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    uint8_t block[4096];
+    bool again = true;
+    int err = drop_records(store, writer);
+    while (err == 0 && again) {
+        again = false;
+        for (unsigned record = 0; record < cof_segments_records(&store->segments); record++) {
+            if (!store->segments.dirty[record]) {
+                continue;
+            }
+            store->segments.dirty[record] = false;
+            again = true;
+            cof_segments_record_encode(&store->segments, record, block);
+            err = cof_ptree_write(&store->segment_tree, writer, record, block, 1);
+            if (err != 0) {
+                return err;
+            }
+        }
+        err = cof_ptree_flush(&store->segment_tree, writer);
+    }
+    return err;
+}
+
+/* ---- deaths ---- */
+
+/* The run lists of a merged volume's tail are not needed any more, nor are its summaries. */
+static int settle_tail(struct coffer_store *store, const struct coffer_volume *volume)
+{
+    for (uint64_t extent = volume->frozen_tail_first;
+         extent <= volume->frozen_tail_last && volume->frozen_tail_last != 0; extent++) {
+        struct cof_desc *desc;
+        int err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+        if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > volume->frozen_tail_last)) {
+            break;
+        }
+        if (err != 0) {
+            return err;
+        }
+        if (desc->volume != volume->number || !desc->pinned || desc->young) {
+            continue;
+        }
+        desc->pinned = false;
+        cof_segments_pin(&store->segments, desc->pieces[0].segment, -1);
+        err = cof_place_touch(&store->place, desc);
+        if (err == 0 && desc->summary) {
+            err = cof_place_kill(&store->place, COF_LINEAGE_LOCAL, extent, COF_SUMMARY_SLOT);
+        }
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+static int apply_deaths(struct coffer_store *store, struct coffer_volume *volume)
+{
+    int err = settle_tail(store, volume);
+    for (uint64_t i = 0; err == 0 && i < volume->frozen_kills.count; i++) {
+        struct cof_vaddr addr = volume->frozen_kills.addrs[i];
+        err = cof_place_kill(&store->place, cof_lineage_of(volume, addr), cof_vaddr_extent(addr),
+                             cof_vaddr_slot(addr));
+    }
+    return err;
+}
+
+/* The sealed record of an open volume, as of the freeze (full) or with only its keys renewed. */
+static int write_record(struct coffer_volume *volume, const struct cof_raw_writer *writer,
+                        bool full)
+{
+    struct cof_record *record = &volume->record;
+    int err = cof_keys_flush(volume, writer);
+    if (err != 0) {
+        return err;
+    }
+    if (volume->encrypted) {
+        cof_keys_reserve_uses(volume);
+    }
+    record->size_pages = volume->size_pages;
+    if (full && volume->frozen_valid) {
+        record->height = volume->tree.height;
+        record->root_address = volume->tree.root.bits;
+        record->mapped_pages = volume->mapped_pages;
+        record->chain_extent = volume->frozen_chain_extent;
+        record->chain_slots = (uint16_t)volume->frozen_chain_slots;
+        volume->item->entry.tail_first = 1;
+        volume->item->entry.tail_last = 0;
+    }
+    record->modified_ns = cof_wall_ns(&volume->store->env);
+    volume->item->entry.data_keys = volume->ek_count;
+    return cof_record_seal(volume->vk, volume->vk_uuid, volume->item, record);
+}
+
+/* ---- roots ---- */
+
+static void build_root(struct coffer_store *store, bool clean, struct cof_root *root)
+{
+    *root = store->root;
+    root->clean = clean;
+    root->catalogue = store->catalogue_tree.root;
+    root->placement = store->placement_tree.root;
+    root->segments = store->segment_tree.root;
+    root->next_extent = store->next_extent;
+    root->next_number = store->next_number;
+    root->next_sequence = store->segments.next_sequence;
+    root->conditioned = store->segments.conditioned;
+    root->segment_count = store->segments.count;
+    root->lanes[COF_LANE_USER] = store->checkpoint.head;
+    root->lanes[COF_LANE_USER].durable_upto = store->lane.durable_upto;
+    cof_lane_head(&store->meta, &root->lanes[COF_LANE_CHECKPOINT]);
+    if (store->lane.segment == store->checkpoint.head.segment &&
+        root->lanes[COF_LANE_USER].next_segment == COF_NO_SEGMENT) {
+        root->lanes[COF_LANE_USER].next_segment = store->lane.next_segment;
+    }
+}
+
+/* ---- space ---- */
+
+static uint32_t collect(struct coffer_store *store)
+{
+    uint32_t keep[5] = {store->lane.segment, store->lane.next_segment, store->meta.segment,
+                        store->meta.next_segment, store->checkpoint.head.segment};
+    return cof_segments_collect(&store->segments, keep, 5, store->checkpoint.head_sequence);
+}
+
+/* Give the space of free segments back to the file system from the top, but for a pool of written
+ * ones, a quarter of the store: appends to those run at up to twice the speed, so what a busy
+ * volume frees and takes again has to stay. A failure only keeps the space. */
+static void punch(struct coffer_store *store)
+{
+    struct cof_segments *segments = &store->segments;
+    uint32_t pool =
+        segments->count / 4u > POOL_SEGMENTS_MIN ? segments->count / 4u : POOL_SEGMENTS_MIN;
+    for (unsigned i = 0; i < PUNCHES_MAX; i++) {
+        uint32_t top = segments->conditioned;
+        uint32_t never_written = segments->count - top;
+        if (top <= pool || segments->free_count < never_written + pool ||
+            segments->table[top - 1u].state != COF_SEGMENT_FREE ||
+            cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, top - 1u) != 0) {
+            return;
+        }
+        segments->conditioned--;
+    }
+}
+
+/* What a negative control must catch: segments that only the coming root gives up, given up now. */
+static void free_early(struct coffer_store *store)
+{
+    (void)collect(store);
+    for (uint32_t i = 0; i < store->segments.conditioned; i++) {
+        if (store->segments.table[i].state == COF_SEGMENT_FREE) {
+            (void)!cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, i);
+        }
+    }
+}
+
+int cof_checkpoint_roots(struct coffer_store *store, bool clean)
+{
+    struct cof_root root;
+    int err;
+    build_root(store, clean, &root);
+    err = cof_store_write_roots(store, &root, NULL);
+    if (err == 0 && root.lanes[COF_LANE_USER].next_segment == store->lane.next_segment) {
+        cof_lane_announced(&store->lane);
+    }
+    return err;
+}
+
+/* ---- all of it ---- */
+
+/* A snapshot or a clone comes into the catalogue. */
+static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    struct cof_birth *birth = store->birth;
+    int err = birth->write(birth, writer);
+    if (err == 0 && birth->item != NULL) {
+        cof_catalogue_append(store, birth->item);
+        birth->item->dirty = true;
+        store->root.incompat |= COF_INCOMPAT_SNAPSHOTS;
+    }
+    birth->done = err == 0;
+    return err;
+}
+
+static int write_all(struct coffer_store *store, bool full)
+{
+    struct cof_raw_writer writer = {store, put_raw};
+    int err = 0;
+    for (struct coffer_volume *volume = store->volumes; err == 0 && full && volume != NULL;
+         volume = volume->next) {
+        err = volume->frozen_valid ? apply_deaths(store, volume) : 0;
+    }
+    if (COF_BROKEN(EARLY_FREE)) {
+        free_early(store);
+    }
+    if (err == 0) {
+        err = cof_place_flush(&store->place, &writer);
+    }
+    for (struct coffer_volume *volume = store->volumes; err == 0 && volume != NULL;
+         volume = volume->next) {
+        err = volume->read_only || volume->deleting ? 0 : write_record(volume, &writer, full);
+    }
+    store->keys_wanted = false;
+    if (err == 0 && store->birth != NULL && !store->birth->done) {
+        err = bear(store, &writer);
+    }
+    if (err == 0) {
+        err = cof_catalogue_flush(store, &writer);
+    }
+    if (err == 0) {
+        err = cof_ptree_flush(&store->catalogue_tree, &writer);
+    }
+    if (err == 0) {
+        err = cof_ptree_flush(&store->placement_tree, &writer);
+    }
+    if (err == 0) {
+        err = write_segment_table(store, &writer);
+    }
+    return err == 0 ? cof_lane_drain(&store->meta) : err;
+}
+
+int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
+{
+    int err;
+    err = write_all(store, full);
+    if (err == 0) {
+        err = cof_checkpoint_roots(store, clean);
+    }
+    if (err != 0) {
+        return err;
+    }
+    for (struct coffer_volume *volume = store->volumes; full && volume != NULL;
+         volume = volume->next) {
+        cof_kills_done(&volume->frozen_kills);
+        volume->frozen_valid = false;
+    }
+    if (full) {
+        cof_free(&store->env, store->frozen_extents);
+        store->frozen_extents = NULL;
+        store->frozen_count = 0;
+        store->checkpoint.count++;
+        store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
+    }
+    if (!clean) {
+        (void)collect(store);
+        punch(store);
+    }
+    store->checkpoint.state = COF_CHECKPOINT_IDLE;
+    return 0;
+}
