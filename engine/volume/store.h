@@ -3,24 +3,8 @@
  * volume/store.h - what an open store and an open volume are, and who calls whom in this room.
  *
  * One lock, store->lock, guards everything below but the sealing and opening of pages: these run
- * on the caller's core with a context of the caller's queue. The room's files:
- *
- *   create.c     an empty store               open.c        the step table of store open
- *   recover.c    roots, the lane's log        root.c        writing roots
- *   anchor.c     the state outside the store
- *   catalogue.c  entries and records          ring.c        wraps of volume keys
- *   keyring.c    uses, sealed records         datakeys.c    data keys
- *   rekey.c      other keys, recipients       snapshot.c    taking and listing snapshots
- *   clone.c      volumes of snapshots         prune.c       what one node holds alone
- *   snapshot_diff.c                           import.c, reseal.c: other stores
- *   copy.c, copy_plan.c, copy_entry.c, copy_send.c: a snapshot into another store
- *   nonces.c     every seal, for the audit
- *   volume_open.c, volume_admin.c             replay.c      a volume's part of the log
- *   extent.c     open extents, summaries      checkpoint.c  freeze, merge, finish
- *   protect.c    seal and open of pages, for encrypted and plain volumes
- *   fetch.c      pages and tags from the device; tagcache.c
- *   queue.c, queue_read.c, queue_write.c      requests
- *   sync_api.c   the synchronous calls        check.c, dump.c, info.c
+ * on the caller's core with a context of the caller's queue. README.md lists the room's files; the
+ * declarations below stand under the name of theirs.
  */
 #ifndef COF_VOLUME_STORE_H
 #define COF_VOLUME_STORE_H
@@ -223,8 +207,10 @@ COFFER_MUST_CHECK int cof_anchor_before_root(struct coffer_store *store, uint64_
                                              struct coffer_fault *fault);
 COFFER_MUST_CHECK int cof_anchor_after_root(struct coffer_store *store, struct coffer_fault *fault);
 
-/* ---- recover.c ---- */
+/* ---- find_root.c ---- */
 COFFER_MUST_CHECK int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault);
+
+/* ---- recover.c ---- */
 /* Follow the user lane from the root's head; tell whether anything was found and where the log
  * ends. */
 COFFER_MUST_CHECK int cof_store_replay_lane(struct coffer_store *store, bool *ret_found,
