@@ -32,14 +32,25 @@ void forge_write(struct sim_image *image, uint32_t segment, uint32_t block, uint
     for (uint32_t done = 0; done < length_bytes;) {
         uint32_t at = offset + done;
         uint32_t part = COFFER_BLOCK_BYTES - at % COFFER_BLOCK_BYTES;
+        uint32_t in = block + at / COFFER_BLOCK_BYTES;
+        const uint8_t *from = (const uint8_t *)bytes + done;
         part = part < length_bytes - done ? part : length_bytes - done;
-        sim_image_poke(image, segment, block + at / COFFER_BLOCK_BYTES, at % COFFER_BLOCK_BYTES,
-                       (const uint8_t *)bytes + done, part);
+        if (memcmp(sim_image_bytes(image, segment, in) + at % COFFER_BLOCK_BYTES, from, part) !=
+            0) { /* what is the same stays shared with the image that it was cloned from */
+            sim_image_poke(image, segment, in, at % COFFER_BLOCK_BYTES, from, part);
+        }
         done += part;
     }
 }
 
 /* ---- the map ---- */
+
+static bool in_bounds(const struct sim_image *image, const struct cof_tree_pointer *pointer)
+{
+    return pointer->blocks > 0 && pointer->blocks <= 64 &&
+           pointer->segment < sim_image_segment_count(image) &&
+           (uint32_t)pointer->block + pointer->blocks <= sim_image_blocks(image, 0);
+}
 
 static void *grown(void *array, unsigned count, size_t item_bytes)
 {
@@ -101,10 +112,34 @@ static int compare_batches(const void *a, const void *b)
     return x->header.number < y->header.number ? -1 : x->header.number > y->header.number ? 1 : 0;
 }
 
+/* Note each block of the tree. */
+static void mark_tree(struct forge_map *map, const struct cof_tree_pointer *pointer,
+                      unsigned height)
+{
+    if (!in_bounds(map->sound, pointer)) {
+        return;
+    }
+    for (uint32_t i = 0; i < pointer->blocks; i++) {
+        map->tree_blocks = grown(map->tree_blocks, map->tree_block_count, sizeof *map->tree_blocks);
+        map->tree_blocks[map->tree_block_count++] =
+            (struct forge_block){pointer->segment, (uint32_t)pointer->block + i};
+    }
+    for (unsigned i = 0; height > 0 && i < COF_TREE_FANOUT; i++) {
+        struct cof_tree_pointer child;
+        uint8_t entry[16];
+        forge_read(map->sound, pointer->segment, pointer->block, i * 16u, entry, sizeof entry);
+        cof_tree_entry_decode(entry, &child);
+        if (child.blocks != 0) {
+            mark_tree(map, &child, height - 1u);
+        }
+    }
+}
+
 void forge_map_init(struct forge_map *map, const struct sim_image *image)
 {
     bool found = false;
     memset(map, 0, sizeof *map);
+    map->sound = sim_image_clone(image);
     for (unsigned slot = 0; slot < COFFER_ROOT_SLOTS; slot++) {
         struct cof_root root;
         if (cof_root_decode(sim_image_bytes(image, SIM_ROOT, slot), &root) == 0 &&
@@ -112,6 +147,14 @@ void forge_map_init(struct forge_map *map, const struct sim_image *image)
             map->root = root;
             map->newest_slot = slot;
             found = true;
+        }
+    }
+    for (unsigned slot = 0; slot < COFFER_ROOT_SLOTS; slot++) {
+        struct cof_root root;
+        if (cof_root_decode(sim_image_bytes(image, SIM_ROOT, slot), &root) == 0) {
+            mark_tree(map, &root.catalogue, root.catalogue.height);
+            mark_tree(map, &root.placement, root.placement.height);
+            mark_tree(map, &root.segments, root.segments.height);
         }
     }
     harness_require(found, "forge: the image has no valid root");
@@ -128,6 +171,8 @@ void forge_map_done(struct forge_map *map)
     free(map->batches);
     free(map->segments);
     free(map->footers);
+    free(map->tree_blocks);
+    sim_image_free(map->sound);
     memset(map, 0, sizeof *map);
 }
 
@@ -181,17 +226,17 @@ void forge_fix_entry(struct sim_image *image, const struct forge_batch *batch, u
     cof_le64_put(sum, cof_checksum64(sim_image_bytes(image, batch->segment,
                                                      batch->block + 1u + page),
                                      COFFER_BLOCK_BYTES));
-    sim_image_poke(image, batch->segment, batch->block, offset, sum, sizeof sum);
+    forge_write(image, batch->segment, batch->block, offset, sum, sizeof sum);
 }
 
 void forge_fix_header(struct sim_image *image, const struct forge_batch *batch)
 {
-    uint8_t sum[8] = {0};
+    uint8_t bytes[COFFER_BLOCK_BYTES], sum[8];
     uint32_t at = offsetof(struct cofd_batch_header, sum);
-    sim_image_poke(image, batch->segment, batch->block, at, sum, sizeof sum);
-    cof_le64_put(sum, cof_checksum64(sim_image_bytes(image, batch->segment, batch->block),
-                                     COFFER_BLOCK_BYTES));
-    sim_image_poke(image, batch->segment, batch->block, at, sum, sizeof sum);
+    memcpy(bytes, sim_image_bytes(image, batch->segment, batch->block), sizeof bytes);
+    memset(bytes + at, 0, sizeof sum);
+    cof_le64_put(sum, cof_checksum64(bytes, sizeof bytes));
+    forge_write(image, batch->segment, batch->block, at, sum, sizeof sum);
 }
 
 /* The last 8 bytes of a range are the XXH3 of those before. */
@@ -204,13 +249,6 @@ static void fix_tail(struct sim_image *image, uint32_t segment, uint32_t block, 
 }
 
 /* ---- trees ---- */
-
-static bool in_bounds(const struct sim_image *image, const struct cof_tree_pointer *pointer)
-{
-    return pointer->blocks > 0 && pointer->blocks <= 64 &&
-           pointer->segment < sim_image_segment_count(image) &&
-           (uint32_t)pointer->block + pointer->blocks <= sim_image_blocks(image, 0);
-}
 
 static uint64_t sum_at(const struct sim_image *image, const struct cof_tree_pointer *pointer)
 {
@@ -261,24 +299,66 @@ static void fix_root(struct sim_image *image, unsigned slot)
     fix_tail(image, SIM_ROOT, slot, COFFER_BLOCK_BYTES);
 }
 
-void forge_fix_all(struct sim_image *image, const struct forge_map *map)
+/* ---- everything ---- */
+
+/* A block that is still shared with the sound image needs nothing put right in it. */
+static bool is_changed(const struct sim_image *image, const struct forge_map *map, uint32_t segment,
+                       uint32_t block)
+{
+    return sim_image_block(image, segment, block) != sim_image_block(map->sound, segment, block);
+}
+
+static bool trees_changed(const struct sim_image *image, const struct forge_map *map)
 {
     for (unsigned slot = 0; slot < COFFER_ROOT_SLOTS; slot++) {
+        if (is_changed(image, map, SIM_ROOT, slot)) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < map->tree_block_count; i++) {
+        if (is_changed(image, map, map->tree_blocks[i].segment, map->tree_blocks[i].block)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void fix_batch(struct sim_image *image, const struct forge_map *map,
+                      const struct forge_batch *batch)
+{
+    bool header = is_changed(image, map, batch->segment, batch->block);
+    bool any = header;
+    for (unsigned page = 0; page < batch->header.pages; page++) {
+        if (header || is_changed(image, map, batch->segment, batch->block + 1u + page)) {
+            forge_fix_entry(image, batch, page);
+            any = true;
+        }
+    }
+    if (any) {
+        forge_fix_header(image, batch);
+    }
+}
+
+void forge_fix_all(struct sim_image *image, const struct forge_map *map)
+{
+    bool trees = trees_changed(image, map);
+    for (unsigned slot = 0; trees && slot < COFFER_ROOT_SLOTS; slot++) {
         fix_root(image, slot);
     }
     for (unsigned i = 0; i < map->batch_count; i++) {
-        const struct forge_batch *batch = &map->batches[i];
-        for (unsigned page = 0; page < batch->header.pages; page++) {
-            forge_fix_entry(image, batch, page);
-        }
-        forge_fix_header(image, batch);
+        fix_batch(image, map, &map->batches[i]);
     }
     for (unsigned i = 0; i < map->segment_count; i++) {
-        fix_tail(image, map->segments[i], 0, COFFER_BLOCK_BYTES);
+        if (is_changed(image, map, map->segments[i], 0)) {
+            fix_tail(image, map->segments[i], 0, COFFER_BLOCK_BYTES);
+        }
     }
     for (unsigned i = 0; i < map->footer_count; i++) {
-        uint32_t blocks = sim_image_blocks(image, map->footers[i]);
-        fix_tail(image, map->footers[i], blocks - COF_FOOTER_BLOCKS, COF_FOOTER_BYTES);
+        uint32_t at = sim_image_blocks(image, map->footers[i]) - COF_FOOTER_BLOCKS;
+        if (is_changed(image, map, map->footers[i], at) ||
+            is_changed(image, map, map->footers[i], at + 1u)) {
+            fix_tail(image, map->footers[i], at, COF_FOOTER_BYTES);
+        }
     }
 }
 

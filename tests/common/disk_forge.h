@@ -23,13 +23,20 @@ struct forge_batch {
     uint32_t entries_offset;
 };
 
+struct forge_block {
+    uint32_t segment, block;
+};
+
 struct forge_map {
+    struct sim_image *sound;     /* what it was made of: blocks shared with it are right */
     struct forge_batch *batches; /* ascending by lane, number */
     unsigned batch_count;
     uint32_t *segments; /* with a segment header */
     unsigned segment_count;
     uint32_t *footers; /* segments with a footer */
     unsigned footer_count;
+    struct forge_block *tree_blocks; /* of all that the root slots name */
+    unsigned tree_block_count;
     unsigned newest_slot; /* of the root */
     struct cof_root root;
 };

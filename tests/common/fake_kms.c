@@ -29,14 +29,22 @@ void fake_kms_arn(unsigned key, char ret_arn[COFFER_KEY_ARN_BYTES_MAX])
     snprintf(ret_arn, COFFER_KEY_ARN_BYTES_MAX, "arn:coffer:kms:test:000000000000:key/%u", key);
 }
 
+/* The names of each key; made once, since each case of a long run asks for them. */
+static const char *name_of(unsigned key, bool alias)
+{
+    static char arns[FAKE_KMS_KEYS][COFFER_KEY_ARN_BYTES_MAX], aliases[FAKE_KMS_KEYS][16];
+    if (arns[key][0] == 0) {
+        snprintf(aliases[key], sizeof aliases[key], "alias/k%u", key);
+        fake_kms_arn(key, arns[key]);
+    }
+    return alias ? aliases[key] : arns[key];
+}
+
 static int find_key(const char *name, unsigned *ret_key)
 {
-    char arn[COFFER_KEY_ARN_BYTES_MAX];
     for (unsigned i = 0; i < FAKE_KMS_KEYS; i++) {
-        char alias[16];
-        fake_kms_arn(i, arn);
-        snprintf(alias, sizeof alias, "alias/k%u", i);
-        if (name == NULL || strcmp(name, arn) == 0 || strcmp(name, alias) == 0 ||
+        if (name == NULL || strcmp(name, name_of(i, false)) == 0 ||
+            strcmp(name, name_of(i, true)) == 0 ||
             (i == 0 && strcmp(name, "alias/coffer/default") == 0)) {
             *ret_key = i;
             return 0;

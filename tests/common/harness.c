@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -170,10 +171,18 @@ static void on_alarm(int number)
 
 void harness_watch(unsigned seconds)
 {
-    if (seconds > 0) {
+    harness_watch_cpu(0, seconds);
+}
+
+void harness_watch_cpu(unsigned cpu_seconds, unsigned wall_seconds)
+{
+    const struct itimerval cpu = {.it_value = {.tv_sec = cpu_seconds}};
+    if (wall_seconds > 0) {
         (void)signal(SIGALRM, on_alarm);
+        (void)signal(SIGPROF, on_alarm);
     }
-    (void)alarm(seconds);
+    (void)setitimer(ITIMER_PROF, &cpu, NULL);
+    (void)alarm(wall_seconds);
 }
 
 int harness_close(const char *program, uint64_t cases, const char *broken)

@@ -56,6 +56,9 @@ double harness_seconds(void);
 
 /* The case hangs when it takes longer than this: report and end the process. 0: no watch. */
 void harness_watch(unsigned seconds);
+/* The same by the time that the process runs, so that one that was stopped for a while does not
+ * seem to hang; a deadlock burns none, so there is a limit, a generous one, by the clock, too. */
+void harness_watch_cpu(unsigned cpu_seconds, unsigned wall_seconds);
 
 /* The last line of each program: prints counts and the verdict, returns the exit status. With a
  * planted fault (broken) the run must have failed. */

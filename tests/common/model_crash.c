@@ -11,7 +11,6 @@
 
 #include "common/harness.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +22,8 @@ struct tally {
     uint64_t voters;
     uint64_t low, high; /* the highest lower bound and the lowest upper bound seen */
     uint32_t low_op, high_op;
-    char low_name[64], high_name[64];
+    const char *low_name, *high_name; /* of the volume */
+    int64_t low_page, high_page;
 };
 
 /* What a page or a size has said so far. */
@@ -71,13 +71,14 @@ static void cast(struct tally *tally, const struct ballot *ballot, const char *n
     if (ballot->low >= tally->low) {
         tally->low = ballot->low;
         tally->low_op = ballot->low_op;
-        snprintf(tally->low_name, sizeof tally->low_name, "%.30s page %lld", name, (long long)page);
+        tally->low_name = name;
+        tally->low_page = page;
     }
     if (ballot->high <= tally->high) {
         tally->high = ballot->high;
         tally->high_op = ballot->high_op;
-        snprintf(tally->high_name, sizeof tally->high_name, "%.30s page %lld", name,
-                 (long long)page);
+        tally->high_name = name;
+        tally->high_page = page;
     }
     tally->voters++;
 }
@@ -184,8 +185,10 @@ static void check_causal(const struct model *model, const struct model_seen *see
     }
     free(tally.steps);
     harness_require(found,
-                    "not a prefix: %s shows op %u, but %s lacks op %u, which completed before",
-                    tally.low_name, tally.low_op, tally.high_name, tally.high_op);
+                    "not a prefix: %s page %lld shows op %u, but %s page %lld lacks op %u, which "
+                    "completed before",
+                    tally.low_name, (long long)tally.low_page, tally.low_op, tally.high_name,
+                    (long long)tally.high_page, tally.high_op);
 }
 
 static bool page_allowed(const struct model *model, const struct model_page *page,

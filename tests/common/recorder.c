@@ -20,6 +20,8 @@ struct sum {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sum *table;
 static uint64_t room, used, seals, repeats;
+static struct sum *kept; /* for good, and how many more are kept at most (0: all) */
+static uint64_t kept_count, more_max;
 
 /* True when it was there already. */
 static bool insert(struct sum sum)
@@ -54,6 +56,26 @@ static void grow(void)
     free(old);
 }
 
+static void forget_all(void)
+{
+    free(table);
+    table = NULL;
+    room = used = 0;
+}
+
+/* All but those that are kept for good. */
+static void forget_newer(void)
+{
+    forget_all();
+    grow();
+    for (uint64_t i = 0; i < kept_count; i++) {
+        if (used * 2 >= room) {
+            grow();
+        }
+        (void)insert(kept[i]);
+    }
+}
+
 static void on_seal(const uint8_t key[32], const uint8_t nonce[12])
 {
     struct sum sum;
@@ -62,6 +84,9 @@ static void on_seal(const uint8_t key[32], const uint8_t nonce[12])
     memcpy(&sum, bytes, sizeof sum);
     sum.words[1] |= 1;
     pthread_mutex_lock(&lock);
+    if (more_max > 0 && used >= kept_count + more_max) {
+        forget_newer();
+    }
     if (used * 2 >= room) {
         grow();
     }
@@ -78,10 +103,29 @@ void recorder_install(void)
 void recorder_reset(void)
 {
     pthread_mutex_lock(&lock);
-    free(table);
-    table = NULL;
-    room = used = 0;
+    forget_all();
+    free(kept);
+    kept = NULL;
+    kept_count = more_max = 0;
     repeats = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+void recorder_keep(uint64_t pairs_max)
+{
+    pthread_mutex_lock(&lock);
+    free(kept);
+    kept = calloc(used + 1, sizeof *kept);
+    if (kept == NULL) {
+        abort();
+    }
+    kept_count = 0;
+    for (uint64_t i = 0; i < room; i++) {
+        if (table[i].words[0] != 0 || table[i].words[1] != 0) {
+            kept[kept_count++] = table[i];
+        }
+    }
+    more_max = pairs_max;
     pthread_mutex_unlock(&lock);
 }
 

@@ -14,6 +14,10 @@
 void recorder_install(void);
 /* Forget all pairs: only where a run is repeated on purpose with the same randomness. */
 void recorder_reset(void);
+/* For runs without end: what was seen so far stays for good, of what comes only so many pairs, then
+ * it is forgotten and begun anew. So a pair of the store itself that is met again is always found,
+ * and one of another case where the two are near each other. */
+void recorder_keep(uint64_t pairs_max);
 uint64_t recorder_seals(void);
 uint64_t recorder_repeats(void);
 /* Fails the case when any pair was met twice since the last reset. */

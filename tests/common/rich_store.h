@@ -12,6 +12,8 @@
 #include "common/disk_forge.h"
 #include "common/world.h"
 
+#define RICH_PAGES 48u /* of the first volume */
+
 struct rich_store {
     struct world world; /* its model knows the truth; its store is closed */
     struct sim_image *image;
@@ -20,7 +22,14 @@ struct rich_store {
     unsigned volumes[3], snapshot, clone;
 };
 
-void rich_store_make(struct rich_store *rich, uint64_t seed);
+/* The log behind the checkpoint: a whole segment that its footer describes, and more; or within one
+ * segment, many batches with a page each, of which every header counts. */
+enum rich_tail { RICH_TAIL_FOOTER, RICH_TAIL_OPEN };
+
+void rich_store_make(struct rich_store *rich, uint64_t seed, enum rich_tail tail);
+/* Fails the case, and names it, when a structure of the format that this store is for is held
+ * nowhere (rich_inventory.c has the list). Of a store with RICH_TAIL_FOOTER. */
+void rich_store_require_all(const struct rich_store *rich);
 void rich_store_done(struct rich_store *rich);
 
 /* Open the image (a damaged clone) and look at all of it. Returns the error of opening the store,

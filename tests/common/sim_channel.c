@@ -126,14 +126,35 @@ static int finish_change(struct sim_disk *disk, struct sim_flight *flight)
     return 0;
 }
 
+/* Most of what a recovery reads was never written: that is zeroed at one go. */
+static uint32_t absent_blocks(const struct sim_disk *disk, uint32_t segment, uint32_t block,
+                              uint32_t count)
+{
+    uint32_t absent = 0;
+    while (absent < count && sim_image_block(disk->live, segment, block + absent) == NULL) {
+        absent++;
+    }
+    return absent;
+}
+
 static void finish_read(struct sim_disk *disk, const struct coffer_segdev_request *request)
 {
     uint32_t segment, block, count;
     sim_extent_of(disk, request, &segment, &block, &count);
     for (uint32_t i = 0; i < request->iov_count; i++) {
         uint8_t *to = request->iov[i].iov_base;
-        for (size_t done = 0; done < request->iov[i].iov_len; done += COFFER_BLOCK_BYTES) {
-            memcpy(to + done, sim_image_bytes(disk->live, segment, block++), COFFER_BLOCK_BYTES);
+        uint32_t left = (uint32_t)(request->iov[i].iov_len / COFFER_BLOCK_BYTES);
+        while (left > 0) {
+            uint32_t done = absent_blocks(disk, segment, block, left);
+            if (done > 0) {
+                memset(to, 0, (size_t)done * COFFER_BLOCK_BYTES);
+            } else {
+                memcpy(to, sim_image_bytes(disk->live, segment, block), COFFER_BLOCK_BYTES);
+                done = 1;
+            }
+            to += (size_t)done * COFFER_BLOCK_BYTES;
+            block += done;
+            left -= done;
         }
     }
 }
@@ -178,6 +199,9 @@ static bool complete_one(struct sim_disk *disk, struct coffer_segdev_channel *ch
         found++;
         if (found == 1 || (disk->options.shuffle && prng_chance(&disk->prng, 1, found))) {
             chosen = i;
+        }
+        if (!disk->options.shuffle) {
+            break;
         }
     }
     if (found == 0) {

@@ -36,7 +36,7 @@ static void *take(size_t bytes)
 
 struct sim_block *sim_block_new(const uint8_t *bytes)
 {
-    struct sim_block *block = malloc(sizeof *block);
+    struct sim_block *block = aligned_alloc(64, sizeof *block);
     if (block == NULL) {
         abort();
     }

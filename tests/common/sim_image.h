@@ -19,7 +19,7 @@
 
 struct sim_block {
     uint32_t refs;
-    uint8_t bytes[COFFER_BLOCK_BYTES];
+    _Alignas(64) uint8_t bytes[COFFER_BLOCK_BYTES]; /* copied often: aligned */
 };
 
 struct sim_image;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash/flipbytes - a store that holds every structure, damaged: bytes flipped, zeroed and set to
- * 0xff, the device cut at each block, blocks zeroed, pairs of blocks exchanged.
+ * crash/flipbytes - a store that holds every structure, damaged: bytes flipped and zeroed, the
+ * device cut at each block, blocks zeroed, pairs of blocks exchanged.
  *
  * After each change the store is opened (read-only and for writing in turn) and all of it is read.
  * Detected or harmless: an error that says damage, at open or of the page, or the right contents.
  * Every second change of a byte is made by an attacker who then puts all keyless checksums right
  * (xxh3 of page, header, tree and root): what authentication must catch. He may erase, and take a
  * volume back to an older state of its own; but no page may ever show what it never held.
+ *
+ * --all makes every change there is, in a fixed order in which each has a number: first of bytes,
+ * then of blocks, then exchanges. --from goes on at a number that a line of progress has told.
  */
 #include "common/harness.h"
 #include "common/recorder.h"
@@ -21,7 +24,14 @@ struct place {
     uint32_t segment, block;
 };
 
-enum change_kind { FLIP = 0, ZERO, FULL, CUT, ERASE, EXCHANGE };
+enum change_kind { FLIP = 0, ZERO, CUT, ERASE, EXCHANGE };
+
+#define BYTE_CHANGES 4u  /* of each byte: flipped, zeroed; with the checksums put right, without */
+#define BLOCK_CHANGES 2u /* of each block: cut, erased */
+#define CASE_CPU_SECONDS 20u
+#define CASE_WALL_SECONDS 120u
+#define PROGRESS_SECONDS 30.0
+#define PAIRS_KEPT (4u << 20) /* of the newest (key, nonce): 256 MiB at most */
 
 struct change {
     enum change_kind kind;
@@ -78,9 +88,7 @@ static void cut_at(struct sim_image *image, struct place at, bool shorter)
 static bool apply(struct sim_image *image, const struct change *change)
 {
     uint8_t byte = sim_image_bytes(image, change->at.segment, change->at.block)[change->offset];
-    uint8_t to = change->kind == FLIP   ? (uint8_t)(byte ^ (1u << change->number % 8))
-                 : change->kind == ZERO ? 0
-                                        : 0xff;
+    uint8_t to = change->kind == FLIP ? (uint8_t)(byte ^ (1u << change->number % 8)) : 0;
     if (change->kind == CUT) {
         if (change->at.segment == SIM_ROOT) {
             return false;
@@ -118,12 +126,12 @@ static void one_change(void *ctx)
     struct sim_image *image = sim_image_clone(rich.image);
     uint64_t refused = 0;
     int error;
-    harness_watch(20);
     if (!apply(image, change)) {
         sim_image_free(image);
         counts.same++;
         return;
     }
+    harness_watch_cpu(CASE_CPU_SECONDS, CASE_WALL_SECONDS);
     if (change->forged) {
         forge_fix_all(image, &rich.map);
     }
@@ -138,19 +146,21 @@ static void one_change(void *ctx)
     recorder_check();
 }
 
+static const char *const kind_names[] = {"flip", "zero", "cut", "erase", "exchange"};
+
 static void run_change(struct change change)
 {
-    static const char *const names[] = {"flip", "zero", "ff", "cut", "erase", "exchange"};
-    harness_context("flipbytes --replay %s:%u:%u:%u:%d:%llu (with %u:%u)", names[change.kind],
+    harness_context("flipbytes --replay %s:%u:%u:%u:%d:%llu (with %u:%u)", kind_names[change.kind],
                     change.at.segment, change.at.block, change.offset, change.forged ? 1 : 0,
                     (unsigned long long)change.number, change.other.segment, change.other.block);
     (void)harness_run(one_change, &change);
 }
 
 struct plan {
-    uint64_t seed, changes, exchanges, shard, shards;
+    uint64_t seed, changes, exchanges, shard, shards, from;
     bool all;
     const char *broken;
+    double start;
 };
 
 static bool stop(const struct plan *plan)
@@ -158,75 +168,140 @@ static bool stop(const struct plan *plan)
     return harness_failures() >= (plan->broken != NULL ? 1u : 50u);
 }
 
+/* ---- every change there is, by number ---- */
+
+static uint64_t byte_changes(void)
+{
+    return (uint64_t)place_count * COFFER_BLOCK_BYTES * BYTE_CHANGES;
+}
+
+static uint64_t block_changes(void)
+{
+    return (uint64_t)place_count * BLOCK_CHANGES;
+}
+
+static struct change byte_change(uint64_t number, bool forged)
+{
+    return (struct change){.kind = (enum change_kind)(number % 2),
+                           .at = places[number / 2 / COFFER_BLOCK_BYTES],
+                           .offset = (uint32_t)(number / 2 % COFFER_BLOCK_BYTES),
+                           .forged = forged,
+                           .number = number};
+}
+
+static struct change block_change(uint64_t number)
+{
+    return (struct change){.kind = (enum change_kind)(CUT + number % BLOCK_CHANGES),
+                           .at = places[number / BLOCK_CHANGES],
+                           .number = number};
+}
+
+/* The earlier block first, whichever way round the pair is numbered. */
+static struct change exchange(uint64_t number)
+{
+    uint64_t a = number / place_count, b = number % place_count;
+    return (struct change){.kind = EXCHANGE,
+                           .at = places[a < b ? a : b],
+                           .other = places[a < b ? b : a],
+                           .number = number};
+}
+
+static uint64_t all_changes(void)
+{
+    return byte_changes() + block_changes() + (uint64_t)place_count * place_count;
+}
+
+static void run_numbered(uint64_t number)
+{
+    uint64_t bytes = byte_changes(), blocks = block_changes();
+    if (number < bytes) {
+        run_change(byte_change(number / 2, number % 2 != 0));
+    } else if (number < bytes + blocks) {
+        run_change(block_change(number - bytes));
+    } else if ((number - bytes - blocks) / place_count < (number - bytes - blocks) % place_count) {
+        run_change(exchange(number - bytes - blocks)); /* each pair once */
+    }
+}
+
+static void tell_progress(const struct plan *plan, uint64_t number)
+{
+    static double told;
+    double now = harness_seconds();
+    if (told == 0) {
+        told = plan->start;
+    }
+    if (now - told < PROGRESS_SECONDS) {
+        return;
+    }
+    told = now;
+    printf("flipbytes: at --from %llu of %llu: %llu changes, %.0f/s, %llu failed\n",
+           (unsigned long long)number, (unsigned long long)all_changes(),
+           (unsigned long long)counts.changes, (double)counts.changes / (now - plan->start),
+           (unsigned long long)harness_failures());
+    fflush(stdout);
+}
+
+static void change_all(const struct plan *plan)
+{
+    uint64_t total = all_changes();
+    uint64_t first = plan->from - plan->from % plan->shards + plan->shard;
+    first += first < plan->from ? plan->shards : 0;
+    for (uint64_t i = first; i < total && !stop(plan); i += plan->shards) {
+        run_numbered(i);
+        tell_progress(plan, i + 1);
+    }
+}
+
+/* ---- some of them ---- */
+
 static void change_bytes(const struct plan *plan)
 {
     struct prng prng = {plan->seed};
-    uint64_t total = (uint64_t)place_count * COFFER_BLOCK_BYTES * 3u;
-    for (uint64_t i = plan->shard; i < (plan->all ? total : plan->changes) && !stop(plan);
-         i += plan->shards) {
-        uint64_t at = plan->all ? i : prng_next(&prng) % total;
-        struct change change = {.kind = (enum change_kind)(at % 3),
-                                .at = places[at / 3 / COFFER_BLOCK_BYTES],
-                                .offset = (uint32_t)(at / 3 % COFFER_BLOCK_BYTES),
-                                .number = at};
-        bool head = change.at.segment == SIM_ROOT || i % 3 == 0;
-        if (!plan->all && head) {
+    for (uint64_t i = plan->shard; i < plan->changes && !stop(plan); i += plan->shards) {
+        struct change change = byte_change(prng_next(&prng) % (byte_changes() / 2), i % 2 != 0);
+        if (change.at.segment == SIM_ROOT || i % 3 == 0) {
             change.offset %= 512; /* where most fields of the headers are */
         }
-        for (unsigned forged = 0; forged < 2; forged++) {
-            change.forged = forged != 0;
-            if (plan->all || i % 2 == forged) {
-                run_change(change);
-            }
-        }
+        run_change(change);
     }
 }
 
 static void change_blocks(const struct plan *plan)
 {
     struct prng prng = {plan->seed + 1};
-    uint64_t pairs = (uint64_t)place_count * place_count;
-    for (uint32_t i = 0; i < place_count && !stop(plan); i++) {
-        for (unsigned kind = CUT; kind <= ERASE; kind++) {
-            run_change((struct change){
-                .kind = (enum change_kind)kind, .at = places[i], .number = i * 2u + kind});
-        }
+    for (uint64_t i = plan->shard; i < block_changes() && !stop(plan); i += plan->shards) {
+        run_change(block_change(i));
     }
-    for (uint64_t i = plan->shard; i < (plan->all ? pairs : plan->exchanges) && !stop(plan);
-         i += plan->shards) {
-        uint64_t at = plan->all ? i : prng_next(&prng) % pairs;
-        struct place a = places[at / place_count], b = places[at % place_count];
-        if (a.segment < b.segment || (a.segment == b.segment && a.block < b.block)) {
-            run_change((struct change){.kind = EXCHANGE, .at = a, .other = b, .number = at});
-        } else if (!plan->all) {
-            run_change((struct change){.kind = EXCHANGE, .at = b, .other = a, .number = at});
-        }
+    for (uint64_t i = plan->shard; i < plan->exchanges && !stop(plan); i += plan->shards) {
+        run_change(exchange(prng_next(&prng) % ((uint64_t)place_count * place_count)));
     }
 }
+
+/* ---- one of them ---- */
 
 static int replay(const char *text)
 {
     char kind[16] = "";
-    unsigned segment, block, offset, forged, other_segment = 0, other_block = 0;
+    unsigned segment, block, offset, forged, other_segment = 0, other_block = 0, named = 0;
     unsigned long long number;
-    struct change change = {0};
     if (sscanf(text, "%15[^:]:%u:%u:%u:%u:%llu (with %u:%u)", kind, &segment, &block, &offset,
                &forged, &number, &other_segment, &other_block) < 6) {
         printf("--replay wants KIND:SEGMENT:BLOCK:OFFSET:FORGED:NUMBER[ (with SEGMENT:BLOCK)]\n");
         return 2;
     }
-    change.kind = strcmp(kind, "flip") == 0    ? FLIP
-                  : strcmp(kind, "zero") == 0  ? ZERO
-                  : strcmp(kind, "ff") == 0    ? FULL
-                  : strcmp(kind, "cut") == 0   ? CUT
-                  : strcmp(kind, "erase") == 0 ? ERASE
-                                               : EXCHANGE;
-    change.at = (struct place){segment, block};
-    change.other = (struct place){other_segment, other_block};
-    change.offset = offset;
-    change.forged = forged != 0;
-    change.number = number;
-    run_change(change);
+    while (named <= EXCHANGE && strcmp(kind, kind_names[named]) != 0) {
+        named++;
+    }
+    if (named > EXCHANGE || offset >= COFFER_BLOCK_BYTES) {
+        printf("--replay: there is no change %s\n", text);
+        return 2;
+    }
+    run_change((struct change){.kind = (enum change_kind)named,
+                               .at = {segment, block},
+                               .other = {other_segment, other_block},
+                               .offset = offset,
+                               .forged = forged != 0,
+                               .number = number});
     printf("open refused %llu, parts refused %llu, harmless %llu\n",
            (unsigned long long)counts.open_refused, (unsigned long long)counts.refused,
            (unsigned long long)counts.harmless);
@@ -236,11 +311,12 @@ static int replay(const char *text)
 static void make_store(void *ctx)
 {
     uint64_t refused;
-    rich_store_make(&rich, *(const uint64_t *)ctx);
+    rich_store_make(&rich, *(const uint64_t *)ctx, RICH_TAIL_FOOTER);
+    rich_store_require_all(&rich);
     find_places();
-    harness_require(rich_store_judge(&rich, rich.image, false, 1, &refused) == 0 && refused == 0,
+    harness_require(rich_store_judge(&rich, rich.image, false, 11, &refused) == 0 && refused == 0,
                     "the undamaged store is refused");
-    harness_require(rich_store_judge(&rich, rich.image, true, 2, &refused) == 0 && refused == 0,
+    harness_require(rich_store_judge(&rich, rich.image, true, 12, &refused) == 0 && refused == 0,
                     "the undamaged store is refused when read-only");
 }
 
@@ -248,13 +324,13 @@ int main(int argc, char **argv)
 {
     struct plan plan = {.seed = 1, .changes = 16000, .exchanges = 3000, .shards = 1};
     const char *again = NULL, *shard = NULL;
-    double start = harness_seconds();
     const struct harness_option options[] = {
         {"--seed", &plan.seed, NULL, NULL, "of the choice of changes [1]"},
         {"--changes", &plan.changes, NULL, NULL, "of single bytes [16000]"},
         {"--exchanges", &plan.exchanges, NULL, NULL, "of pairs of blocks [3000]"},
-        {"--all", NULL, NULL, &plan.all, "every byte three ways, with checksums and without; "
-                                         "every pair"},
+        {"--all", NULL, NULL, &plan.all, "every byte both ways, with checksums and without; "
+                                         "every block; every pair"},
+        {"--from", &plan.from, NULL, NULL, "with --all: go on at this change [0]"},
         {"--shard", NULL, &shard, NULL, "I/N: every N-th change, beginning with the I-th"},
         {"--break", NULL, &plan.broken, NULL, "plant a fault in the engine, which must be caught"},
         {"--replay", NULL, &again, NULL, "KIND:SEGMENT:BLOCK:OFFSET:FORGED:NUMBER"},
@@ -262,8 +338,13 @@ int main(int argc, char **argv)
     };
     uint64_t store_seed = 42;
     unsigned long long i, n;
+    plan.start = harness_seconds();
     harness_options(argc, argv, options, "damage to every structure of a store");
-    if (shard != NULL && sscanf(shard, "%llu/%llu", &i, &n) == 2 && i < n) {
+    if (shard != NULL) {
+        if (sscanf(shard, "%llu/%llu", &i, &n) != 2 || i >= n) {
+            printf("--shard wants I/N, I below N\n");
+            return 2;
+        }
         plan.shard = i;
         plan.shards = n;
     }
@@ -278,13 +359,18 @@ int main(int argc, char **argv)
     if (plan.broken != NULL) {
         harness_break(plan.broken);
     }
-    change_bytes(&plan);
-    change_blocks(&plan);
+    recorder_keep(PAIRS_KEPT);
+    if (plan.all) {
+        change_all(&plan);
+    } else {
+        change_bytes(&plan);
+        change_blocks(&plan);
+    }
     harness_watch(0);
     printf("flipbytes: seed %llu, %u blocks, %llu changes: %llu refused at open, %llu refused in "
            "part, %llu harmless; %.1f s\n",
            (unsigned long long)plan.seed, place_count, (unsigned long long)counts.changes,
            (unsigned long long)counts.open_refused, (unsigned long long)counts.refused,
-           (unsigned long long)counts.harmless, harness_seconds() - start);
+           (unsigned long long)counts.harmless, harness_seconds() - plan.start);
     return harness_close("flipbytes", counts.changes, plan.broken);
 }

@@ -127,7 +127,7 @@ static void run_all(uint64_t number_only, bool stop_early)
 static void make_store(void *ctx)
 {
     forgery.next_incarnation = 100;
-    rich_store_make(&forgery.rich, *(const uint64_t *)ctx);
+    rich_store_make(&forgery.rich, *(const uint64_t *)ctx, RICH_TAIL_OPEN);
 }
 
 int main(int argc, char **argv)

@@ -48,7 +48,7 @@ static void make_store(void)
     if (rich == NULL) {
         abort();
     }
-    rich_store_make(rich, 7);
+    rich_store_make(rich, 7, RICH_TAIL_FOOTER);
     note_tree(&rich->map.root.catalogue);
     note_tree(&rich->map.root.placement);
     note_tree(&rich->map.root.segments);

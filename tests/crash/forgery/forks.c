@@ -23,7 +23,7 @@ static struct sim_image *make_fork(struct model *forked)
     forked->op_next += 100000; /* no tag of the fork is one of ours */
     forked->op_base = forked->op_next;
     fork_world.model = forked;
-    must(&fork_world, world_write_pages(&fork_world, forgery.rich.volumes[0], 0, 120));
+    must(&fork_world, world_write_pages(&fork_world, forgery.rich.volumes[0], 0, RICH_PAGES));
     must(&fork_world, world_flush(&fork_world, forgery.rich.volumes[0]));
     must(&fork_world, world_checkpoint(&fork_world));
     must(&fork_world, world_write_pages(&fork_world, forgery.rich.volumes[0], 10, 8));
@@ -45,7 +45,7 @@ static struct sim_image *go_on_ourselves(void)
     world_look(world, &seen);
     model_rebase(world->model, &seen, 0);
     model_seen_done(&seen);
-    must(world, world_write_pages(world, forgery.rich.volumes[0], 0, 120));
+    must(world, world_write_pages(world, forgery.rich.volumes[0], 0, RICH_PAGES));
     must(world, world_flush(world, forgery.rich.volumes[0]));
     must(world, world_checkpoint(world));
     must(world, world_write_pages(world, forgery.rich.volumes[0], 10, 8));
