@@ -63,8 +63,8 @@ static void *grown(void *array, unsigned count, size_t item_bytes)
     return array;
 }
 
-static void add_batch(struct forge_map *map, uint32_t segment, uint32_t block,
-                      const uint8_t *bytes, const struct cof_batch_header *header)
+static void add_batch(struct forge_map *map, uint32_t segment, uint32_t block, const uint8_t *bytes,
+                      const struct cof_batch_header *header)
 {
     struct forge_batch *batch;
     map->batches = grown(map->batches, map->batch_count, sizeof *map->batches);
@@ -196,8 +196,8 @@ void forge_run_put(struct sim_image *image, const struct forge_batch *batch, uns
 {
     uint8_t bytes[COF_RUN_BYTES];
     cof_run_encode(changed, bytes);
-    forge_write(image, batch->segment, batch->block,
-                COF_BATCH_HEADER_BYTES + run * COF_RUN_BYTES, bytes, sizeof bytes);
+    forge_write(image, batch->segment, batch->block, COF_BATCH_HEADER_BYTES + run * COF_RUN_BYTES,
+                bytes, sizeof bytes);
 }
 
 uint32_t forge_list_offset(const struct sim_image *image, const struct forge_batch *batch,
@@ -223,9 +223,9 @@ void forge_fix_entry(struct sim_image *image, const struct forge_batch *batch, u
     if (offset + 8u > COFFER_BLOCK_BYTES) {
         return;
     }
-    cof_le64_put(sum, cof_checksum64(sim_image_bytes(image, batch->segment,
-                                                     batch->block + 1u + page),
-                                     COFFER_BLOCK_BYTES));
+    cof_le64_put(sum,
+                 cof_checksum64(sim_image_bytes(image, batch->segment, batch->block + 1u + page),
+                                COFFER_BLOCK_BYTES));
     forge_write(image, batch->segment, batch->block, offset, sum, sizeof sum);
 }
 
@@ -424,8 +424,8 @@ static void search_bucket(void *ctx, uint64_t key, const struct cof_tree_pointer
     for (unsigned i = 0; i < cof_le16_get(bytes + 4) && offset + 48u <= sizeof bytes; i++) {
         uint32_t length = cof_le16_get(bytes + offset + 42);
         if (cof_le64_get(bytes + offset) == search->extent) {
-            *search->found = (struct forge_descriptor){record->segment, record->block, offset,
-                                                       length, *record};
+            *search->found =
+                (struct forge_descriptor){record->segment, record->block, offset, length, *record};
             search->there = true;
         }
         offset += length;

@@ -155,8 +155,8 @@ static void count_segments(struct inventory *inventory)
     const struct forge_map *map = &rich->map;
     for (unsigned i = 0; i < map->segment_count; i++) {
         struct cof_segment_header header;
-        harness_require(cof_segment_header_decode(
-                            sim_image_bytes(rich->image, map->segments[i], 0), &header) == 0,
+        harness_require(cof_segment_header_decode(sim_image_bytes(rich->image, map->segments[i], 0),
+                                                  &header) == 0,
                         "rich store: a segment header is bad");
         count_if(inventory, LANE_USER, header.lane == COF_LANE_USER);
         count_if(inventory, LANE_CHECKPOINT, header.lane == COF_LANE_CHECKPOINT);
@@ -343,8 +343,7 @@ static void count_levels(struct inventory *inventory)
     const struct rich_store *rich = inventory->rich;
     const struct model_volume *volume = &rich->world.model->volumes[rich->clone];
     for (uint64_t page = COF_NODE_FANOUT; page < volume->pages_max; page++) {
-        count_if(inventory, TREE_OF_TWO_LEVELS,
-                 volume->encrypted && volume->pages[page].count > 0);
+        count_if(inventory, TREE_OF_TWO_LEVELS, volume->encrypted && volume->pages[page].count > 0);
     }
 }
 

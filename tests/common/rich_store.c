@@ -13,11 +13,11 @@
 
 #define CLONE_PAGES 520u /* beyond 512 pages a tree has two levels */
 #define CLONE_FAR_PAGE 515u
-#define PLAIN_PAGES 36u /* more than 32: which of them live is told by a bitmap */
+#define PLAIN_PAGES 36u         /* more than 32: which of them live is told by a bitmap */
 #define DISCARDS_THAT_FILL 255u /* each takes two of an extent's 511 slots */
 #define DISCARDS_ALONE 212u     /* a batch each: extents use up their 63 batches */
 
-/* A snapshot, deleted since, that has two volumes, so stays. The second has a tree of two levels. */
+/* A snapshot, deleted since, that has two volumes, so stays; one of them has a tree of two levels. */
 static void branch(struct rich_store *rich)
 {
     struct world *world = &rich->world;

@@ -2,9 +2,12 @@
 /*
  * common/rich_store.h - a small store that holds every structure of the format, for damage.
  *
- * Two encrypted volumes and a plain one, a tree with discards, full segments with footers, a
- * checkpoint, a tail of several batches behind it, of which all but the last were flushed. Of one
- * volume a snapshot, of another a volume made of a snapshot that was deleted and stays, hidden.
+ * Two encrypted volumes and a plain one. Of one a snapshot, with a recipient; of another a volume
+ * with a tree of two levels, made of a snapshot that was deleted and stays, hidden. The store
+ * crashed once, and one volume was not opened since, so its tail is of the session before. Behind
+ * the checkpoint lies a log of which all but the last batches were flushed. rich_inventory.c has
+ * the list, and holds the store against it. Copies (imported runs, verbatim entries, an entry of a
+ * copy on its way, the list of lineages) are not in it: crash/copies damages what they come from.
  */
 #ifndef TESTS_COMMON_RICH_STORE_H
 #define TESTS_COMMON_RICH_STORE_H
