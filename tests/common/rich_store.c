@@ -17,7 +17,7 @@
 #define DISCARDS_THAT_FILL 255u /* each takes two of an extent's 511 slots */
 #define DISCARDS_ALONE 212u     /* a batch each: extents use up their 63 batches */
 
-/* A snapshot, deleted since, that has two volumes, so stays; one of them has a tree of two levels. */
+/* A snapshot, deleted since, that has two volumes, so stays; one has a tree of two levels. */
 static void branch(struct rich_store *rich)
 {
     struct world *world = &rich->world;
