@@ -89,7 +89,7 @@ static void cut_at(struct sim_image *image, struct place at, bool shorter)
 static bool apply(struct sim_image *image, const struct change *change)
 {
     uint8_t byte = sim_image_bytes(image, change->at.segment, change->at.block)[change->offset];
-    uint8_t to = change->kind == FLIP ? (uint8_t)(byte ^ (1u << change->number % 8)) : 0;
+    uint8_t to = (uint8_t)(change->kind == FLIP ? byte ^ (1u << change->number % 8) : 0u);
     if (change->kind == CUT) {
         if (change->at.segment == SIM_ROOT) {
             return false;
