@@ -40,7 +40,7 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     memcpy(at + 112, entry->context_uuid, 16);
     cof_le64_put(at + 128, entry->own_cut);
     cof_le64_put(at + 136, entry->own_node_cut);
-    at[97] = entry->verbatim ? 1u : 0u;
+    at[97] = (uint8_t)((entry->verbatim ? 1u : 0u) | (entry->interim ? 4u : 0u));
     cof_le16_put(at + 98, entry->clear_name_bytes);
     cof_le32_put(at + 144, entry->sealed_number);
     cof_le32_put(at + 148, entry->lineages);
@@ -56,6 +56,9 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
 static bool clear_fields_fit(const struct cof_volume_entry *entry)
 {
     static const uint8_t none[16];
+    if (entry->interim && entry->kind != COF_KIND_VOLUME) {
+        return false;
+    }
     if (!entry->verbatim) {
         return entry->clear_name_bytes == 0;
     }
@@ -90,6 +93,7 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     entry.own_cut = cof_le64_get(at + 128);
     entry.own_node_cut = cof_le64_get(at + 136);
     entry.verbatim = (at[97] & 1u) != 0;
+    entry.interim = (at[97] & 4u) != 0;
     entry.clear_name_bytes = cof_le16_get(at + 98);
     entry.sealed_number = cof_le32_get(at + 144);
     entry.lineages = cof_le32_get(at + 148);

@@ -17,7 +17,8 @@
  *       56   4  data keys          60   4  generation of the volume key that seals the record
  *       64  12  nonce              76   4  reserved        80  16  tag (plain: XXH3-128)
  *       96   1  kind: 0 volume, 1 snapshot, 2 hidden, 3 a copy that is not whole yet
- *       97   1  flags: bit 0 verbatim (the record was sealed in another store)
+ *       97   1  flags: bit 0 verbatim (the record was sealed in another store), bit 2 interim (a
+ *               volume that pages are sealed into anew: it has no name yet)
  *       98   2  clear name bytes
  *      100   4  parent's number   104   4  family         108   4  reserved
  *      112  16  context uuid: in the encryption context of the wraps; zeros: the entry's own uuid
@@ -112,7 +113,7 @@ struct cof_volume_entry {
     uint8_t nonce[12], tag[16];
     uint8_t context_uuid[16];
     uint64_t own_cut, own_node_cut;
-    bool verbatim;
+    bool verbatim, interim;
     uint16_t clear_name_bytes;
     uint32_t sealed_number, lineages, writers;
     uint8_t sealed_uuid[16], origin_uuid[16];

@@ -48,7 +48,7 @@ static int settle(struct cof_copy *copy, bool whole)
 
 int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item)
 {
-    int err = cof_import_purge(store, item->entry.number);
+    int err = cof_import_purge(store, item->entry.number, NULL);
     if (err == 0) {
         err = cof_catalogue_remove(
             store, item, (item->entry.data_keys + COF_EK_PER_PART - 1u) / COF_EK_PER_PART);

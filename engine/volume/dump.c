@@ -110,6 +110,7 @@ static void relations(struct dump *dump, const struct cof_catalogue_item *item)
     number(dump, "own_cut", item->entry.own_cut);
     number(dump, "own_node_cut", item->entry.own_node_cut);
     boolean(dump, "verbatim", item->entry.verbatim);
+    boolean(dump, "interim", item->entry.interim);
     array(dump, "lineages");
     for (uint32_t i = 0; i < item->entry.lineages; i++) {
         number(dump, NULL, item->lineages[i]);

@@ -237,12 +237,17 @@ int cof_extent_write(struct coffer_store *store, uint32_t number, uint32_t linea
 
 /* ---- taking back ---- */
 
-static int kill_all(struct coffer_store *store, const struct cof_desc *desc)
+/* Of the log's tail too: no replay will ask for it. */
+static int kill_all(struct coffer_store *store, struct cof_desc *desc)
 {
     uint32_t lineage = desc->lineage;
     uint64_t extent = desc->extent;
     struct cof_bitmap live = desc->live;
-    int err = 0;
+    int err = cof_place_touch(&store->place, desc);
+    if (err == 0 && desc->pinned) {
+        desc->pinned = false;
+        cof_segments_pin(&store->segments, desc->pieces[0].segment, -1);
+    }
     for (unsigned slot = 0; err == 0 && slot < COF_BITMAP_BITS; slot++) {
         if (cof_bitmap_get(&live, slot)) {
             err = cof_place_kill(&store->place, lineage, extent, slot);
@@ -251,7 +256,14 @@ static int kill_all(struct coffer_store *store, const struct cof_desc *desc)
     return err;
 }
 
-int cof_import_purge(struct coffer_store *store, uint32_t number)
+/* Of the volume that the entry is a snapshot of, under the store's own lineage. */
+static bool has_extent(const struct cof_volume_entry *entry, const struct cof_desc *desc)
+{
+    return entry != NULL && desc->extent <= (desc->metadata ? entry->own_node_cut : entry->own_cut);
+}
+
+int cof_import_purge(struct coffer_store *store, uint32_t number,
+                     const struct cof_volume_entry *inherited)
 {
     for (uint32_t lineage = 0; lineage <= store->lineage_count; lineage++) {
         for (uint64_t extent = 1; extent <= COF_EXTENT_MAX; extent++) {
@@ -260,7 +272,7 @@ int cof_import_purge(struct coffer_store *store, uint32_t number)
             if (err == COFFER_E_NOT_FOUND) {
                 break;
             }
-            if (err == 0 && desc->volume == number) {
+            if (err == 0 && desc->volume == number && !has_extent(inherited, desc)) {
                 err = kill_all(store, desc);
             }
             if (err != 0) {

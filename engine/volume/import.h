@@ -35,7 +35,8 @@ COFFER_MUST_CHECK int cof_extent_read(struct coffer_store *store, const struct c
  * store with the next root. */
 COFFER_MUST_CHECK int cof_extent_write(struct coffer_store *store, uint32_t number,
                                        uint32_t lineage, const struct cof_extent_copy *copy);
-/* Everything that was imported under the number dies. */
-COFFER_MUST_CHECK int cof_import_purge(struct coffer_store *store, uint32_t number);
+/* Every extent with the volume tag dies; `inherited` (may be NULL): but for those that it has. */
+COFFER_MUST_CHECK int cof_import_purge(struct coffer_store *store, uint32_t number,
+                                       const struct cof_volume_entry *inherited);
 
 #endif

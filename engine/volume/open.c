@@ -322,6 +322,9 @@ static int become_writer(struct opening *opening)
         store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
         err = clean ? cof_checkpoint_roots(store, false) : cof_checkpoint_light(store);
     }
+    if (err == 0) {
+        err = cof_interim_sweep(store);
+    }
     if (err != 0) {
         cof_fault(opening->fault, err, COFFER_STAGE_ROOT, "the store can't be written to: %s",
                   coffer_error_sentence(err));

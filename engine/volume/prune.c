@@ -233,7 +233,7 @@ static int purge_writers(struct coffer_store *store, const struct cof_catalogue_
         }
         writer = cof_catalogue_at(store, number);
         if (item == NULL && !asked && (writer == NULL || writer == gone)) {
-            err = cof_import_purge(store, number);
+            err = cof_import_purge(store, number, NULL);
         }
     }
     return err;

@@ -4,12 +4,13 @@
  *
  * An unencrypted snapshot becomes an encrypted volume, or a copy gets data keys that the source
  * never had. The pages go through a volume of their own whose name begins with a dot, which no
- * caller can give: it gets its real name, or is a snapshot's and goes again, when it is whole. What
- * a crash leaves of it is taken away when the same is asked for again.
+ * caller can give: it gets its real name, or is a snapshot's and goes again, when it is whole. Its
+ * entry is marked as interim, in clear: what a crash leaves of it goes without a key, at the next
+ * open of the store for writing.
  *
  * Takes no lock itself but around the small steps; reads and writes go as anyone's do.
  */
-#include "volume/store.h"
+#include "volume/import.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +67,43 @@ static void unlock(struct coffer_store *store)
     pthread_mutex_unlock(&store->admin);
 }
 
-/* The volume on the way, made and opened; what an earlier attempt left is deleted first. */
+static struct cof_catalogue_item *find_interim(const struct coffer_store *store)
+{
+    struct cof_catalogue_item *item = store->items;
+    while (item != NULL && (!item->entry.interim || item->open != NULL)) {
+        item = item->next;
+    }
+    return item;
+}
+
+int cof_interim_sweep(struct coffer_store *store)
+{
+    struct cof_catalogue_item *item = find_interim(store);
+    int err = item == NULL ? 0 : cof_checkpoint_run(store, false);
+    for (; err == 0 && item != NULL; item = find_interim(store)) {
+        const struct cof_catalogue_item *taken = cof_catalogue_at(store, item->entry.parent_number);
+        err = cof_checkpoint_room(store, UINT32_MAX, COF_SPARE_OPEN);
+        if (err == 0) {
+            err = cof_import_purge(store, item->entry.number, taken != NULL ? &taken->entry : NULL);
+        }
+        if (err == 0) {
+            err = cof_catalogue_remove(
+                store, item, (item->entry.data_keys + COF_EK_PER_PART - 1u) / COF_EK_PER_PART);
+        }
+        if (err == 0) {
+            cof_catalogue_item_free(store, item);
+            err = cof_checkpoint_light(store);
+        }
+    }
+    if (err != 0 && store->error == 0) {
+        cof_log(&store->env, COFFER_LOG_WARN, "what an interrupted restore left stays for now: %s",
+                coffer_error_sentence(err));
+        err = 0;
+    }
+    return err;
+}
+
+/* The volume on the way, made and opened; what an earlier attempt left goes first. */
 static int begin(const struct cof_reseal *reseal, const char *name, uint64_t size_bytes,
                  struct coffer_volume **ret_volume, struct coffer_fault *fault)
 {
@@ -80,13 +117,15 @@ static int begin(const struct cof_reseal *reseal, const char *name, uint64_t siz
     struct coffer_store *store = reseal->destination;
     int err;
     lock(store);
-    err = cof_volume_delete_named(store, &open, fault);
-    if (err == 0 || err == COFFER_E_NOT_FOUND) {
-        cof_fault_clear(fault);
+    err = cof_interim_sweep(store);
+    if (err == 0) {
         err = cof_volume_create_named(store, &create, fault);
     }
     if (err == 0) {
         err = cof_volume_open_named(store, &open, ret_volume, fault);
+    }
+    if (err != 0) {
+        (void)!cof_interim_sweep(store);
     }
     unlock(store);
     return err;
@@ -122,6 +161,7 @@ static int christen(struct coffer_volume *volume, const char *name,
     }
     if (err == 0) {
         volume->item->entry.name_hint = hint;
+        volume->item->entry.interim = false;
         memset(volume->record.name, 0, sizeof volume->record.name);
         memcpy(volume->record.name, name, strlen(name));
     }

@@ -565,6 +565,8 @@ struct cof_reseal {
     void *ctx;
 };
 COFFER_MUST_CHECK int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault);
+/* Take away what interrupted ones left; lock is held. That it can't go now is no failure. */
+COFFER_MUST_CHECK int cof_interim_sweep(struct coffer_store *store);
 
 /* ---- prune.c ---- */
 /* Take a node out of its family, with what only it holds: its child, if it has one, becomes its

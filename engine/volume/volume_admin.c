@@ -144,6 +144,7 @@ int cof_volume_create_named(struct coffer_store *store,
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "no new volume: %s",
                          coffer_error_sentence(err));
     }
+    item->entry.interim = opts->name[0] == '.'; /* no caller's: reseal.c */
     err = make_item(store, opts, item, fault);
     if (err == 0 && cof_store_admit(store, 16) == COFFER_E_NO_SPACE) {
         err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
@@ -324,9 +325,9 @@ int coffer_volume_list(struct coffer_store *store, const struct coffer_key_provi
     for (struct cof_catalogue_item *item = store->items; stop == 0 && item != NULL;
          item = item->next) {
         struct coffer_volume_info info;
-        if (item->entry.kind == COF_KIND_VOLUME) {
+        if (item->entry.kind == COF_KIND_VOLUME && !item->entry.interim) {
             list_one(store, item, provider, &info);
-            stop = info.name[0] != '.' ? visit(ctx, &info) : 0; /* on the way: reseal.c */
+            stop = visit(ctx, &info);
         }
     }
     pthread_mutex_unlock(&store->lock);

@@ -36,6 +36,7 @@ static void get_entry(const json_t *inputs, struct cof_volume_entry *entry)
     entry->own_cut = number_of(inputs, "own_cut");
     entry->own_node_cut = number_of(inputs, "own_node_cut");
     entry->verbatim = truth_of(inputs, "verbatim");
+    entry->interim = json_is_true(json_object_get(inputs, "interim"));
     entry->clear_name_bytes = (uint16_t)strlen(text_of(inputs, "clear_name"));
     entry->sealed_number = (uint32_t)number_of(inputs, "sealed_number");
     entry->lineages = (uint32_t)json_array_size(member(inputs, "lineages"));
@@ -55,7 +56,8 @@ static void check_entry(const json_t *vector, const json_t *inputs)
     check_bytes(vector, bytes, sizeof bytes);
     assert_int_equal(cof_volume_entry_decode(bytes, &seen), 0);
     assert_true(seen.kind == entry.kind && seen.verbatim == entry.verbatim &&
-                seen.lineages == entry.lineages && seen.writers == entry.writers);
+                seen.interim == entry.interim && seen.lineages == entry.lineages &&
+                seen.writers == entry.writers);
     cof_volume_entry_encode(&seen, again);
     assert_memory_equal(bytes, again, sizeof bytes);
 }

@@ -148,8 +148,8 @@ struct coffer_copy_opts {
  * where its last root stood when it is asked for again (under another key: anew); until it is whole
  * it can't be opened.
  * REENCRYPT needs the right to decrypt on both sides, has no base, and begins anew when it was
- * interrupted. Within one store the copy shares the pages (or REENCRYPT: none), and needs the right
- * to decrypt.
+ * interrupted: what came before goes at the next open of the destination for writing. Within one
+ * store the copy shares the pages (or REENCRYPT: none), and needs the right to decrypt.
  *
  * Refused, with both stores as they were: EXISTS; NOT_FOUND; a key that can't be used (KEY class);
  * NO_SPACE, before a page is sent; UNSUPPORTED where the destination's segments are smaller. Damage

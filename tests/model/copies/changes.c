@@ -241,9 +241,7 @@ void tale_restore(struct tale *tale)
         key = realm_pick(&tale->realm, FAKE_KMS_KEYS);
     }
     doubtful = begin(tale, site);
-    /* Pages that are sealed anew may leave something behind, which goes when it is asked again. */
-    if (settle(tale, site, site_restore(site, snapshot, key, &made)) && doubtful &&
-        (site->holdings[snapshot].encrypted || key == SITE_OWN_KEY)) {
+    if (settle(tale, site, site_restore(site, snapshot, key, &made)) && doubtful) {
         lose(tale, site, false);
     }
     tale_counts.restores++;

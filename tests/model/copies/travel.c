@@ -89,7 +89,7 @@ static void copy(struct tale *tale, struct site *from, unsigned snapshot, struct
         make_plain(how);
     }
     wanted = site_copy_expected(from, snapshot, to, how);
-    doubtful = realm_pick(&tale->realm, 3) == 0 && how->flags == 0 && wanted == 0;
+    doubtful = realm_pick(&tale->realm, 3) == 0 && wanted == 0;
     if (doubtful) {
         site_mark(from);
         site_mark(to);

@@ -277,7 +277,8 @@ def volume_entry(i):
                        i["generation"], bytes.fromhex(i["nonce"]), 0, bytes.fromhex(i["tag"]))
     if "kind" not in i:
         return body + bytes(160)
-    return body + struct.pack("<BBHIII16sQQIIII16s16sQQ48x", i["kind"], 1 if i["verbatim"] else 0,
+    flags = (1 if i["verbatim"] else 0) | (4 if i.get("interim") else 0)
+    return body + struct.pack("<BBHIII16sQQIIII16s16sQQ48x", i["kind"], flags,
                               len(i["clear_name"]), i["parent"], i["family"], 0,
                               bytes.fromhex(i["context_uuid"]), i["own_cut"], i["own_node_cut"],
                               i["sealed_number"], len(i["lineages"]), len(i["writers"]), 0,
@@ -445,7 +446,7 @@ def position(index, extent):
 
 ZEROS = bytes(16).hex()
 # A snapshot with a parent; a copy of one as it was sealed elsewhere; a hidden node; an unfinished,
-# unencrypted copy.
+# unencrypted copy; a volume that pages are sealed into anew.
 SNAPSHOT = {"encrypted": True, "number": 7, "name_hint": 0x34, "ring_slots": 1, "uuid": UUID.hex(),
             "tail_first": 1, "tail_last": 0, "ring_bytes": 448, "data_keys": 4, "generation": 2,
             "nonce": octets(1, 12).hex(), "tag": octets(0x33, 16).hex(), "kind": 1,
@@ -468,6 +469,9 @@ COPYING = dict(COPY, kind=3, encrypted=False, ring_slots=0, ring_bytes=0, data_k
                nonce=bytes(12).hex(), verbatim=False, sealed_number=0, sealed_uuid=ZEROS,
                clear_name="")
 
+INTERIM = dict(SNAPSHOT, kind=0, number=9, parent=0, family=0, interim=True, own_cut=0,
+               own_node_cut=0, tail_first=3, tail_last=4, writers=[])
+
 
 def import_run(index, lineage, extent, pages):
     key = lineage << 39 | extent
@@ -481,7 +485,7 @@ def import_run(index, lineage, extent, pages):
 def families():
     root_inputs = dict(roots()[1]["inputs"], incompat=3, next_number=0x51525354)
     entries = [("snapshot", SNAPSHOT), ("verbatim copy", COPY), ("hidden", HIDDEN),
-               ("unfinished plain copy", COPYING)]
+               ("unfinished plain copy", COPYING), ("interim volume", INTERIM)]
     snapshot = dict(RECORD, kind=1, name="monday", own_cut=position(1, 21),
                     own_node_cut=position(1, 22), volume_name="disk-" + "0" * 58,
                     volume_uuid=octets(0xd0, 16).hex())
@@ -495,6 +499,7 @@ def families():
                ("a clear name that is too long", dict(COPY, clear_name="n" * 128)),
                ("too many lineages", dict(COPY, lineages=[1] * 16385)),
                ("too many writers", dict(COPY, writers=COPY["writers"][:1] * 8193)),
+               ("an interim snapshot", dict(SNAPSHOT, interim=True)),
                ("number 0", dict(SNAPSHOT, number=0))]
     too_new = dict(snapshot, kind=3)
     keys = [dict(EK, flags=flags, index=index, lineage=octets(0x60 + index, 16).hex(),
