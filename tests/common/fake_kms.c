@@ -18,8 +18,8 @@
 static bool strikes(struct fake_kms *kms)
 {
     uint64_t number = kms->calls++;
-    bool hit = kms->planted && (number == kms->planted_at ||
-                                (kms->planted_sticky && number > kms->planted_at));
+    bool hit = kms->planted &&
+               (number == kms->planted_at || (kms->planted_sticky && number > kms->planted_at));
     kms->fired += hit ? 1u : 0u;
     return hit;
 }
@@ -40,14 +40,14 @@ static const char *name_of(unsigned key, bool alias)
     return alias ? aliases[key] : arns[key];
 }
 
-static int find_key(const char *name, unsigned *ret_key)
+static int find_key(const struct fake_kms *kms, const char *name, unsigned *ret_key)
 {
     for (unsigned i = 0; i < FAKE_KMS_KEYS; i++) {
         if (name == NULL || strcmp(name, name_of(i, false)) == 0 ||
             strcmp(name, name_of(i, true)) == 0 ||
             (i == 0 && strcmp(name, "alias/coffer/default") == 0)) {
             *ret_key = i;
-            return 0;
+            return kms->keys[i].gone ? COFFER_E_KEY_NOT_FOUND : 0;
         }
     }
     return COFFER_E_KEY_NOT_FOUND;
@@ -55,6 +55,9 @@ static int find_key(const char *name, unsigned *ret_key)
 
 static int usable(const struct fake_kms *kms, unsigned key)
 {
+    if (kms->keys[key].gone) {
+        return COFFER_E_KEY_NOT_FOUND;
+    }
     switch (kms->keys[key].state) {
     case COFFER_KEY_ENABLED:
         return 0;
@@ -171,7 +174,7 @@ static int kms_describe(void *ctx, const char *key, struct coffer_key_info *ret_
     if (strikes(kms)) {
         return kms->planted_error;
     }
-    error = find_key(key, &number);
+    error = find_key(kms, key, &number);
     if (error != 0) {
         return error;
     }
@@ -192,7 +195,7 @@ static int kms_generate(void *ctx, const char *key_arn, const struct coffer_cont
     if (strikes(kms)) {
         return kms->planted_error;
     }
-    error = find_key(key_arn, &key);
+    error = find_key(kms, key_arn, &key);
     if (error == 0) {
         error = usable(kms, key);
     }
@@ -213,7 +216,7 @@ static int kms_decrypt(void *ctx, const char *key_arn, const struct coffer_key_b
     if (strikes(kms)) {
         return kms->planted_error;
     }
-    error = find_key(key_arn, &key);
+    error = find_key(kms, key_arn, &key);
     if (error == 0 && (blob->length_bytes == 0 || blob->bytes[0] != key)) {
         error = COFFER_E_KEY_CIPHERTEXT;
     }
@@ -239,7 +242,7 @@ static int kms_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
     if (strikes(kms)) {
         return kms->planted_error;
     }
-    error = find_key(destination_key_arn, &key);
+    error = find_key(kms, destination_key_arn, &key);
     if (error == 0) {
         error = usable(kms, key);
     }
@@ -263,7 +266,7 @@ static int kms_create_grant(void *ctx, const char *key_arn, const char *grantee,
         return kms->planted_error;
     }
     snprintf(ret_grant_id, 65, "%064llx", (unsigned long long)kms->counter++);
-    return find_key(key_arn, &key);
+    return find_key(kms, key_arn, &key);
 }
 
 static int kms_retire_grant(void *ctx, const char *key_arn, const char *grant_id)
@@ -271,7 +274,7 @@ static int kms_retire_grant(void *ctx, const char *key_arn, const char *grant_id
     struct fake_kms *kms = ctx;
     unsigned key;
     (void)grant_id;
-    return strikes(kms) ? kms->planted_error : find_key(key_arn, &key);
+    return strikes(kms) ? kms->planted_error : find_key(kms, key_arn, &key);
 }
 
 static const struct coffer_key_provider_ops kms_ops = {

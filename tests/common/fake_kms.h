@@ -19,8 +19,9 @@ struct fake_kms {
     struct {
         uint8_t bytes[COFFER_KEY_BYTES];
         enum coffer_key_state state;
+        bool gone; /* deleted: nobody knows it any more */
     } keys[FAKE_KMS_KEYS];
-    uint64_t counter;  /* nonces and drawn keys */
+    uint64_t counter; /* nonces and drawn keys */
     uint64_t seed;
     uint64_t calls;
     bool planted, planted_sticky;

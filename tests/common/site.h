@@ -136,6 +136,8 @@ uint32_t site_page_version(const uint8_t *page);
 
 int site_snapshot(struct site *site, unsigned volume, unsigned *ret_holding);
 int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *ret_holding);
+int site_restore_as(struct site *site, unsigned snapshot, unsigned key, const char *name,
+                    unsigned *ret_holding);
 int site_delete(struct site *site, unsigned holding);
 int site_rekey(struct site *site, unsigned holding, unsigned key, enum coffer_rekey_depth depth);
 int site_recipient(struct site *site, unsigned snapshot, unsigned key, bool add);

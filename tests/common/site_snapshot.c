@@ -61,6 +61,14 @@ int site_snapshot(struct site *site, unsigned volume, unsigned *ret_holding)
 
 int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *ret_holding)
 {
+    char name[SITE_NAME_BYTES];
+    snprintf(name, sizeof name, "v%llu", (unsigned long long)++site->realm->labels);
+    return site_restore_as(site, snapshot, key, name, ret_holding);
+}
+
+int site_restore_as(struct site *site, unsigned snapshot, unsigned key, const char *name,
+                    unsigned *ret_holding)
+{
     const struct holding *from = &site->holdings[snapshot];
     unsigned at = like(site, from);
     struct holding *holding = &site->holdings[at];
@@ -73,8 +81,7 @@ int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *r
     int error;
     split(from->name, &halves);
     opts.snapshot.name = halves.name;
-    snprintf(holding->name, sizeof holding->name, "v%llu",
-             (unsigned long long)++site->realm->labels);
+    snprintf(holding->name, sizeof holding->name, "%s", name);
     holding->snapshot = false;
     holding->identity = 0;
     holding->family = ++site->realm->families;

@@ -20,17 +20,18 @@ static void tell_counts(double seconds)
 {
     const struct copies_counts *c = &copies_counts;
     printf("copies: seed %llu, %.1f s\n"
-           "  cuts: %llu, %llu of them of the source; the copy was absent %llu times, half there "
-           "%llu, whole %llu\n"
+           "  cuts: %llu, %llu of them of the source, %llu more followed; the copy was absent %llu "
+           "times, half there %llu, whole %llu\n"
            "  faults: %llu, %llu told\n"
            "  damage: %llu changes, %llu stores refused, %llu copies taken back, %llu told by "
            "reads, %llu without effect\n",
            (unsigned long long)campaign.seed, seconds, (unsigned long long)c->cuts,
-           (unsigned long long)c->cuts_source, (unsigned long long)c->absent,
-           (unsigned long long)c->half, (unsigned long long)c->whole, (unsigned long long)c->faults,
-           (unsigned long long)c->struck, (unsigned long long)c->damaged,
-           (unsigned long long)c->refused, (unsigned long long)c->taken_back,
-           (unsigned long long)c->reported, (unsigned long long)c->harmless);
+           (unsigned long long)c->cuts_source, (unsigned long long)c->second_cuts,
+           (unsigned long long)c->absent, (unsigned long long)c->half, (unsigned long long)c->whole,
+           (unsigned long long)c->faults, (unsigned long long)c->struck,
+           (unsigned long long)c->damaged, (unsigned long long)c->refused,
+           (unsigned long long)c->taken_back, (unsigned long long)c->reported,
+           (unsigned long long)c->harmless);
 }
 
 int main(int argc, char **argv)
@@ -76,5 +77,7 @@ int main(int argc, char **argv)
     harness_watch(0);
     tell_counts(harness_seconds() - start);
     return harness_close("copies",
-                         copies_counts.cuts + copies_counts.faults + copies_counts.damaged, broken);
+                         copies_counts.cuts + copies_counts.second_cuts + copies_counts.faults +
+                             copies_counts.damaged,
+                         broken);
 }

@@ -4,13 +4,16 @@
  * side, of either key service; once, and from there on.
  *
  * The copy tells the error or is whole; when the fault is gone both stores open with what they had,
- * the copy is absent, half there or whole, and is whole when it is asked for again. Nothing leaks.
+ * the copy is absent, half there or whole, and is whole when it is asked for again. It holds no
+ * more room than one that was never disturbed, and none where it is absent. Nothing leaks.
  */
 #include "common/harness.h"
 #include "common/recorder.h"
 #include "scene.h"
 
 #include <errno.h>
+
+#define ERRORS 4u
 
 enum fault_kind { FAULT_ALLOC = SIM_CALLS, FAULT_KMS, FAULT_RANDOM, FAULT_KINDS };
 
@@ -22,6 +25,7 @@ struct fault {
 };
 
 static struct stage stage;
+static struct room before, after; /* of the destination: without the copy, and with it */
 
 static const char *const kind_names[FAULT_KINDS] = {
     "read",     "append", "sync",         "trim", "condition", "grow", "root_read",
@@ -48,17 +52,23 @@ static uint64_t calls_of(const struct site *site, unsigned kind)
 
 static void plant(struct site *site, const struct fault *fault)
 {
-    static const int device[] = {COFFER_E_IO, COFFER_E_NO_SPACE};
-    static const int service[] = {COFFER_E_KEY_UNREACHABLE, COFFER_E_KEY_ACCESS};
+    static const struct {
+        int error, os_errno;
+    } device[] = {{COFFER_E_IO, EIO},
+                  {COFFER_E_NO_SPACE, ENOSPC},
+                  {COFFER_E_IO, 0}, /* a short transfer */
+                  {COFFER_E_CANCELLED, ECANCELED}};
+    static const int service[] = {COFFER_E_KEY_UNREACHABLE, COFFER_E_KEY_ACCESS,
+                                  COFFER_E_KEY_DISABLED, COFFER_E_KEY_NOT_FOUND};
     struct sim_fault planted = {.call = fault->kind,
                                 .at = calls_of(site, fault->kind) + fault->at,
-                                .error = device[fault->error % 2u],
-                                .os_errno = fault->error % 2u == 0 ? EIO : ENOSPC,
+                                .error = device[fault->error % ERRORS].error,
+                                .os_errno = device[fault->error % ERRORS].os_errno,
                                 .sticky = fault->sticky};
     if (fault->kind == FAULT_ALLOC) {
         det_env_fail(&site->env, fault->at, fault->sticky);
     } else if (fault->kind == FAULT_KMS) {
-        fake_kms_fail(site->kms, fault->at, fault->sticky, service[fault->error % 2u]);
+        fake_kms_fail(site->kms, fault->at, fault->sticky, service[fault->error % ERRORS]);
     } else if (fault->kind == FAULT_RANDOM) {
         site->env.random_fail_at = site->env.random_calls + fault->at;
     } else {
@@ -82,28 +92,40 @@ static void open_again(struct site *site)
     must(site, site_open(site));
 }
 
-static void judge(const struct fault *fault, int error, unsigned copy)
+/* Both stores when the fault is gone, one after the other; or the one that is both. */
+static void look_again(int error)
 {
-    struct site_copy how = stage.how;
-    how.during = NULL;
-    if (error != 0) {
-        copy = site_copy_doubtful(stage.from, stage.snapshot, stage.to, &stage.how);
-    }
-    open_again(stage.from);
-    open_again(stage.to);
-    site_settle(stage.from, true);
-    site_settle(stage.to, error == 0);
-    if (error != 0 && fault->kind == FAULT_KMS) {
-        harness_require(!stage.to->holdings[copy].used || fault->scene->stopped,
-                        "a refusal of the key service left something of the copy");
+    for (unsigned i = 0; i < (stage.from == stage.to ? 1u : 2u); i++) {
+        struct site *site = i == 0 ? stage.to : stage.from;
+        open_again(site);
+        site_settle(site, site != stage.to || error == 0);
     }
     for (unsigned i = 0; i < 2; i++) {
         site_look(&stage.realm.sites[i]);
         site_check(&stage.realm.sites[i], 0);
     }
-    if (!stage.to->holdings[copy].used || stage.to->holdings[copy].copying) {
-        must(stage.to, site_copy(stage.from, stage.snapshot, stage.to, &how, &copy));
+}
+
+static void judge(const struct fault *fault, int error, unsigned copy)
+{
+    struct site_copy how = stage.how;
+    const struct holding *holding;
+    how.during = NULL;
+    if (error != 0) {
+        copy = scene_doubt(&stage, stage.to);
     }
+    holding = &stage.to->holdings[copy];
+    look_again(error);
+    harness_require(error == 0 || fault->kind != FAULT_KMS || !holding->used ||
+                        fault->scene->stopped,
+                    "a refusal of the key service left something of the copy");
+    if (!holding->used) {
+        scene_check_room(stage.to, &before, "after the fault");
+    }
+    if (!holding->used || holding->copying) {
+        must(stage.to, scene_copy(&stage, stage.to, &how, &copy));
+    }
+    scene_check_room(stage.to, &after, "when it was asked for again");
     site_look(stage.to);
     site_check(stage.to, COFFER_CHECK_SCRUB);
 }
@@ -121,8 +143,10 @@ static void one_fault(void *ctx)
     recorder_reset();
     scene_begin(&stage, fault->scene, campaign.seed, campaign.tell);
     stage.how.during = NULL;
+    before = scene_room(stage.to);
+    site_mark(stage.to);
     plant(side(fault->source), fault);
-    error = scene_copy(&stage, &copy);
+    error = scene_copy(&stage, stage.to, NULL, &copy);
     unplant(side(fault->source));
     copies_counts.faults++;
     copies_counts.struck += error != 0 ? 1u : 0u;
@@ -139,16 +163,18 @@ static void count_calls(const struct scene *scene, uint64_t calls[2][FAULT_KINDS
     recorder_reset();
     scene_begin(&stage, scene, campaign.seed, false);
     stage.how.during = NULL;
+    before = scene_room(stage.to);
     for (unsigned i = 0; i < 2u * FAULT_KINDS; i++) {
         calls[i / FAULT_KINDS][i % FAULT_KINDS] =
             calls_of(side(i / FAULT_KINDS == 1), i % FAULT_KINDS);
     }
-    must(stage.to, scene_copy(&stage, &copy));
+    must(stage.to, scene_copy(&stage, stage.to, NULL, &copy));
     for (unsigned i = 0; i < 2u * FAULT_KINDS; i++) {
         calls[i / FAULT_KINDS][i % FAULT_KINDS] =
             calls_of(side(i / FAULT_KINDS == 1), i % FAULT_KINDS) -
             calls[i / FAULT_KINDS][i % FAULT_KINDS];
     }
+    after = scene_room(stage.to);
     realm_done(&stage.realm);
 }
 
@@ -164,7 +190,9 @@ void fail_scene(void *ctx)
                               .sticky = i / FAULT_KINDS / 2u == 1};
         uint64_t of = calls[fault.source ? 1 : 0][fault.kind];
         uint64_t stride = 1 + of / campaign.points;
-        bool never = fault.sticky && (fault.kind == SIM_CALL_POLL || fault.kind == FAULT_RANDOM);
+        bool never =
+            (fault.sticky && (fault.kind == SIM_CALL_POLL || fault.kind == FAULT_RANDOM)) ||
+            (fault.source && stage.from == stage.to);
         for (fault.at = campaign.seed % stride; fault.at < of && !never && campaign_wants(scene);
              fault.at += stride) {
             fault.error = (unsigned)(fault.at / stride);

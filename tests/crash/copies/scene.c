@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define PAGES 60u
+#define NAME "w"       /* of what is made within one store, and of volumes */
+#define ROOM_PAGES 10u /* nodes of the store's trees, which do not shrink   */
 
 const struct scene scenes[SCENES] = {
     {.name = "whole"},
@@ -19,6 +21,11 @@ const struct scene scenes[SCENES] = {
     {.name = "back", .incremental = true, .back = true},
     {.name = "again", .stopped = true, .incremental = true},
     {.name = "fork", .forked = true},
+    {.name = "anew", .anew = true, .written = true},
+    {.name = "anew_keyed", .anew = true, .keyed = true},
+    {.name = "anew_within", .anew = true, .within = true, .written = true},
+    {.name = "within", .within = true},
+    {.name = "restored", .plain = true, .within = true, .restored = true},
 };
 
 const struct scene *scene_find(const char *name)
@@ -85,7 +92,10 @@ static void bring_base(struct stage *stage, const struct scene *scene)
 void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool tell)
 {
     struct realm *realm = &stage->realm;
+    unsigned extents = stage->extents;
     memset(stage, 0, sizeof *stage);
+    stage->scene = scene;
+    stage->extents = extents;
     realm_init(realm, seed, 2);
     realm->tell = tell;
     stage->from = &realm->sites[0];
@@ -105,9 +115,19 @@ void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, 
     if (scene->incremental) {
         bring_base(stage, scene);
     }
+    for (unsigned i = 0; i < extents; i++) {
+        unsigned earlier;
+        must(stage->from, site_snapshot(stage->from, stage->volume, &earlier));
+        must(stage->from, site_write(stage->from, stage->volume, i * 8u % PAGES, 3));
+    }
     must(stage->from, site_snapshot(stage->from, stage->volume, &stage->snapshot));
     write_some(stage->from, stage->volume);
-    stage->how.key = scene->plain ? SITE_OWN_KEY : 3u;
+    stage->how.key = scene->plain ? SITE_OWN_KEY : scene->anew ? 2u : 3u;
+    stage->how.flags = scene->anew ? COFFER_COPY_REENCRYPT : 0u;
+    if (scene->within) {
+        stage->to = stage->from;
+        stage->how.volume = NAME;
+    }
     if (scene->stopped) {
         stage->how.stop_at = 1;
         harness_require(site_copy(stage->from, stage->snapshot, stage->to, &stage->how, NULL) ==
@@ -126,7 +146,47 @@ void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, 
     site_mark(stage->to);
 }
 
-int scene_copy(struct stage *stage, unsigned *ret_copy)
+int scene_copy(struct stage *stage, struct site *to, struct site_copy *how, unsigned *ret_copy)
 {
-    return site_copy(stage->from, stage->snapshot, stage->to, &stage->how, ret_copy);
+    struct site *from = stage->from == stage->to ? to : stage->from;
+    how = how != NULL ? how : &stage->how;
+    if (stage->scene->restored) {
+        unsigned key = how->key == SITE_OWN_KEY ? 2u : how->key;
+        return site_restore_as(to, stage->snapshot, key, NAME, ret_copy);
+    }
+    return site_copy(from, stage->snapshot, to, how, ret_copy);
+}
+
+unsigned scene_doubt(struct stage *stage, struct site *to)
+{
+    struct site *from = stage->from == stage->to ? to : stage->from;
+    if (!stage->scene->restored) {
+        return site_copy_doubtful(from, stage->snapshot, to, &stage->how);
+    }
+    for (unsigned i = 0; i < SITE_HOLDINGS_MAX; i++) {
+        if (!to->holdings[i].used && strcmp(to->holdings[i].name, NAME) == 0) {
+            to->holdings[i].used = true;
+            return i;
+        }
+    }
+    return SITE_NONE;
+}
+
+struct room scene_room(struct site *site)
+{
+    struct coffer_store_info info = {.size = sizeof info};
+    must(site, coffer_store_checkpoint(site->store, &site->fault));
+    must(site, coffer_store_info_get(site->store, &info));
+    return (struct room){.live_bytes = info.live_bytes, .entries = info.volume_count};
+}
+
+void scene_check_room(struct site *site, const struct room *most, const char *when)
+{
+    struct room room = scene_room(site);
+    harness_require(room.entries <= most->entries, "site %u: %u entries %s, not %u", site->index,
+                    room.entries, when, most->entries);
+    harness_require(room.live_bytes <= most->live_bytes + ROOM_PAGES * COFFER_PAGE_BYTES,
+                    "site %u: %llu pages %s, not %llu", site->index,
+                    (unsigned long long)room.live_bytes / COFFER_PAGE_BYTES, when,
+                    (unsigned long long)most->live_bytes / COFFER_PAGE_BYTES);
 }

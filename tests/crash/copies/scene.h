@@ -16,20 +16,38 @@ struct scene {
     bool stopped;     /* it was stopped before, and is asked for again           */
     bool forked;      /* the destination is a fork of the source                 */
     bool written;     /* the source's volume is open, and written meanwhile      */
+    bool anew;        /* sealed anew                                             */
+    bool within;      /* source and destination are one store                    */
+    bool restored;    /* into a volume, under a key; the snapshot is unencrypted */
 };
-#define SCENES 8u
+#define SCENES 13u
 extern const struct scene scenes[SCENES];
 
 struct stage {
     struct realm realm;
     struct site *from, *to;
+    const struct scene *scene;
     unsigned volume, snapshot; /* of from */
     struct site_copy how;
+    unsigned extents; /* set before scene_begin: write the source in so many more extents */
+};
+
+/* What a store has given away. */
+struct room {
+    uint64_t live_bytes;
+    uint32_t entries;
 };
 
 /* Everything up to the copy; both sites are marked. */
 void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool tell);
-int scene_copy(struct stage *stage, unsigned *ret_copy);
+/* The copy, to `to`: the stage's own, or one that stands in for it. how NULL: the stage's. */
+int scene_copy(struct stage *stage, struct site *to, struct site_copy *how, unsigned *ret_copy);
+/* After a copy that failed: the holding that it would be, for site_settle to find out. */
+unsigned scene_doubt(struct stage *stage, struct site *to);
+/* Checkpointed, so that what is dead is counted as such. */
+struct room scene_room(struct site *site);
+/* What came of the copy takes no more room than the one that was never disturbed. */
+void scene_check_room(struct site *site, const struct room *most, const char *when);
 const struct scene *scene_find(const char *name);
 
 struct campaign {
@@ -42,8 +60,8 @@ extern struct campaign campaign;
 bool campaign_wants(const struct scene *scene);
 
 struct copies_counts {
-    uint64_t cuts, cuts_source, absent, half, whole, faults, struck, refused, damaged, reported,
-        harmless, taken_back;
+    uint64_t cuts, cuts_source, second_cuts, absent, half, whole, faults, struck, refused, damaged,
+        reported, harmless, taken_back;
 };
 extern struct copies_counts copies_counts;
 
