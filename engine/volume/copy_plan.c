@@ -204,7 +204,7 @@ int cof_copy_check_room(struct cof_copy *copy)
 {
     struct coffer_store *destination = copy->destination;
     uint64_t usable = (uint64_t)(destination->segment_blocks - 4u) * 9u / 10u;
-    uint64_t kept = destination->segments.count / 32u < 4u ? 4u : destination->segments.count / 32u;
+    uint64_t kept = cof_segments_kept(destination);
     uint64_t free_segments = destination->segments.free_count;
     if (cof_import_blocks((unsigned)copy->largest) + COF_FOOTER_BLOCKS + 2u >
         destination->segment_blocks) {

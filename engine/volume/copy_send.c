@@ -10,6 +10,21 @@
 
 #define ROOT_EVERY_PAGES (UINT64_C(64) << 10) /* 256 MiB: what a kill can cost */
 
+/* Others may have filled the store meanwhile: what checkpoints need is left to them. */
+static int admit(struct coffer_store *destination)
+{
+    int err = COFFER_E_AGAIN;
+    for (unsigned i = 0; i < 2 && err == COFFER_E_AGAIN; i++) {
+        err = i > 0 ? cof_checkpoint_run(destination, false) : 0;
+        if (err == 0) {
+            err = destination->segments.free_count > cof_segments_kept(destination)
+                      ? cof_store_admit(destination, 1)
+                      : COFFER_E_AGAIN;
+        }
+    }
+    return err == COFFER_E_AGAIN ? COFFER_E_NO_SPACE : err;
+}
+
 /* The destination's lock is taken here; the source's is held and let go meanwhile. */
 static int store_extent(struct cof_copy *copy, uint32_t lineage)
 {
@@ -17,9 +32,10 @@ static int store_extent(struct cof_copy *copy, uint32_t lineage)
     int err;
     pthread_mutex_unlock(&copy->source->lock);
     pthread_mutex_lock(&destination->lock);
-    err = destination->error != 0
-              ? COFFER_E_FAILED
-              : cof_extent_write(destination, copy->to->entry.number, lineage, &copy->extent);
+    err = destination->error != 0 ? COFFER_E_FAILED : admit(destination);
+    if (err == 0) {
+        err = cof_extent_write(destination, copy->to->entry.number, lineage, &copy->extent);
+    }
     copy->done_pages += copy->extent.pages;
     if (err == 0 && copy->done_pages - copy->rooted_pages >= ROOT_EVERY_PAGES) {
         copy->rooted_pages = copy->done_pages;
