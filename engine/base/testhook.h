@@ -20,7 +20,9 @@ enum cof_break {
     COF_BREAK_TRUST_EPOCH,     /* the anchor takes any root of a higher epoch for newer */
     COF_BREAK_EARLY_FREE,      /* segments are reused before the next root is durable */
     COF_BREAK_SKIP_CUT,        /* what a snapshot holds dies when the volume overwrites it */
-    COF_BREAK_COPY_SHORT       /* a copy leaves out the first extent behind its base's cut */
+    COF_BREAK_COPY_SHORT,      /* a copy leaves out the first extent behind its base's cut */
+    COF_BREAK_COPY_GREEDY,     /* a copy takes the segments that checkpoints need, too */
+    COF_BREAK_KEEP_INTERIM     /* what an interrupted re-sealing left stays */
 };
 
 #ifdef COF_TEST_HOOKS

@@ -12,6 +12,8 @@
  */
 #include "volume/import.h"
 
+#include "base/testhook.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -73,7 +75,7 @@ static struct cof_catalogue_item *find_interim(const struct coffer_store *store)
     while (item != NULL && (!item->entry.interim || item->open != NULL)) {
         item = item->next;
     }
-    return item;
+    return COF_BROKEN(KEEP_INTERIM) ? NULL : item;
 }
 
 int cof_interim_sweep(struct coffer_store *store)
@@ -82,7 +84,7 @@ int cof_interim_sweep(struct coffer_store *store)
     int err = item == NULL ? 0 : cof_checkpoint_run(store, false);
     for (; err == 0 && item != NULL; item = find_interim(store)) {
         const struct cof_catalogue_item *taken = cof_catalogue_at(store, item->entry.parent_number);
-        err = cof_checkpoint_room(store, UINT32_MAX, COF_SPARE_OPEN);
+        err = cof_checkpoint_room(store, store->next_extent, COF_SPARE_OPEN);
         if (err == 0) {
             err = cof_import_purge(store, item->entry.number, taken != NULL ? &taken->entry : NULL);
         }

@@ -136,8 +136,9 @@ void harness_break(const char *name)
         {"DROP_FLUSH", COF_BREAK_DROP_FLUSH},     {"SKIP_TAG", COF_BREAK_SKIP_TAG},
         {"REUSE_NONCE", COF_BREAK_REUSE_NONCE},   {"IGNORE_IO_ERROR", COF_BREAK_IGNORE_IO_ERROR},
         {"SKIP_CHAIN", COF_BREAK_SKIP_CHAIN},     {"EARLY_FREE", COF_BREAK_EARLY_FREE},
-        {"TRUST_EPOCH", COF_BREAK_TRUST_EPOCH},
-        {"SKIP_CUT", COF_BREAK_SKIP_CUT},         {"COPY_SHORT", COF_BREAK_COPY_SHORT},
+        {"TRUST_EPOCH", COF_BREAK_TRUST_EPOCH},   {"SKIP_CUT", COF_BREAK_SKIP_CUT},
+        {"COPY_SHORT", COF_BREAK_COPY_SHORT},     {"COPY_GREEDY", COF_BREAK_COPY_GREEDY},
+        {"KEEP_INTERIM", COF_BREAK_KEEP_INTERIM},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {

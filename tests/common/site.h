@@ -23,7 +23,7 @@
 #include <coffer/snapshot.h>
 
 #define SITE_HOLDINGS_MAX 40u
-#define SITE_PAGES_MAX 640u
+#define SITE_PAGES_MAX 1600u
 #define SITE_PENDING_MAX 1024u
 #define SITE_SEGMENT_BYTES (1u << 20)
 #define SITE_SEGMENTS 96u
@@ -136,8 +136,6 @@ uint32_t site_page_version(const uint8_t *page);
 
 int site_snapshot(struct site *site, unsigned volume, unsigned *ret_holding);
 int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *ret_holding);
-int site_restore_as(struct site *site, unsigned snapshot, unsigned key, const char *name,
-                    unsigned *ret_holding);
 int site_delete(struct site *site, unsigned holding);
 int site_rekey(struct site *site, unsigned holding, unsigned key, enum coffer_rekey_depth depth);
 int site_recipient(struct site *site, unsigned snapshot, unsigned key, bool add);
@@ -157,6 +155,9 @@ struct site_copy {
 /* Copy a snapshot; the holdings follow for 0 and SITE_STOPPED. ret_holding may be NULL. */
 int site_copy(struct site *from, unsigned snapshot, struct site *to, struct site_copy *how,
               unsigned *ret_holding);
+/* A volume of the snapshot, called how->volume, under how->key. */
+int site_restore_as(struct site *site, unsigned snapshot, struct site_copy *how,
+                    unsigned *ret_holding);
 /* After a copy that failed: the holding that it would be, for site_settle to find out. */
 unsigned site_copy_doubtful(struct site *from, unsigned snapshot, struct site *to,
                             const struct site_copy *how);

@@ -59,14 +59,31 @@ int site_snapshot(struct site *site, unsigned volume, unsigned *ret_holding)
     return error;
 }
 
+static int on_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct site_copy *how = ctx;
+    harness_require(done_bytes >= how->done_bytes && done_bytes <= total_bytes,
+                    "a copy's progress goes from %llu to %llu of %llu bytes",
+                    (unsigned long long)how->done_bytes, (unsigned long long)done_bytes,
+                    (unsigned long long)total_bytes);
+    how->done_bytes = done_bytes;
+    how->total_bytes = total_bytes;
+    how->calls++;
+    if (how->during != NULL) {
+        how->during(how->ctx);
+    }
+    return how->stop_at != 0 && how->calls >= how->stop_at ? SITE_STOPPED : 0;
+}
+
 int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *ret_holding)
 {
     char name[SITE_NAME_BYTES];
+    struct site_copy how = {.volume = name, .key = key};
     snprintf(name, sizeof name, "v%llu", (unsigned long long)++site->realm->labels);
-    return site_restore_as(site, snapshot, key, name, ret_holding);
+    return site_restore_as(site, snapshot, &how, ret_holding);
 }
 
-int site_restore_as(struct site *site, unsigned snapshot, unsigned key, const char *name,
+int site_restore_as(struct site *site, unsigned snapshot, struct site_copy *how,
                     unsigned *ret_holding)
 {
     const struct holding *from = &site->holdings[snapshot];
@@ -77,23 +94,26 @@ int site_restore_as(struct site *site, unsigned snapshot, unsigned key, const ch
     struct coffer_snapshot_restore_opts opts = {
         .size = sizeof opts,
         .snapshot = {.volume = halves.volume, .provider = &site->kms->api},
-        .new_name = holding->name};
+        .new_name = holding->name,
+        .on_progress = on_progress,
+        .ctx = how};
     int error;
     split(from->name, &halves);
     opts.snapshot.name = halves.name;
-    snprintf(holding->name, sizeof holding->name, "%s", name);
+    snprintf(holding->name, sizeof holding->name, "%s", how->volume);
     holding->snapshot = false;
     holding->identity = 0;
     holding->family = ++site->realm->families;
-    if (key != SITE_OWN_KEY) {
-        fake_kms_arn(key, arn);
+    if (how->key != SITE_OWN_KEY) {
+        fake_kms_arn(how->key, arn);
         opts.kms_key_id = arn;
-        holding->key = key;
+        holding->key = how->key;
         holding->encrypted = true;
     }
+    how->calls = how->done_bytes = how->total_bytes = 0;
     error = coffer_snapshot_restore(site->store, &opts, &site->fault);
     realm_tell(site->realm, "%u: restore %s as %s under %d: %s", site->index, from->name,
-               holding->name, (int)key, coffer_error_name(error));
+               holding->name, (int)how->key, coffer_error_name(error));
     holding->used = error == 0;
     *ret_holding = at;
     return error;
@@ -182,22 +202,6 @@ int site_recipient(struct site *site, unsigned snapshot, unsigned key, bool add)
 }
 
 /* ---- copies ---- */
-
-static int on_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
-{
-    struct site_copy *how = ctx;
-    harness_require(done_bytes >= how->done_bytes && done_bytes <= total_bytes,
-                    "a copy's progress goes from %llu to %llu of %llu bytes",
-                    (unsigned long long)how->done_bytes, (unsigned long long)done_bytes,
-                    (unsigned long long)total_bytes);
-    how->done_bytes = done_bytes;
-    how->total_bytes = total_bytes;
-    how->calls++;
-    if (how->during != NULL) {
-        how->during(how->ctx);
-    }
-    return how->stop_at != 0 && how->calls >= how->stop_at ? SITE_STOPPED : 0;
-}
 
 static void name_of_copy(const struct holding *from, const struct site_copy *how,
                          struct halves *halves, char full[SITE_NAME_BYTES])

@@ -22,7 +22,7 @@
 #include <string.h>
 
 #define PAGES_SMALL 60u
-#define PAGES_LARGE SITE_PAGES_MAX /* of two leaves */
+#define PAGES_LARGE 640u /* of two leaves */
 
 struct tale_counts tale_counts;
 static uint64_t steps_max = 60;

@@ -51,19 +51,26 @@ static void check_room(const struct cut *cut, struct site *site, const char *whe
     }
 }
 
+static void keys_back(struct fake_kms *kms)
+{
+    for (unsigned key = 0; key < FAKE_KMS_KEYS; key++) {
+        kms->keys[key].gone = false;
+        kms->keys[key].state = COFFER_KEY_ENABLED;
+    }
+}
+
 /* Asked for again, it is whole. */
 static void ask_again(struct cut *cut, struct site *site, bool other_key)
 {
     struct site_copy how = cut->stage->how;
-    unsigned gone = how.key == SITE_OWN_KEY ? 2u : how.key;
     how.during = NULL;
     if (!is_whole(site, cut->copy)) {
         if (other_key) {
+            site->kms->keys[how.key].gone = true;
             how.key = 0;
-            site->kms->keys[gone].gone = true;
         }
         must(site, scene_copy(cut->stage, site, &how, &cut->copy));
-        site->kms->keys[gone].gone = false;
+        keys_back(site->kms);
     }
     must(site, site_look_one(site, cut->copy, true));
 }
@@ -132,10 +139,7 @@ static void one_cut(void *ctx)
         cut.stage->scene->anew || cut.stage->scene->restored ? dice / 64u % 2u == 1 : false;
     tell_context(&cut, NULL);
     harness_watch(30);
-    for (unsigned key = 0; key < FAKE_KMS_KEYS; key++) { /* a case that failed left it so */
-        of->kms->keys[key].gone = false;
-        of->kms->keys[key].state = COFFER_KEY_ENABLED;
-    }
+    keys_back(of->kms); /* a case that failed left them so */
     open_cut(&site, of, &cut);
     if (!cut.source) {
         note(&site, cut.copy);
@@ -183,7 +187,7 @@ void cut_scene(void *ctx)
     harness_context("copies --scene %s --seed %llu --only cuts", scene->name,
                     (unsigned long long)campaign.seed);
     harness_watch(60);
-    scene_begin(&stage, scene, campaign.seed, campaign.tell);
+    scene_begin(&stage, scene, campaign.seed, false, campaign.tell);
     cut.before = scene_room(stage.to);
     site_mark(stage.to);
     must(stage.to, scene_copy(&stage, stage.to, NULL, &cut.copy));

@@ -153,7 +153,7 @@ void spoil_scene(void *ctx)
     recorder_reset();
     harness_context("copies --scene %s --seed %llu --only damage", change.scene->name,
                     (unsigned long long)campaign.seed);
-    scene_begin(&stage, change.scene, campaign.seed, campaign.tell);
+    scene_begin(&stage, change.scene, campaign.seed, false, campaign.tell);
     must(stage.from, site_close(stage.from));
     must(stage.to, site_close(stage.to));
     source = sim_disk_image_live(stage.from->disk);

@@ -141,7 +141,7 @@ static void one_fault(void *ctx)
                     (unsigned long long)fault->at, fault->error, fault->sticky ? "sticky" : "once");
     harness_watch(30);
     recorder_reset();
-    scene_begin(&stage, fault->scene, campaign.seed, campaign.tell);
+    scene_begin(&stage, fault->scene, campaign.seed, false, campaign.tell);
     stage.how.during = NULL;
     before = scene_room(stage.to);
     site_mark(stage.to);
@@ -161,7 +161,7 @@ static void count_calls(const struct scene *scene, uint64_t calls[2][FAULT_KINDS
 {
     unsigned copy;
     recorder_reset();
-    scene_begin(&stage, scene, campaign.seed, false);
+    scene_begin(&stage, scene, campaign.seed, false, false);
     stage.how.during = NULL;
     before = scene_room(stage.to);
     for (unsigned i = 0; i < 2u * FAULT_KINDS; i++) {

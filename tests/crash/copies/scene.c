@@ -9,8 +9,10 @@
 #include <string.h>
 
 #define PAGES 60u
-#define NAME "w"       /* of what is made within one store, and of volumes */
-#define ROOM_PAGES 10u /* nodes of the store's trees, which do not shrink   */
+#define PAGES_LARGE SITE_PAGES_MAX
+#define EXTENTS_LARGE 6u /* so that a copy has steps */
+#define NAME "w"         /* of what is made within one store, and of volumes */
+#define ROOM_PAGES 10u   /* nodes of the store's trees, which do not shrink   */
 
 const struct scene scenes[SCENES] = {
     {.name = "whole"},
@@ -89,20 +91,33 @@ static void bring_base(struct stage *stage, const struct scene *scene)
     write_some(stage->from, stage->volume);
 }
 
-void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool tell)
+/* In several extents and ranges, more than a store keeps back when it is full. */
+static void write_much(struct site *site, unsigned volume)
+{
+    const uint32_t each = (PAGES_LARGE - PAGES) / EXTENTS_LARGE;
+    for (uint32_t i = 0; i < EXTENTS_LARGE; i++) {
+        unsigned earlier;
+        for (uint32_t page = 0; page + 50u < each; page += 50u) {
+            must(site, site_write(site, volume, PAGES + i * each + page, 50));
+        }
+        must(site, site_snapshot(site, volume, &earlier));
+    }
+}
+
+void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool large,
+                 bool tell)
 {
     struct realm *realm = &stage->realm;
-    unsigned extents = stage->extents;
+    uint32_t pages = large ? PAGES_LARGE : PAGES;
     memset(stage, 0, sizeof *stage);
     stage->scene = scene;
-    stage->extents = extents;
     realm_init(realm, seed, 2);
     realm->tell = tell;
     stage->from = &realm->sites[0];
     stage->to = &realm->sites[1];
     site_make(realm, 0, 0);
     site_make(realm, 1, scene->keyed ? 1 : 0);
-    must(stage->from, site_volume_create(stage->from, PAGES, !scene->plain, 1, &stage->volume));
+    must(stage->from, site_volume_create(stage->from, pages, !scene->plain, 1, &stage->volume));
     must(stage->from, site_write(stage->from, stage->volume, 0, PAGES / 2u));
     if (scene->forked) {
         must(stage->from, site_close(stage->from));
@@ -115,15 +130,16 @@ void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, 
     if (scene->incremental) {
         bring_base(stage, scene);
     }
-    for (unsigned i = 0; i < extents; i++) {
-        unsigned earlier;
-        must(stage->from, site_snapshot(stage->from, stage->volume, &earlier));
-        must(stage->from, site_write(stage->from, stage->volume, i * 8u % PAGES, 3));
+    if (large) {
+        write_much(stage->from, stage->volume);
     }
     must(stage->from, site_snapshot(stage->from, stage->volume, &stage->snapshot));
     write_some(stage->from, stage->volume);
     stage->how.key = scene->plain ? SITE_OWN_KEY : scene->anew ? 2u : 3u;
     stage->how.flags = scene->anew ? COFFER_COPY_REENCRYPT : 0u;
+    if (scene->restored) {
+        stage->how.key = 2;
+    }
     if (scene->within) {
         stage->to = stage->from;
         stage->how.volume = NAME;
@@ -151,8 +167,7 @@ int scene_copy(struct stage *stage, struct site *to, struct site_copy *how, unsi
     struct site *from = stage->from == stage->to ? to : stage->from;
     how = how != NULL ? how : &stage->how;
     if (stage->scene->restored) {
-        unsigned key = how->key == SITE_OWN_KEY ? 2u : how->key;
-        return site_restore_as(to, stage->snapshot, key, NAME, ret_copy);
+        return site_restore_as(to, stage->snapshot, how, ret_copy);
     }
     return site_copy(from, stage->snapshot, to, how, ret_copy);
 }

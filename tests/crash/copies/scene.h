@@ -29,7 +29,6 @@ struct stage {
     const struct scene *scene;
     unsigned volume, snapshot; /* of from */
     struct site_copy how;
-    unsigned extents; /* set before scene_begin: write the source in so many more extents */
 };
 
 /* What a store has given away. */
@@ -38,8 +37,9 @@ struct room {
     uint32_t entries;
 };
 
-/* Everything up to the copy; both sites are marked. */
-void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool tell);
+/* Everything up to the copy, of few pages or of many; both sites are marked. */
+void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool large,
+                 bool tell);
 /* The copy, to `to`: the stage's own, or one that stands in for it. how NULL: the stage's. */
 int scene_copy(struct stage *stage, struct site *to, struct site_copy *how, unsigned *ret_copy);
 /* After a copy that failed: the holding that it would be, for site_settle to find out. */
@@ -61,12 +61,13 @@ bool campaign_wants(const struct scene *scene);
 
 struct copies_counts {
     uint64_t cuts, cuts_source, second_cuts, absent, half, whole, faults, struck, refused, damaged,
-        reported, harmless, taken_back;
+        reported, harmless, taken_back, fillings, without_room;
 };
 extern struct copies_counts copies_counts;
 
 void cut_scene(void *scene);   /* cuts.c   */
 void fail_scene(void *scene);  /* faults.c */
 void spoil_scene(void *scene); /* damage.c */
+void fill_scene(void *scene);  /* full.c   */
 
 #endif
