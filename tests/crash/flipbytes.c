@@ -15,6 +15,7 @@
 #include "common/harness.h"
 #include "common/recorder.h"
 #include "common/rich_store.h"
+#include "crash/flipbytes/copies.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,8 @@ struct place {
 
 enum change_kind { FLIP = 0, ZERO, CUT, ERASE, EXCHANGE };
 
-#define BYTE_CHANGES 4u  /* of each byte: flipped, zeroed; with the checksums put right, without */
-#define BLOCK_CHANGES 2u /* of each block: cut, erased */
+#define BYTE_CHANGES 4u   /* of each byte: flipped, zeroed; with the checksums put right, without */
+#define BLOCK_CHANGES 2u  /* of each block: cut, erased */
 #define SHARE_CHANGES 64u /* a shard takes so many in a row: neighbours differ in cost */
 #define CASE_CPU_SECONDS 20u
 #define CASE_WALL_SECONDS 120u
@@ -43,6 +44,10 @@ struct change {
 };
 
 static struct rich_store rich;
+static bool of_copies;          /* the other store */
+static struct sim_image *image; /* sound */
+static struct forge_map *map;
+static struct forge_map copies_map;
 static struct place *places;
 static uint32_t place_count;
 static struct {
@@ -52,10 +57,10 @@ static struct {
 static void find_places(void)
 {
     uint32_t room = 0;
-    for (uint32_t i = 0; i <= sim_image_segment_count(rich.image); i++) {
+    for (uint32_t i = 0; i <= sim_image_segment_count(image); i++) {
         uint32_t segment = i == 0 ? SIM_ROOT : i - 1;
-        for (uint32_t block = 0; block < sim_image_blocks(rich.image, segment); block++) {
-            if (sim_image_block(rich.image, segment, block) == NULL) {
+        for (uint32_t block = 0; block < sim_image_blocks(image, segment); block++) {
+            if (sim_image_block(image, segment, block) == NULL) {
                 continue;
             }
             if (place_count == room) {
@@ -71,43 +76,43 @@ static void find_places(void)
 }
 
 /* The device ends before this block. */
-static void cut_at(struct sim_image *image, struct place at, bool shorter)
+static void cut_at(struct sim_image *damaged, struct place at, bool shorter)
 {
-    uint32_t segments = sim_image_segment_count(image);
+    uint32_t segments = sim_image_segment_count(damaged);
     for (uint32_t i = at.segment + 1; i < segments; i++) {
-        sim_image_clear_segment(image, i);
+        sim_image_clear_segment(damaged, i);
     }
-    for (uint32_t block = at.block; block < sim_image_blocks(image, at.segment); block++) {
-        sim_image_put(image, at.segment, block, NULL);
+    for (uint32_t block = at.block; block < sim_image_blocks(damaged, at.segment); block++) {
+        sim_image_put(damaged, at.segment, block, NULL);
     }
     if (shorter) {
-        sim_image_set_segment_count(image, at.segment + 1);
+        sim_image_set_segment_count(damaged, at.segment + 1);
     }
 }
 
 /* False when nothing changed. */
-static bool apply(struct sim_image *image, const struct change *change)
+static bool apply(struct sim_image *damaged, const struct change *change)
 {
-    uint8_t byte = sim_image_bytes(image, change->at.segment, change->at.block)[change->offset];
+    uint8_t byte = sim_image_bytes(damaged, change->at.segment, change->at.block)[change->offset];
     uint8_t to = (uint8_t)(change->kind == FLIP ? byte ^ (1u << change->number % 8) : 0u);
     if (change->kind == CUT) {
         if (change->at.segment == SIM_ROOT) {
             return false;
         }
-        cut_at(image, change->at, change->number % 4 < 2);
+        cut_at(damaged, change->at, change->number % 4 < 2);
         return true;
     }
     if (change->kind == ERASE) {
-        sim_image_put(image, change->at.segment, change->at.block, NULL);
+        sim_image_put(damaged, change->at.segment, change->at.block, NULL);
         return true;
     }
     if (change->kind == EXCHANGE) {
-        sim_image_exchange(image, change->at.segment, change->at.block, change->other.segment,
+        sim_image_exchange(damaged, change->at.segment, change->at.block, change->other.segment,
                            change->other.block);
         return change->at.segment != change->other.segment ||
                change->at.block != change->other.block;
     }
-    sim_image_poke(image, change->at.segment, change->at.block, change->offset, &to, 1);
+    sim_image_poke(damaged, change->at.segment, change->at.block, change->offset, &to, 1);
     return to != byte;
 }
 
@@ -121,25 +126,31 @@ static uint64_t incarnation_of(const struct change *change)
     return ((1u << 20) + opens++) * 2u + (mixed & 1u);
 }
 
+static int judge(const struct sim_image *damaged, bool forged, uint64_t incarnation,
+                 uint64_t *ret_refused)
+{
+    return of_copies ? copies_judge(damaged, forged, ret_refused)
+                     : rich_store_judge(&rich, damaged, forged, incarnation, ret_refused);
+}
+
 static void one_change(void *ctx)
 {
     const struct change *change = ctx;
-    struct sim_image *image = sim_image_clone(rich.image);
+    struct sim_image *damaged = sim_image_clone(image);
     uint64_t refused = 0;
     int error;
-    if (!apply(image, change)) {
-        sim_image_free(image);
+    if (!apply(damaged, change)) {
+        sim_image_free(damaged);
         counts.same++;
         return;
     }
     harness_watch_cpu(CASE_CPU_SECONDS, CASE_WALL_SECONDS);
     if (change->forged) {
-        forge_fix_all(image, &rich.map);
+        forge_fix_all(damaged, map);
     }
     /* A log without its end is an older log: only an anchor shows that. */
-    error = rich_store_judge(&rich, image, change->forged || change->kind == CUT,
-                             incarnation_of(change), &refused);
-    sim_image_free(image);
+    error = judge(damaged, change->forged || change->kind == CUT, incarnation_of(change), &refused);
+    sim_image_free(damaged);
     counts.changes++;
     counts.open_refused += error != 0 ? 1u : 0u;
     counts.refused += error == 0 && refused > 0 ? 1u : 0u;
@@ -151,8 +162,9 @@ static const char *const kind_names[] = {"flip", "zero", "cut", "erase", "exchan
 
 static void run_change(struct change change)
 {
-    harness_context("flipbytes --replay %s:%u:%u:%u:%d:%llu (with %u:%u)", kind_names[change.kind],
-                    change.at.segment, change.at.block, change.offset, change.forged ? 1 : 0,
+    harness_context("flipbytes%s --replay %s:%u:%u:%u:%d:%llu (with %u:%u)",
+                    of_copies ? " --store copies" : "", kind_names[change.kind], change.at.segment,
+                    change.at.block, change.offset, change.forged ? 1 : 0,
                     (unsigned long long)change.number, change.other.segment, change.other.block);
     (void)harness_run(one_change, &change);
 }
@@ -312,19 +324,26 @@ static int replay(const char *text)
 static void make_store(void *ctx)
 {
     uint64_t refused;
-    rich_store_make(&rich, *(const uint64_t *)ctx, RICH_TAIL_FOOTER);
-    rich_store_require_all(&rich);
+    if (of_copies) {
+        copies_make(&image, &copies_map);
+        map = &copies_map;
+    } else {
+        rich_store_make(&rich, *(const uint64_t *)ctx, RICH_TAIL_FOOTER);
+        rich_store_require_all(&rich);
+        image = rich.image;
+        map = &rich.map;
+    }
     find_places();
-    harness_require(rich_store_judge(&rich, rich.image, false, 11, &refused) == 0 && refused == 0,
+    harness_require(judge(image, false, 11, &refused) == 0 && refused == 0,
                     "the undamaged store is refused");
-    harness_require(rich_store_judge(&rich, rich.image, true, 12, &refused) == 0 && refused == 0,
+    harness_require(judge(image, true, 12, &refused) == 0 && refused == 0,
                     "the undamaged store is refused when read-only");
 }
 
 int main(int argc, char **argv)
 {
     struct plan plan = {.seed = 1, .changes = 40000, .exchanges = 6000, .shards = 1};
-    const char *again = NULL, *shard = NULL;
+    const char *again = NULL, *shard = NULL, *store = "rich";
     const struct harness_option options[] = {
         {"--seed", &plan.seed, NULL, NULL, "of the choice of changes [1]"},
         {"--changes", &plan.changes, NULL, NULL, "of single bytes [40000]"},
@@ -333,6 +352,7 @@ int main(int argc, char **argv)
          "every byte both ways, with checksums and without; "
          "every block; every pair"},
         {"--from", &plan.from, NULL, NULL, "with --all: go on at this change [0]"},
+        {"--store", NULL, &store, NULL, "rich, or copies: what copies leave [rich]"},
         {"--shard", NULL, &shard, NULL, "I/N: the I-th of N parts of the changes, from 0"},
         {"--break", NULL, &plan.broken, NULL, "plant a fault in the engine, which must be caught"},
         {"--replay", NULL, &again, NULL, "KIND:SEGMENT:BLOCK:OFFSET:FORGED:NUMBER"},
@@ -342,6 +362,11 @@ int main(int argc, char **argv)
     unsigned long long i, n;
     plan.start = harness_seconds();
     harness_options(argc, argv, options, "damage to every structure of a store");
+    of_copies = strcmp(store, "copies") == 0;
+    if (!of_copies && strcmp(store, "rich") != 0) {
+        printf("--store wants rich or copies\n");
+        return 2;
+    }
     if (shard != NULL) {
         if (sscanf(shard, "%llu/%llu", &i, &n) != 2 || i >= n) {
             printf("--shard wants I/N, I below N\n");
