@@ -7,7 +7,8 @@
  * crashed once, and one volume was not opened since, so its tail is of the session before. Behind
  * the checkpoint lies a log of which all but the last batches were flushed. rich_inventory.c has
  * the list, and holds the store against it. Copies (imported runs, verbatim entries, an entry of a
- * copy on its way, the list of lineages) are not in it: for them crash/flipbytes/copies.c makes one.
+ * copy on its way, the list of lineages) are not in it: crash/flipbytes/copies.c has a store of its
+ * own for them.
  */
 #ifndef TESTS_COMMON_RICH_STORE_H
 #define TESTS_COMMON_RICH_STORE_H
