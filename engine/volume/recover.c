@@ -422,6 +422,12 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
             struct cof_batch_header header;
             const uint8_t *at;
             int err = blocks_at(scan, segment, block, 1, &at);
+            if (err == COFFER_E_RANGE) {
+                return cof_fault(fault, COFFER_E_CORRUPT, COFFER_STAGE_LOG,
+                                 "the log goes on in segment %u, which the store does not have: "
+                                 "restore the store from a copy",
+                                 segment);
+            }
             if (err != 0) {
                 return cof_fault(fault, err, COFFER_STAGE_LOG, "the log can't be read: %s",
                                  coffer_error_sentence(err));
