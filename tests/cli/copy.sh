@@ -359,4 +359,33 @@ ok "$COFFER" check "$goal"
 ok "$COFFER" snapshot restore "$goal:p@s" "$goal:q2" --kms-key-id "$id1" --progress json
 grep -q '"progress":"restore".*"percent":100' err || die "no progress of a restore"
 [ "$(content "$goal:q2")" = "$(content "$goal:p@s")" ] || die "the restored volume differs"
+
+# Killed while every page is sealed anew: the next command that writes takes away what lies about,
+# and its key is not needed for that.
+ok "$COFFER" store create "$work/goal6" --size 256M --segment-size 1M
+goal=$work/goal6
+room_of() { "$COFFER" store describe "$goal" --query "$1"; }
+entries=$(room_of VolumeCount)
+most=$(($(room_of LiveBytes) + 1048576))
+id5=$(make_key)
+left=0
+for mib in 5 40 80; do
+    status=0
+    strike SIGKILL "$mib" "$goal" "$COFFER" snapshot copy "$work/big:w@s" "$goal:z@s" \
+        --kms-key-id "$id5" --reencrypt || status=$?
+    [ "$status" -eq 0 ] || [ "$status" -eq 137 ] || die "SIGKILL: exit $status"
+    [ "$(room_of VolumeCount)" -eq "$entries" ] || left=$((left + 1))
+    prints '' "$COFFER" volume list "$goal" --query '[].VolumeName' --output text
+    [ -z "$(state_of z)" ] || ok "$COFFER" snapshot delete "$goal:z@s" --yes
+    ok "$COFFERKMS" disable-key --key-id "$id5"
+    ok "$COFFER" volume create "$goal:t" --size 4K --kms-key-id "$id1"
+    ok "$COFFER" volume delete "$goal:t" --yes
+    prints "$entries" room_of VolumeCount
+    [ "$(room_of LiveBytes)" -le "$most" ] || die "a copy that was killed holds its room"
+    ok "$COFFER" check "$goal"
+    ok "$COFFERKMS" enable-key --key-id "$id5"
+done
+[ "$left" -ge 1 ] || die "no kill met a copy that is sealed anew on its way"
+ok copy "$work/big:w@s" "$goal:z@s" --kms-key-id "$id5" --reencrypt
+[ "$(content "$goal:z@s")" = "$at_s" ] || die "the copy that was sealed anew after kills differs"
 finish
