@@ -183,32 +183,6 @@ static int read_window(struct cof_sync_io *io, const struct cof_block_place *pla
     return 0;
 }
 
-int cof_sync_io_read_runs(struct cof_sync_io *io, const struct cof_block_run *runs, unsigned count)
-{
-    int results[COF_SYNC_IO_WINDOW];
-    unsigned flying = 0;
-    int err;
-    if (count > COF_SYNC_IO_WINDOW) {
-        return COFFER_E_INVALID;
-    }
-    pthread_mutex_lock(&io->lock);
-    for (unsigned i = 0; i < count && !io->broken; i++) {
-        size_t length = (size_t)runs[i].blocks * COFFER_BLOCK_BYTES;
-        flying +=
-            submit_read(io, i, runs[i].segment, runs[i].block, runs[i].bytes, length, &results[i])
-                ? 1u
-                : 0u;
-        io->reads++;
-        io->read_bytes += length;
-    }
-    err = io->broken ? COFFER_E_IO : collect_reads(io, flying);
-    for (unsigned i = 0; err == 0 && i < count; i++) {
-        err = results[i];
-    }
-    pthread_mutex_unlock(&io->lock);
-    return err;
-}
-
 int cof_sync_io_read_blocks(struct cof_sync_io *io, const struct cof_block_place *places,
                             unsigned count, uint8_t *blocks, int *results)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * segdev/sync_io.h - one request at a time, or a window of reads, waited for: for open, recovery,
+ * segdev/sync_io.h - one request at a time, or a window of blocks, waited for: for open, recovery,
  * checkpoints and checks. Has a channel and a lock of its own; any thread.
  */
 #ifndef COF_SEGDEV_SYNC_IO_H
@@ -42,15 +42,6 @@ struct cof_block_place {
 COFFER_MUST_CHECK int cof_sync_io_read_blocks(struct cof_sync_io *io,
                                               const struct cof_block_place *places, unsigned count,
                                               uint8_t *blocks, int *results);
-
-/* Runs of blocks into memory on page boundaries, all of them in flight at once (at most
- * COF_SYNC_IO_WINDOW): the first error of any. */
-struct cof_block_run {
-    uint32_t segment, block, blocks;
-    uint8_t *bytes;
-};
-COFFER_MUST_CHECK int cof_sync_io_read_runs(struct cof_sync_io *io,
-                                            const struct cof_block_run *runs, unsigned count);
 
 /* Any other operation without a buffer: SYNC, TRIM, GROW. */
 COFFER_MUST_CHECK int cof_sync_io_control(struct cof_sync_io *io, enum coffer_segdev_op op,

@@ -8,6 +8,10 @@
 
 #include "volume/import.h"
 
+/* Extents that are read ahead, at 2 MiB each: what keeps a device busy while earlier ones are
+ * written. */
+#define COF_COPY_AHEAD 4u
+
 struct cof_copy {
     struct coffer_store *source, *destination;
     const struct coffer_copy_opts *opts;
@@ -18,8 +22,10 @@ struct cof_copy {
     bool keyless, fresh; /* fresh: no lineage number is shared with what is there */
     bool overtaken;      /* what an interrupted copy still lacks came with another meanwhile */
     uint64_t total_pages, done_pages, rooted_pages, largest;
-    struct cof_extent_copy extent;
     int stopped;
+    struct cof_reader reader;                       /* of the source */
+    struct cof_extent_copy extents[COF_COPY_AHEAD]; /* a ring: the oldest is written next */
+    unsigned oldest, reading;
 };
 
 /* What a snapshot is called in every store that has it. */

@@ -75,6 +75,19 @@ static bool belongs(const struct cof_copy *copy, const struct cof_writer *writer
            !(COF_BROKEN(COPY_SHORT) && at == copy->base_cut + 1u) && cof_import_pages(desc) > 0;
 }
 
+/* Whether it is the turn of an earlier writer: in what was copied itself, all that wrote an index
+ * stand with one number, each with the part up to its own last. */
+static bool taken_before(const struct cof_copy *copy, const struct cof_writer *writer,
+                         const struct cof_desc *desc)
+{
+    for (const struct cof_writer *before = copy->from->writers; before < writer; before++) {
+        if (before->index == writer->index && belongs(copy, before, desc)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The next extent to take of a writer, at or after *extent. The source's lock is held. */
 static int next_extent(struct cof_copy *copy, const struct cof_writer *writer, uint64_t *extent,
                        struct cof_desc **ret_desc)
@@ -88,7 +101,7 @@ static int next_extent(struct cof_copy *copy, const struct cof_writer *writer, u
         if (err != 0 || *extent > last) {
             return err != 0 ? err : COFFER_E_NOT_FOUND;
         }
-        if (belongs(copy, writer, *ret_desc)) {
+        if (belongs(copy, writer, *ret_desc) && !taken_before(copy, writer, *ret_desc)) {
             return 0;
         }
         cof_place_trim(&source->place);
@@ -109,11 +122,14 @@ int cof_copy_each(struct cof_copy *copy,
         for (uint64_t extent = 1; err == 0; extent++) {
             struct cof_desc *desc;
             err = next_extent(copy, writer, &extent, &desc);
+            if (err == COFFER_E_NOT_FOUND) {
+                err = 0;
+                break;
+            }
             if (err == 0) {
                 err = visit(copy, writer, desc);
             }
         }
-        err = err == COFFER_E_NOT_FOUND ? 0 : err;
     }
     return err;
 }

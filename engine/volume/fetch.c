@@ -47,20 +47,29 @@ void cof_tags_put(struct cof_tag_cache *tags, struct cof_vaddr addr,
     memcpy(place->entry, entry, COF_ENTRY_BYTES);
 }
 
+const uint8_t *cof_header_entries(const struct coffer_store *store, const uint8_t header[4096],
+                                  uint32_t segment, uint32_t header_block, unsigned *ret_pages)
+{
+    struct cof_batch_header fields;
+    if (cof_batch_header_decode(header, &fields) != 0 ||
+        memcmp(fields.store_uuid, store->root.store_uuid, 16) != 0 || fields.segment != segment ||
+        fields.block != header_block) {
+        return NULL;
+    }
+    *ret_pages = fields.pages;
+    return header + cof_batch_entries_offset(header, &fields);
+}
+
 int cof_entry_from_header(const struct coffer_store *store, const uint8_t header[4096],
                           uint32_t segment, uint32_t header_block, uint32_t block,
                           uint8_t ret_entry[COF_ENTRY_BYTES])
 {
-    struct cof_batch_header fields;
-    uint32_t page = block - header_block - 1u;
-    int err = cof_batch_header_decode(header, &fields);
-    if (err != 0 || memcmp(fields.store_uuid, store->root.store_uuid, 16) != 0 ||
-        fields.segment != segment || fields.block != header_block || page >= fields.pages) {
+    unsigned pages, page = block - header_block - 1u;
+    const uint8_t *entries = cof_header_entries(store, header, segment, header_block, &pages);
+    if (entries == NULL || page >= pages) {
         return COFFER_E_CORRUPT;
     }
-    memcpy(ret_entry,
-           header + cof_batch_entries_offset(header, &fields) + (size_t)page * COF_ENTRY_BYTES,
-           COF_ENTRY_BYTES);
+    memcpy(ret_entry, entries + (size_t)page * COF_ENTRY_BYTES, COF_ENTRY_BYTES);
     return 0;
 }
 

@@ -5,36 +5,55 @@
 #ifndef COF_VOLUME_IMPORT_H
 #define COF_VOLUME_IMPORT_H
 
+#include "segdev/reader.h"
 #include "volume/store.h"
+
+/* Pages of an extent that have one header. */
+struct cof_extent_part {
+    const uint8_t *header; /* in the buffer */
+    uint32_t block;        /* of the header */
+    unsigned count;
+};
 
 /* The live pages of an extent, read and checked against their checksums. Large: on the heap. */
 struct cof_extent_copy {
     uint64_t extent;
-    uint32_t key_id;
+    uint32_t segment, key_id;
+    uint32_t lineage; /* in the store that it is for */
     uint16_t slots_used;
-    bool metadata;
+    bool metadata, whole;
     uint8_t uuid[16];
-    unsigned pages;
+    unsigned pages, part_count;
     uint16_t slots[COF_NODE_FANOUT];
+    uint32_t places[COF_NODE_FANOUT]; /* of each page, in its batch */
     uint8_t entries[COF_NODE_FANOUT][COF_ENTRY_BYTES];
     const uint8_t *at[COF_NODE_FANOUT]; /* each page, in the buffer */
-    uint8_t *buffer;                    /* COF_IMPORT_BUFFER_BYTES, aligned */
+    struct cof_extent_part parts[COF_BATCH_REFS_MAX];
+    struct cof_read read;
+    uint8_t *buffer; /* COF_IMPORT_BUFFER_BYTES, aligned */
 };
 
-/* Batches of an extent as they lie, with their headers. */
-#define COF_IMPORT_BUFFER_BYTES \
-    ((size_t)(COF_NODE_FANOUT + COF_BATCH_REFS_MAX + COF_BATCH_PAGES_MAX) * COF_BLOCK_BYTES)
+/* All pages of an extent, and a header for each of its references. */
+#define COF_IMPORT_BUFFER_BYTES ((size_t)(COF_NODE_FANOUT + COF_BATCH_REFS_MAX) * COF_BLOCK_BYTES)
 
+/* ---- import_read.c ---- */
 /* Pages that a copy of the extent has: summaries are not taken along. */
 unsigned cof_import_pages(const struct cof_desc *desc);
+/* Begin to read it. The lock of the descriptor's store is held. Errors come with finish. */
+void cof_extent_read_start(struct cof_reader *reader, const struct cof_desc *desc,
+                           struct cof_extent_copy *copy);
+/* Wait for it, and check it. No lock is needed. */
+COFFER_MUST_CHECK int cof_extent_read_finish(const struct coffer_store *store,
+                                             struct cof_reader *reader,
+                                             struct cof_extent_copy *copy);
+
+/* ---- import.c ---- */
 /* Blocks that so many pages of an extent take, their headers included. */
 uint32_t cof_import_blocks(unsigned pages);
-COFFER_MUST_CHECK int cof_extent_read(struct coffer_store *store, const struct cof_desc *desc,
-                                      struct cof_extent_copy *copy);
 /* Write it into the checkpoint lane and give it a descriptor with volume tag `number`. Part of the
  * store with the next root. */
 COFFER_MUST_CHECK int cof_extent_write(struct coffer_store *store, uint32_t number,
-                                       uint32_t lineage, const struct cof_extent_copy *copy);
+                                       const struct cof_extent_copy *copy);
 /* Every extent with the volume tag dies; `inherited` (may be NULL): but for those that it has. */
 COFFER_MUST_CHECK int cof_import_purge(struct coffer_store *store, uint32_t number,
                                        const struct cof_volume_entry *inherited);

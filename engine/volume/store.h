@@ -185,7 +185,7 @@ struct coffer_store {
     unsigned forgotten_count;
     struct coffer_volume *volumes;
     struct coffer_queue *queues;
-    uint64_t closed_queue_reads, closed_queue_read_bytes;
+    uint64_t closed_queue_reads, closed_queue_read_bytes; /* and those of copies */
     struct coffer_queue *sync_queues; /* idle ones, for the synchronous calls */
     struct cof_checkpoint checkpoint;
     bool keys_wanted; /* a volume used up its spare data keys */
@@ -440,6 +440,10 @@ bool cof_tags_get(const struct cof_tag_cache *tags, struct cof_vaddr addr,
                   uint8_t ret_entry[COF_ENTRY_BYTES]);
 void cof_tags_put(struct cof_tag_cache *tags, struct cof_vaddr addr,
                   const uint8_t entry[COF_ENTRY_BYTES]);
+/* The entries of a batch, in its header: NULL unless the header is whole, this store's and this
+ * place's. */
+const uint8_t *cof_header_entries(const struct coffer_store *store, const uint8_t header[4096],
+                                  uint32_t segment, uint32_t header_block, unsigned *ret_pages);
 /* The entry of the page at block, out of its batch header. */
 COFFER_MUST_CHECK int cof_entry_from_header(const struct coffer_store *store,
                                             const uint8_t header[4096], uint32_t segment,

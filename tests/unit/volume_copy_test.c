@@ -6,6 +6,7 @@
 #include "volume_fixture.h"
 
 #define PAGES 700u
+#define TURNS 40u
 #define K1 "arn:coffer:kms:test:000000000000:key/1"
 #define K2 "arn:coffer:kms:test:000000000000:key/2"
 
@@ -233,6 +234,66 @@ static void a_copy_opens_with_its_own_key_alone(void **state)
         assert_true(live_pages(&b) < 8);
         end_stores();
     }
+}
+
+/* A page of each volume by turns, a batchful submitted at once, so that batches are of both and an
+ * extent's pages stand far from their headers. */
+static void write_by_turns(struct coffer_volume *volumes[2])
+{
+    static uint8_t pages[TURNS][PAGE];
+    struct iovec iov[TURNS];
+    struct coffer_io io[TURNS];
+    struct coffer_cqe cqe[TURNS];
+    struct coffer_queue_opts opts = {.size = sizeof opts};
+    struct coffer_queue *queue;
+    assert_int_equal(coffer_queue_create(a.store, &opts, &queue), 0);
+    for (unsigned first = 0; first < 2u * PAGES; first += TURNS) {
+        memset(io, 0, sizeof io);
+        for (unsigned i = 0; i < TURNS; i++) {
+            uint64_t page = (first + i) / 2u;
+            fill_page(pages[i], page, 1u + i % 2u);
+            iov[i].iov_base = pages[i];
+            iov[i].iov_len = PAGE;
+            io[i].volume = volumes[i % 2u];
+            io[i].op = COFFER_IO_WRITE;
+            io[i].offset_bytes = page * PAGE;
+            io[i].length_bytes = PAGE;
+            io[i].iov = &iov[i];
+            io[i].iov_count = 1;
+        }
+        assert_int_equal(coffer_submit(queue, io, TURNS), TURNS);
+        assert_int_equal(coffer_reap(queue, cqe, TURNS, TURNS), TURNS);
+        for (unsigned i = 0; i < TURNS; i++) {
+            assert_int_equal(cqe[i].result, 0);
+        }
+    }
+    coffer_queue_destroy(queue);
+}
+
+static void volumes_that_were_written_by_turns_copy_whole(void **state)
+{
+    static uint64_t versions[2][PAGES];
+    static const char *const names[2] = {"v", "w"};
+    struct coffer_volume *volumes[2];
+    (void)state;
+    make_stores();
+    for (unsigned i = 0; i < 2; i++) {
+        make(&a, names[i], 0);
+        volumes[i] = open_in(&a, names[i], 0);
+        for (unsigned page = 0; page < PAGES; page++) {
+            versions[i][page] = 1u + i;
+        }
+    }
+    write_by_turns(volumes);
+    for (unsigned i = 0; i < 2; i++) {
+        take(&a, volumes[i], "one");
+        assert_int_equal(coffer_volume_close(volumes[i]), 0);
+        must_copy(&a, &b, names[i], "one", K2);
+    }
+    check_contents(&b, "v@one", versions[0]);
+    check_contents(&b, "w@one", versions[1]);
+    check_clean(&b);
+    end_stores();
 }
 
 static void who_may_not_decrypt_may_copy(void **state)
@@ -464,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_opens_with_its_own_key_alone),
+        cmocka_unit_test(volumes_that_were_written_by_turns_copy_whole),
         cmocka_unit_test(who_may_not_decrypt_may_copy),
         cmocka_unit_test(an_interrupted_copy_goes_on),
         cmocka_unit_test(there_and_back_again),
