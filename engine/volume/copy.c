@@ -167,6 +167,9 @@ static int run(struct cof_copy *copy)
     pthread_mutex_lock(&source->lock);
     pthread_mutex_lock(&destination->lock);
     err = source->error != 0 || destination->error != 0 ? COFFER_E_FAILED : begin(copy);
+    if (err == 0) {
+        copy->to->arriving = true;
+    }
     pthread_mutex_unlock(&destination->lock);
     pthread_mutex_unlock(&source->lock);
     if (err != 0) {
@@ -174,6 +177,7 @@ static int run(struct cof_copy *copy)
     }
     err = cof_copy_send(copy);
     pthread_mutex_lock(&destination->lock);
+    copy->to->arriving = false;
     if (err == 0) {
         err = settle(copy, true);
     } else if (err == copy->stopped && copy->stopped != 0) {

@@ -293,6 +293,16 @@ int cof_snapshot_find_sealed(struct coffer_store *store, const struct coffer_sna
     return 0;
 }
 
+/* A store is open for writing in one process at a time: what is not whole, and this process is not
+ * at work on, has stopped. */
+static enum coffer_snapshot_status status_of(const struct cof_catalogue_item *item)
+{
+    if (item->entry.kind != COF_KIND_COPYING) {
+        return COFFER_SNAPSHOT_AVAILABLE;
+    }
+    return item->arriving ? COFFER_SNAPSHOT_COPYING : COFFER_SNAPSHOT_FAILED;
+}
+
 static void fill_info(const struct coffer_store *store, const struct cof_catalogue_item *item,
                       const struct cof_record *record, struct coffer_snapshot_info *info)
 {
@@ -302,8 +312,7 @@ static void fill_info(const struct coffer_store *store, const struct cof_catalog
     memcpy(info->uuid.bytes, item->entry.uuid, 16);
     cof_resource_id("snap", item->entry.uuid, info->resource_id);
     info->encrypted = item->entry.encrypted ? 1 : 0;
-    info->status =
-        item->entry.kind == COF_KIND_COPYING ? COFFER_SNAPSHOT_COPYING : COFFER_SNAPSHOT_AVAILABLE;
+    info->status = status_of(item);
     info->exclusive_bytes = UINT64_MAX;
     info->children = cof_children_of(store, item->entry.number, NULL);
     if (parent != NULL) {

@@ -59,6 +59,7 @@ struct cof_catalogue_item {
     char clear_name[COF_CLEAR_NAME_MAX + 1u]; /* empty: the name is in the record */
     uint8_t record[COF_RECORD_BYTES];         /* sealed */
     bool dirty;
+    bool arriving; /* a copy of this process is at work on it */
     struct coffer_volume *open;
     struct cof_catalogue_item *next; /* in ascending order of numbers */
 };

@@ -226,11 +226,14 @@ for mib in 0 0 1 2 5 10 20 40 60 80 90 95; do
         [ "$(content "$goal:w@s")" = "$at_s" ] || die "a copy that is whole differs"
         ok "$COFFER" snapshot delete "$goal:w@s" --yes
         ;;
-    copying)
+    failed)
         begun=$((begun + 1))
-        prints copying "$COFFER" snapshot describe "$goal:w@s" --query Status
+        prints failed "$COFFER" snapshot describe "$goal:w@s" --query Status
+        matches 'run it again and it goes on' "$COFFER" snapshot describe "$goal:w@s" \
+            --query StatusReason
         unchanged "$goal" fails 5 . "$COFFER" volume read "$goal:w@s" 0 1
-        unchanged "$goal" fails 1 'time is up' "$COFFER" snapshot wait "$goal:w@s" --timeout 0
+        unchanged "$goal" fails 1 'stopped before it was whole' timeout 20 "$COFFER" snapshot \
+            wait "$goal:w@s" --timeout 600
         ;;
     *) die "after kill -9: $(state_of w)" ;;
     esac
@@ -264,7 +267,7 @@ ok_in_between() {
 }
 interrupt
 ok "$COFFER" check "$goal"
-[ "$(state_of i)" = copying ] || die "a copy that was interrupted is $(state_of i)"
+[ "$(state_of i)" = failed ] || die "a copy that was interrupted is $(state_of i)"
 ok copy "$work/big:w@s" "$goal:i@s" --kms-key-id "$id2"
 grep -q 'going on where it was' err || die "it does not say that it goes on"
 [ "$(content "$goal:i@s")" = "$at_s" ] || die "the copy that was stopped differs"

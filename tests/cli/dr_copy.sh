@@ -91,7 +91,7 @@ for ((i = 0; i < 24; i++)); do
         [ "$(list far "$there" available)" = "$(list near "$store" available)" ] ||
             die "after a run that was killed, the next one left the sides different"
         [ "$(list far "$there" available | wc -l)" -eq 3 ] || die "not three copies"
-        [ -z "$(list far "$there" copying)" ] || die "a copy is not whole"
+        [ -z "$(list far "$there" failed)" ] || die "a copy is not whole"
         same_contents
     fi
 done

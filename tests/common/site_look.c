@@ -84,7 +84,7 @@ enum site_presence site_probe(struct site *site, const struct holding *holding)
         return SITE_ABSENT;
     }
     site_must(site, error, holding->name);
-    return info.status == COFFER_SNAPSHOT_COPYING ? SITE_COPYING : SITE_WHOLE;
+    return info.status == COFFER_SNAPSHOT_FAILED ? SITE_COPYING : SITE_WHOLE;
 }
 
 static int compare(struct site *site, const struct holding *holding, struct coffer_volume *volume)
@@ -176,7 +176,7 @@ static int on_snapshot(void *ctx, const struct coffer_snapshot_info *info)
     harness_require(info->name_known && at != SITE_NONE, "site %u: the list has \"%s\"",
                     listing->site->index, full);
     harness_require(
-        (info->status == COFFER_SNAPSHOT_COPYING) == listing->site->holdings[at].copying,
+        (info->status == COFFER_SNAPSHOT_FAILED) == listing->site->holdings[at].copying,
         "site %u: the list says %d of %s", listing->site->index, (int)info->status, full);
     listing->count++;
     return 0;

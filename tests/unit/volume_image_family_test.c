@@ -94,7 +94,7 @@ static void a_copy_on_its_way_is_seen_and_does_not_open(void **state)
         struct coffer_snapshot_opts opts = snapshot_opts(&image, entry, volume);
         assert_int_equal(try_open(&image, entry), COFFER_E_BUSY);
         assert_int_equal(coffer_snapshot_info_get(image.store, &opts, &info, NULL), 0);
-        assert_int_equal(info.status, COFFER_SNAPSHOT_COPYING);
+        assert_int_equal(info.status, COFFER_SNAPSHOT_FAILED);
         assert_string_equal(info.key_arn, text_of(entry, "key_arn"));
     }
     assert_int_equal(coffer_store_close(image.store), 0);

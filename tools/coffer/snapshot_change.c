@@ -23,7 +23,7 @@ static int check_deletion(struct cli_session *session)
     struct coffer_snapshot_info info = {.size = sizeof info};
     if (cli_session_probe(session, &fault) == COFFER_E_BUSY &&
         coffer_snapshot_info_get(session->store, &opts, &info, &fault) == 0 &&
-        info.status == COFFER_SNAPSHOT_COPYING) {
+        info.status != COFFER_SNAPSHOT_AVAILABLE) {
         return 0;
     }
     return cli_volume_check_deletion(session);

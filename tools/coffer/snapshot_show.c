@@ -29,6 +29,9 @@ const char *cli_snapshot_status(const struct coffer_snapshot_info *info)
     if (info->status == COFFER_SNAPSHOT_COPYING) {
         return "copying";
     }
+    if (info->status == COFFER_SNAPSHOT_FAILED) {
+        return "failed";
+    }
     return cli_show_status(info->name_known || !info->encrypted, info->open_error);
 }
 
@@ -80,6 +83,11 @@ static json_t *shared_of(const struct coffer_snapshot_info *info)
     return cli_show_number(info->name_known && counted, info->mapped_bytes - info->exclusive_bytes);
 }
 
+static json_t *reason_of(const struct coffer_snapshot_info *info)
+{
+    return info->status == COFFER_SNAPSHOT_FAILED ? json_string(CLI_SNAPSHOT_STOPPED) : json_null();
+}
+
 static json_t *fields(const struct cli_session *session, const struct coffer_snapshot_info *info)
 {
     char uuid[CLI_UUID_TEXT_BYTES];
@@ -92,15 +100,15 @@ static json_t *fields(const struct cli_session *session, const struct coffer_sna
         "StorageEncrypted", info->encrypted != 0, "KmsKeyId", cli_show_text(info->key_arn),
         "Cipher", info->encrypted ? json_string("AES-256-GCM") : json_null(), "ResourceId",
         info->resource_id, "Arn", arn_of(session, info));
-    json_t *contents =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:I, s:s, s:o}", "Size",
-                  cli_show_number(known, info->size_bytes), "MappedBytes",
-                  cli_show_number(known, info->mapped_bytes), "ExclusiveBytes", exclusive_of(info),
-                  "SharedBytes", shared_of(info), "SnapshotCreateTime",
-                  cli_show_time(known, info->created_ns), "Uuid", cli_uuid_text(&info->uuid, uuid),
-                  "VolumeUuid", cli_uuid_text(&info->volume_uuid, volume_uuid), "Parent",
-                  parent_of(info), "Children", (json_int_t)info->children, "Store",
-                  session->address.store, "Inaccessible", cli_show_text(why));
+    json_t *contents = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:I, s:s, s:o, s:o}", "Size",
+        cli_show_number(known, info->size_bytes), "MappedBytes",
+        cli_show_number(known, info->mapped_bytes), "ExclusiveBytes", exclusive_of(info),
+        "SharedBytes", shared_of(info), "SnapshotCreateTime",
+        cli_show_time(known, info->created_ns), "Uuid", cli_uuid_text(&info->uuid, uuid),
+        "VolumeUuid", cli_uuid_text(&info->volume_uuid, volume_uuid), "Parent", parent_of(info),
+        "Children", (json_int_t)info->children, "Store", session->address.store, "Inaccessible",
+        cli_show_text(why), "StatusReason", reason_of(info));
     if (identity == NULL || json_object_update_missing(identity, contents) != 0) {
         json_decref(identity);
         identity = NULL;
@@ -170,6 +178,9 @@ int cli_snapshot_print(const struct cli_session *session, const struct coffer_sn
                                  .people = lines(session, info)};
     json_t *value = fields(session, info);
     json_t *recipients = recipients_of(session, info);
+    if (info->status == COFFER_SNAPSHOT_FAILED) {
+        json_object_set_new(view.people, "StatusReason", reason_of(info));
+    }
     if (json_array_size(recipients) > 1) {
         json_object_set_new(view.people, "Recipients", recipient_lines(recipients));
     }

@@ -4,7 +4,8 @@
  *
  * The store is opened for reading and closed again each time, so that whoever writes to it gets it
  * in between. A store that another process has open for writing, as a copy into it has, is not an
- * error but a reason to go on waiting. One that has no such snapshot, or can't be read, ends it.
+ * error but a reason to go on waiting. One that has no such snapshot, or can't be read, ends it, and
+ * so does a copy that stopped: nobody is at work on it.
  */
 #include "common/progress.h"
 #include "snapshots.h"
@@ -31,6 +32,14 @@ static void tell(struct waiting *waiting, const char *state)
     }
 }
 
+static int fail_stopped(const struct waiting *waiting)
+{
+    return cof_tool_fail_named(waiting->session.call, "COPY_STOPPED", "busy", COF_EXIT_FAILED,
+                               "the copy stopped before it was whole",
+                               "run it again and it goes on", "%s has failed",
+                               cli_session_name(&waiting->session));
+}
+
 static int look(struct waiting *waiting, bool *ret_available)
 {
     struct cli_session *session = &waiting->session;
@@ -51,6 +60,9 @@ static int look(struct waiting *waiting, bool *ret_available)
     if (exit_code == 0 && error != 0) {
         exit_code =
             cli_session_fail(session, error, NULL, NULL, "cannot close %s", session->address.store);
+    }
+    if (exit_code == 0 && info.status == COFFER_SNAPSHOT_FAILED) {
+        return fail_stopped(waiting);
     }
     if (exit_code == 0) {
         *ret_available = info.status == COFFER_SNAPSHOT_AVAILABLE;

@@ -21,6 +21,8 @@ int cli_snapshot_show(struct cli_session *session);
 int cli_snapshot_print(const struct cli_session *session, const struct coffer_snapshot_info *info);
 
 const char *cli_snapshot_status(const struct coffer_snapshot_info *info);
+/* Of the status failed. */
+#define CLI_SNAPSHOT_STOPPED "the copy stopped before it was whole; run it again and it goes on"
 
 /* A kind of encryption that a snapshot can't be given, or a key: refused with what does give it. */
 int cli_snapshot_refuse_key(const struct cof_tool_call *call);

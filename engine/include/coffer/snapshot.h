@@ -21,7 +21,11 @@ extern "C" {
 
 #define COFFER_SNAPSHOTS_MAX 16384 /* volumes and snapshots in a store */
 
-enum coffer_snapshot_status { COFFER_SNAPSHOT_AVAILABLE = 0, COFFER_SNAPSHOT_COPYING };
+enum coffer_snapshot_status {
+    COFFER_SNAPSHOT_AVAILABLE = 0,
+    COFFER_SNAPSHOT_COPYING, /* a copy of this process is at work on it                      */
+    COFFER_SNAPSHOT_FAILED   /* the copy stopped before it was whole; run again, it goes on  */
+};
 
 /* Which snapshot. */
 struct coffer_snapshot_opts {
