@@ -40,7 +40,8 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     memcpy(at + 112, entry->context_uuid, 16);
     cof_le64_put(at + 128, entry->own_cut);
     cof_le64_put(at + 136, entry->own_node_cut);
-    at[97] = (uint8_t)((entry->verbatim ? 1u : 0u) | (entry->interim ? 4u : 0u));
+    at[97] = (uint8_t)((entry->verbatim ? 1u : 0u) | (entry->tags_left ? 2u : 0u) |
+                       (entry->interim ? 4u : 0u));
     cof_le16_put(at + 98, entry->clear_name_bytes);
     cof_le32_put(at + 144, entry->sealed_number);
     cof_le32_put(at + 148, entry->lineages);
@@ -60,7 +61,7 @@ static bool clear_fields_fit(const struct cof_volume_entry *entry)
         return false;
     }
     if (!entry->verbatim) {
-        return entry->clear_name_bytes == 0;
+        return entry->clear_name_bytes == 0 && !entry->tags_left;
     }
     return entry->kind != COF_KIND_VOLUME && entry->encrypted &&
            memcmp(entry->context_uuid, none, 16) == 0;
@@ -94,6 +95,7 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     entry.own_node_cut = cof_le64_get(at + 136);
     entry.verbatim = (at[97] & 1u) != 0;
     entry.interim = (at[97] & 4u) != 0;
+    entry.tags_left = (at[97] & 2u) != 0;
     entry.clear_name_bytes = cof_le16_get(at + 98);
     entry.sealed_number = cof_le32_get(at + 144);
     entry.lineages = cof_le32_get(at + 148);
@@ -156,6 +158,7 @@ void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BY
     memcpy(at + 496, record->volume_name, 64);
     memcpy(at + 560, record->volume_uuid, 16);
     at[576] = record->key_shared ? 1u : 0u;
+    memcpy(at + 584, record->tags_digest, 32);
 }
 
 int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret_record)
@@ -192,6 +195,7 @@ int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret
     record.volume_name[63] = '\0';
     memcpy(record.volume_uuid, at + 560, 16);
     record.key_shared = (at[576] & 1u) != 0;
+    memcpy(record.tags_digest, at + 584, 32);
     if (record.height > COF_MAP_LEVELS_MAX || record.size_pages > (UINT64_C(1) << 44) ||
         (record.height == 0) != (record.root_address == 0)) {
         return COFFER_E_CORRUPT;

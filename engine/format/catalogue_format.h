@@ -5,7 +5,8 @@
  *
  * Records of the catalogue tree have the key number << 10 | part. Numbers begin at 1, one for each
  * volume and snapshot, and are never used again; number 0 is reserved for lists of the store
- * itself. Part 0 is the entry, parts 1..655 are its data key table, 100 entries each.
+ * itself. Part 0 is the entry, parts 1..655 are its data key table, 100 entries each, part 656 its
+ * tags (taglist_format.h).
  *
  * Volume entry: 256 bytes, then the key ring, then the sealed record.
  *        0   4  magic "COFV"        4   2  format (1)       6   2  flags: bit 0 encrypted
@@ -17,8 +18,9 @@
  *       56   4  data keys          60   4  generation of the volume key that seals the record
  *       64  12  nonce              76   4  reserved        80  16  tag (plain: XXH3-128)
  *       96   1  kind: 0 volume, 1 snapshot, 2 hidden, 3 a copy that is not whole yet
- *       97   1  flags: bit 0 verbatim (the record was sealed in another store), bit 2 interim (a
- *               volume that pages are sealed into anew: it has no name yet)
+ *       97   1  flags: bit 0 verbatim (the record was sealed in another store); bit 1, only with
+ *               it: the tags that the record names were left behind; bit 2 interim (a volume that
+ *               pages are sealed into anew: it has no name yet)
  *       98   2  clear name bytes
  *      100   4  parent's number   104   4  family         108   4  reserved
  *      112  16  context uuid: in the encryption context of the wraps; zeros: the entry's own uuid
@@ -55,7 +57,8 @@
  *      184 256  key ARN           440   8  cut            448   8  node cut     456 16 parent uuid
  *      472   8  modified ns       480   8  own cut         488   8  own node cut
  *      496  64  name of the volume that it is a snapshot of      560 16 uuid of that volume
- *      576   1  bit 0: a snapshot has the volume key too   577 447 reserved
+ *      576   1  bit 0: a snapshot has the volume key too   577   7 reserved
+ *      584  32  SHA-256 of the tag list (zeros: no tags)   616 408 reserved
  * A cut is a position: index << 39 | extent. Data pages at or below `cut`, and nodes at or below
  * `node cut`, are the parent's; those at or below the own cuts are what children inherit.
  */
@@ -113,7 +116,7 @@ struct cof_volume_entry {
     uint8_t nonce[12], tag[16];
     uint8_t context_uuid[16];
     uint64_t own_cut, own_node_cut;
-    bool verbatim, interim;
+    bool verbatim, tags_left, interim;
     uint16_t clear_name_bytes;
     uint32_t sealed_number, lineages, writers;
     uint8_t sealed_uuid[16], origin_uuid[16];
@@ -135,6 +138,7 @@ struct cof_record {
     uint8_t parent[16], volume_uuid[16];
     char volume_name[64];
     bool key_shared;
+    uint8_t tags_digest[32];
 };
 
 struct cof_ek_entry {

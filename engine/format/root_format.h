@@ -47,7 +47,8 @@
 #define COF_FORMAT_MINOR 0u
 #define COF_INCOMPAT_SNAPSHOTS UINT64_C(1) /* volumes share pages: deaths obey cuts */
 #define COF_INCOMPAT_IMPORTS UINT64_C(2)   /* extents of other stores */
-#define COF_INCOMPAT_KNOWN (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS)
+#define COF_INCOMPAT_TAGS UINT64_C(4)      /* a record of tags beside an entry */
+#define COF_INCOMPAT_KNOWN (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS | COF_INCOMPAT_TAGS)
 #define COF_LANES 16u
 #define COF_LANE_USER 0u
 #define COF_LANE_CHECKPOINT 15u

@@ -454,6 +454,11 @@ static int forget(struct coffer_store *store, const struct cof_raw_writer *write
             err = cof_ptree_write(&store->catalogue_tree, writer,
                                   cof_catalogue_key(store->forgotten[i], part), NULL, 0);
         }
+        if (err == 0) {
+            err = cof_ptree_write(&store->catalogue_tree, writer,
+                                  cof_catalogue_key(store->forgotten[i], COF_CATALOGUE_TAGS_PART),
+                                  NULL, 0);
+        }
     }
     if (err == 0) {
         store->forgotten_count = 0;
@@ -519,30 +524,49 @@ void cof_record_adapt(const struct coffer_store *store, const struct cof_catalog
     }
 }
 
-int cof_record_peek(struct coffer_store *store, const struct cof_catalogue_item *item,
-                    const struct coffer_key_provider *provider, struct cof_record *ret_record,
-                    struct coffer_fault *fault)
+int cof_item_key_get(struct coffer_store *store, const struct cof_catalogue_item *item,
+                     const struct coffer_key_provider *provider, struct cof_item_key *ret_key,
+                     struct coffer_fault *fault)
 {
     const struct coffer_volume *open = store->volumes;
-    struct cof_vk *vk = NULL;
-    uint8_t vk_uuid[16] = {0};
-    int err = 0;
+    struct cof_item_key key = {.vk = NULL};
+    int err;
     while (open != NULL && (!item->entry.encrypted || !open->encrypted || item->ring == NULL ||
                             memcmp(open->vk_uuid, item->ring, 16) != 0)) {
         open = open->next;
     }
     if (open != NULL) {
-        err = cof_record_open(open->vk, open->vk_uuid, item, ret_record);
-    } else {
-        if (item->entry.encrypted) {
-            err = cof_keyring_unwrap(store, item, provider, &vk, vk_uuid, fault);
-            if (err != 0) {
-                return err;
-            }
+        key.vk = open->vk;
+        memcpy(key.vk_uuid, open->vk_uuid, sizeof key.vk_uuid);
+    } else if (item->entry.encrypted) {
+        err = cof_keyring_unwrap(store, item, provider, &key.own, key.vk_uuid, fault);
+        if (err != 0) {
+            return err;
         }
-        err = cof_record_open(vk, vk_uuid, item, ret_record);
-        cof_vk_free(vk);
+        key.vk = key.own;
     }
+    *ret_key = key;
+    return 0;
+}
+
+void cof_item_key_put(struct cof_item_key *key)
+{
+    cof_vk_free(key->own);
+    key->own = NULL;
+    key->vk = NULL;
+}
+
+int cof_record_peek(struct coffer_store *store, const struct cof_catalogue_item *item,
+                    const struct coffer_key_provider *provider, struct cof_record *ret_record,
+                    struct coffer_fault *fault)
+{
+    struct cof_item_key key;
+    int err = cof_item_key_get(store, item, provider, &key, fault);
+    if (err != 0) {
+        return err;
+    }
+    err = cof_record_open(key.vk, key.vk_uuid, item, ret_record);
+    cof_item_key_put(&key);
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "the record of volume %u does not open: %s",
                          item->entry.number, coffer_error_sentence(err));

@@ -4,9 +4,10 @@
  *
  * Without keys: every tree of the root, every descriptor, every live page against the checksum in
  * its batch header, and the live blocks counted anew against the segment table. With keys, for
- * each volume that opens: its map against the live bitmaps, both ways, and every page read, its
- * tag verified. Nothing is changed. Findings go to the caller; only what stops the check itself is
- * an error. Extents are taken in the order of their numbers, which is nearly that of the disk.
+ * each volume that opens: its map against the live bitmaps, both ways, every page read, its tag
+ * verified, and its list of tags. Nothing is changed. Findings go to the caller; only what stops
+ * the check itself is an error. Extents are taken in the order of their numbers, which is nearly
+ * that of the disk.
  */
 #include "volume/queue.h"
 
@@ -474,6 +475,19 @@ static int check_map(struct check *check)
     return err;
 }
 
+/* The tags of the volume that is open. */
+static int check_tags(struct check *check, const char *id)
+{
+    int err;
+    pthread_mutex_lock(&check->store->lock);
+    err = cof_taglist_check(check->volume);
+    pthread_mutex_unlock(&check->store->lock);
+    return err == 0 || err == COFFER_E_NO_MEMORY
+               ? err
+               : report(check, err, COFFER_STAGE_ROOT, COFFER_NOWHERE, COFFER_NOWHERE,
+                        COFFER_NOWHERE, "the tags of %s: %s", id, coffer_error_sentence(err));
+}
+
 /* After all trees. Below a node that does not read, and of a volume that does not open, nothing is
  * known: its family is left out. */
 static int check_liveness(struct check *check)
@@ -581,6 +595,9 @@ static int check_entry(struct check *check, int err, const char *id,
     }
     check->summary.volumes_opened++;
     err = check_map(check);
+    if (err == 0) {
+        err = check_tags(check, id);
+    }
     if (err == 0) {
         err = check_pages(check);
     }

@@ -33,6 +33,7 @@ void cof_twin_free(struct coffer_volume *twin)
 {
     if (twin != NULL) {
         cof_keys_done(twin);
+        cof_taglist_done(twin);
         cof_vk_free(twin->vk);
         cof_free(&twin->store->env, twin);
     }
@@ -42,6 +43,9 @@ static int write_clone(struct cof_birth *birth, const struct cof_raw_writer *wri
 {
     struct coffer_volume *clone = birth->ctx;
     int err = clone->encrypted ? cof_keys_write(clone, writer) : 0;
+    if (err == 0) {
+        err = cof_taglist_flush(clone, writer);
+    }
     return err == 0 ? cof_record_seal(clone->vk, clone->vk_uuid, birth->item, &clone->record) : err;
 }
 
@@ -120,7 +124,7 @@ static int relate_clone(struct coffer_volume *clone, const struct coffer_volume 
 
 static int clone_of(struct coffer_store *store, struct coffer_volume *from, const char *name,
                     const char *kms_key_id, const struct coffer_key_provider *provider,
-                    struct coffer_fault *fault)
+                    const struct cof_tag_choice *tags, struct coffer_fault *fault)
 {
     struct coffer_volume *clone = NULL;
     struct cof_birth birth;
@@ -140,6 +144,9 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from, cons
     err = relate_clone(clone, from);
     if (err == 0 && clone->encrypted) {
         err = make_clone_keys(clone, from, kms_key_id, provider, fault);
+    }
+    if (err == 0) {
+        err = cof_taglist_begin(clone, clone, from, tags, fault);
     }
     if (err == 0 && cof_store_admit(store, 16u + clone->ek_count / 16u) == COFFER_E_NO_SPACE) {
         err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
@@ -161,7 +168,8 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from, cons
 }
 
 int cof_snapshot_clone(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
-                       const char *name, const char *kms_key_id, struct coffer_fault *fault)
+                       const char *name, const char *kms_key_id, const struct cof_tag_choice *tags,
+                       struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
     struct coffer_volume *from;
@@ -174,7 +182,7 @@ int cof_snapshot_clone(struct coffer_store *store, const struct coffer_snapshot_
                                    fault);
     }
     if (err == 0) {
-        err = clone_of(store, from, name, kms_key_id, opts->provider, fault);
+        err = clone_of(store, from, name, kms_key_id, opts->provider, tags, fault);
         cof_volume_drop(from);
     }
     return err;
@@ -189,6 +197,7 @@ static int restore_sealed_anew(struct coffer_store *store,
                                 .volume = opts->new_name,
                                 .kms_key_id = opts->kms_key_id,
                                 .provider = opts->snapshot.provider,
+                                .tags = {.tags = opts->tags, .count = opts->tag_count},
                                 .on_progress = opts->on_progress,
                                 .ctx = opts->ctx};
     int err = cof_snapshot_open(store, &opts->snapshot, &reseal.from, fault);
@@ -217,6 +226,7 @@ int coffer_snapshot_restore(struct coffer_store *store,
                             struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
+    struct cof_tag_choice tags;
     bool resealed;
     int err;
     cof_fault_clear(fault);
@@ -228,6 +238,7 @@ int coffer_snapshot_restore(struct coffer_store *store,
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
                          "the store was opened for reading only");
     }
+    tags = (struct cof_tag_choice){.tags = opts->tags, .count = opts->tag_count};
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     err = cof_snapshot_find(store, &opts->snapshot, &item, fault);
@@ -235,7 +246,7 @@ int coffer_snapshot_restore(struct coffer_store *store,
     if (err == 0) {
         err = resealed ? cof_name_is_free(store, opts->new_name, opts->snapshot.provider, fault)
                        : cof_snapshot_clone(store, &opts->snapshot, opts->new_name,
-                                            opts->kms_key_id, fault);
+                                            opts->kms_key_id, &tags, fault);
     }
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);

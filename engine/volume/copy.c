@@ -213,12 +213,13 @@ static void begin_anew(struct cof_copy *copy)
 static int copy_within(struct cof_copy *copy)
 {
     struct coffer_store *store = copy->source;
+    const struct cof_tag_choice none_wanted = {.inherit = false};
     int err;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     err = store->error != 0 ? COFFER_E_FAILED
                             : cof_snapshot_clone(store, &copy->opts->source, copy->full,
-                                                 copy->opts->kms_key_id, copy->fault);
+                                                 copy->opts->kms_key_id, &none_wanted, copy->fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;

@@ -111,6 +111,7 @@ static void relations(struct dump *dump, const struct cof_catalogue_item *item)
     number(dump, "own_node_cut", item->entry.own_node_cut);
     boolean(dump, "verbatim", item->entry.verbatim);
     boolean(dump, "interim", item->entry.interim);
+    boolean(dump, "tags_left", item->entry.tags_left);
     array(dump, "lineages");
     for (uint32_t i = 0; i < item->entry.lineages; i++) {
         number(dump, NULL, item->lineages[i]);
@@ -118,10 +119,24 @@ static void relations(struct dump *dump, const struct cof_catalogue_item *item)
     end(dump);
 }
 
-static void volumes(struct dump *dump, const struct coffer_store *store)
+/* Blocks of the record that its tags are sealed in; 0: it has none. */
+static int tags(struct dump *dump, struct coffer_store *store,
+                const struct cof_catalogue_item *item)
 {
+    struct cof_tree_pointer pointer = {.blocks = 0};
+    int err =
+        cof_ptree_find(&store->catalogue_tree,
+                       cof_catalogue_key(item->entry.number, COF_CATALOGUE_TAGS_PART), &pointer);
+    number(dump, "tag_blocks", err == 0 ? pointer.blocks : 0u);
+    return err == COFFER_E_NOT_FOUND ? 0 : err;
+}
+
+static int volumes(struct dump *dump, struct coffer_store *store)
+{
+    int err = 0;
     array(dump, "volumes");
-    for (const struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+    for (const struct cof_catalogue_item *item = store->items; err == 0 && item != NULL;
+         item = item->next) {
         char id[COFFER_RESOURCE_ID_BYTES];
         cof_resource_id(item->entry.kind == COF_KIND_VOLUME ? "vol" : "snap", item->entry.uuid, id);
         object(dump, NULL);
@@ -135,9 +150,11 @@ static void volumes(struct dump *dump, const struct coffer_store *store)
         number(dump, "tail_first", item->entry.tail_first);
         number(dump, "tail_last", item->entry.tail_last);
         relations(dump, item);
+        err = tags(dump, store, item);
         end(dump);
     }
     end(dump);
+    return err;
 }
 
 static void segments(struct dump *dump, const struct coffer_store *store)
@@ -221,14 +238,16 @@ int coffer_store_dump(struct coffer_store *store, const struct coffer_dump_ops *
     object(&dump, NULL);
     number(&dump, "schema_version", 1);
     root(&dump, &store->root);
-    volumes(&dump, store);
+    err = volumes(&dump, store);
     segments(&dump, store);
-    err = extents(&dump, store);
+    if (err == 0) {
+        err = extents(&dump, store);
+    }
     end(&dump);
     pthread_mutex_unlock(&store->lock);
     if (err != 0) {
-        return cof_fault(fault, err, COFFER_STAGE_PLACEMENT, "a descriptor does not read: %s",
-                         coffer_error_sentence(err));
+        return cof_fault(fault, err, COFFER_STAGE_PLACEMENT,
+                         "a descriptor or a tree does not read: %s", coffer_error_sentence(err));
     }
     return dump.stop;
 }

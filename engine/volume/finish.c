@@ -157,6 +157,9 @@ static int write_record(struct coffer_volume *volume, const struct cof_raw_write
 {
     struct cof_record *record = &volume->record;
     int err = cof_keys_flush(volume, writer);
+    if (err == 0) {
+        err = cof_taglist_flush(volume, writer);
+    }
     if (err != 0) {
         return err;
     }

@@ -30,20 +30,10 @@ static uint64_t key_uses_max(void)
 
 /* ---- the sealed record ---- */
 
-/* Whose record it is: an import's is sealed for the entry that it was in its own store. */
-static const uint8_t *sealed_uuid(const struct cof_catalogue_item *item)
+uint64_t cof_record_seed(const struct cof_catalogue_item *item)
 {
-    return item->entry.verbatim ? item->entry.sealed_uuid : item->entry.uuid;
-}
-
-static uint32_t sealed_number(const struct cof_catalogue_item *item)
-{
-    return item->entry.verbatim ? item->entry.sealed_number : item->entry.number;
-}
-
-static uint64_t record_seed(const struct cof_catalogue_item *item)
-{
-    return cof_plain_seed(sealed_uuid(item), sealed_number(item), sealed_uuid(item));
+    return cof_plain_seed(cof_item_sealed_uuid(item), cof_item_sealed_number(item),
+                          cof_item_sealed_uuid(item));
 }
 
 int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16], struct cof_catalogue_item *item,
@@ -71,6 +61,7 @@ int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16], struct cof_cat
     memcpy(item->entry.tag, tag, sizeof tag);
     item->entry.record_bytes = COF_RECORD_BYTES;
     item->entry.verbatim = false; /* it is sealed here now */
+    item->entry.tags_left = false;
     item->entry.clear_name_bytes = 0;
     memset(item->clear_name, 0, sizeof item->clear_name);
     item->dirty = true;
@@ -82,20 +73,20 @@ int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
 {
     uint8_t aad[COF_RECORD_AAD_BYTES], plain[COF_RECORD_BYTES], sum[16];
     int err = 0;
-    cof_record_aad(item->entry.encrypted, sealed_uuid(item), vk_uuid, item->entry.generation,
-                   sealed_number(item), aad);
+    cof_record_aad(item->entry.encrypted, cof_item_sealed_uuid(item), vk_uuid,
+                   item->entry.generation, cof_item_sealed_number(item), aad);
     if (item->entry.encrypted) {
         err = cof_vk_open_record(vk, aad, sizeof aad, item->entry.nonce, item->entry.tag,
                                  item->record, sizeof plain, plain);
     } else {
         memcpy(plain, item->record, sizeof plain);
-        cof_checksum128(record_seed(item), aad, sizeof aad, plain, sizeof plain, sum);
+        cof_checksum128(cof_record_seed(item), aad, sizeof aad, plain, sizeof plain, sum);
         err = memcmp(sum, item->entry.tag, 16) == 0 ? 0 : COFFER_E_CORRUPT;
     }
     if (err == 0) {
         err = cof_record_decode(plain, ret_record);
     }
-    if (err == 0 && memcmp(ret_record->uuid, sealed_uuid(item), 16) != 0) {
+    if (err == 0 && memcmp(ret_record->uuid, cof_item_sealed_uuid(item), 16) != 0) {
         err = COFFER_E_TAMPER;
     }
     return err;
@@ -121,21 +112,33 @@ int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_pr
                         struct coffer_fault *fault)
 {
     struct coffer_volume next;
+    struct cof_tag_bytes tags;
+    const struct cof_tag_choice keep = {.inherit = true};
     int err;
     memset(&next, 0, sizeof next);
     next.store = volume->store;
-    err = cof_keyring_new(volume->store, volume->item, volume->generation + 1u,
-                          volume->record.key_arn, provider, &next.vk, next.vk_uuid, fault);
+    err = cof_taglist_gather(volume->store, volume, &keep, &tags, fault);
     if (err != 0) {
         return err;
     }
-    next.generation = volume->generation + 1u;
-    err = cof_keys_rewrap(volume, &next, 0);
+    err = cof_keyring_new(volume->store, volume->item, volume->generation + 1u,
+                          volume->record.key_arn, provider, &next.vk, next.vk_uuid, fault);
+    if (err == 0) {
+        next.generation = volume->generation + 1u;
+        err = cof_keys_rewrap(volume, &next, 0);
+        if (err == 0) {
+            err = cof_taglist_prepare(volume, &next, &tags);
+        }
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_KEY, "the data keys are not wrapped anew: %s",
+                      coffer_error_sentence(err));
+        }
+    }
+    cof_tag_bytes_done(&volume->store->env, &tags);
     if (err != 0) {
         cof_keys_done(&next);
         cof_vk_free(next.vk);
-        return cof_fault(fault, err, COFFER_STAGE_KEY, "the data keys are not wrapped anew: %s",
-                         coffer_error_sentence(err));
+        return err;
     }
     for (unsigned i = 0; i < next.ek_count;
          i++) { /* what the log has since the root stays told apart */
@@ -150,7 +153,7 @@ int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_pr
     volume->eks_dirty = true;
     volume->vk = next.vk;
     volume->generation = next.generation;
-    volume->record.key_uses = 0;
+    volume->record.key_uses = volume->tag_part.due ? 1u : 0u;
     volume->record.key_shared = false;
     volume->key_uses_reserved = 0;
     memcpy(volume->vk_uuid, next.vk_uuid, 16);

@@ -179,6 +179,25 @@ static int visit_keys(struct audit *audit, const struct found *found, uint64_t k
     return err;
 }
 
+/* Under the same key as records, so of the same kind: a nonce of both would be one too many. */
+static int visit_tags(struct audit *audit, const struct found *found, uint64_t key, uint32_t offset,
+                      size_t length)
+{
+    struct coffer_seal seal;
+    struct cof_taglist_header header;
+    if (cof_taglist_header_decode(audit->record, &header) != 0 || !header.encrypted ||
+        header.list_bytes > length - COF_TAGLIST_HEADER_BYTES) {
+        return 0;
+    }
+    begin_seal(audit, found, COFFER_SEAL_RECORD, &seal);
+    seal.extent = key >> 10;
+    seal.offset = offset;
+    set_name(&seal, header.nonce, sizeof header.nonce, 0);
+    set_ciphertext(&seal, header.tag, 16, audit->record + COF_TAGLIST_HEADER_BYTES,
+                   header.list_bytes);
+    return give(audit, &seal);
+}
+
 /* Whether the run's blocks are there, each as its entry in the header says. */
 static bool fetch_record(struct audit *audit, const struct found *found, const struct cof_run *run,
                          size_t entry, uint32_t offset)
@@ -206,12 +225,15 @@ static int visit_raw(struct audit *audit, const struct found *found, const struc
     size_t length = (size_t)cof_run_pages(run) * COF_BLOCK_BYTES;
     uint32_t offset = found->offset + (1u + first_page) * COF_BLOCK_BYTES;
     if (run->extent >> RAW_KIND_SHIFT != COF_RAW_CATALOGUE || key >> 10 == 0 || length == 0 ||
-        part > COF_EK_PARTS_MAX) {
+        part > COF_CATALOGUE_TAGS_PART) {
         return 0;
     }
     if (!fetch_record(audit, found, run, entry, offset)) {
         audit->summary.records_lost++;
         return 0;
+    }
+    if (part == COF_CATALOGUE_TAGS_PART) {
+        return visit_tags(audit, found, key, offset, length);
     }
     return part == COF_CATALOGUE_ENTRY_PART ? visit_entry(audit, found, offset, length)
                                             : visit_keys(audit, found, key, offset, length);

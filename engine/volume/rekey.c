@@ -112,6 +112,9 @@ static int write_twins(struct cof_birth *birth, const struct cof_raw_writer *wri
         }
         err = cof_keys_write(twin, writer);
         if (err == 0) {
+            err = cof_taglist_flush(twin, writer);
+        }
+        if (err == 0) {
             err = cof_record_seal(twin->vk, twin->vk_uuid, twin->item, &twin->record);
         }
     }
@@ -184,6 +187,7 @@ static int renew(struct rekey *rekey, unsigned at)
 {
     struct coffer_store *store = rekey->store;
     struct cof_catalogue_item *item = rekey->members[at];
+    const struct cof_tag_choice keep = {.inherit = true};
     struct coffer_volume *from, *twin;
     int err = cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY, rekey->provider, &from,
                                    rekey->fault);
@@ -196,6 +200,7 @@ static int renew(struct rekey *rekey, unsigned at)
         twin->record = from->record;
         twin->record.key_shared = false;
         rekey->next[at].entry.verbatim = false; /* its record is sealed here now */
+        rekey->next[at].entry.tags_left = false;
         rekey->next[at].entry.clear_name_bytes = 0;
         memset(twin->record.key_arn, 0, sizeof twin->record.key_arn);
         memcpy(twin->record.key_arn, rekey->arn, strlen(rekey->arn));
@@ -207,6 +212,9 @@ static int renew(struct rekey *rekey, unsigned at)
     if (err == 0) {
         err = cof_keys_rewrap(from, twin, 0);
         twin->record.key_uses = (uint64_t)twin->ek_count + COF_KEY_USES_PER_OPEN;
+    }
+    if (err == 0) {
+        err = cof_taglist_begin(twin, twin, from, &keep, rekey->fault);
     }
     cof_volume_drop(from);
     return err;

@@ -106,12 +106,14 @@ int cof_interim_sweep(struct coffer_store *store)
 }
 
 /* The volume on the way, made and opened; what an earlier attempt left goes first. */
-static int begin(const struct cof_reseal *reseal, const char *name, uint64_t size_bytes,
-                 struct coffer_volume **ret_volume, struct coffer_fault *fault)
+static int begin(const struct cof_reseal *reseal, const char *name,
+                 const struct cof_tag_bytes *tags, struct coffer_volume **ret_volume,
+                 struct coffer_fault *fault)
 {
     struct coffer_volume_create_opts create = {.size = sizeof create,
                                                .name = name,
-                                               .size_bytes = size_bytes,
+                                               .size_bytes =
+                                                   reseal->from->size_pages * COFFER_PAGE_BYTES,
                                                .kms_key_id = reseal->kms_key_id,
                                                .provider = reseal->provider};
     struct coffer_volume_open_opts open = {
@@ -121,7 +123,7 @@ static int begin(const struct cof_reseal *reseal, const char *name, uint64_t siz
     lock(store);
     err = cof_interim_sweep(store);
     if (err == 0) {
-        err = cof_volume_create_named(store, &create, fault);
+        err = cof_volume_create_named(store, &create, tags, fault);
     }
     if (err == 0) {
         err = cof_volume_open_named(store, &open, ret_volume, fault);
@@ -174,6 +176,7 @@ static int christen(struct coffer_volume *volume, const char *name,
 int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
 {
     struct coffer_volume *volume;
+    struct cof_tag_bytes tags;
     char name[COFFER_NAME_BYTES_MAX];
     int err;
     if (strlen(reseal->volume) + 2u > sizeof name) {
@@ -181,7 +184,13 @@ int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
                          "the name is too long for this: give one of at most 62 bytes");
     }
     snprintf(name, sizeof name, ".%.62s", reseal->volume);
-    err = begin(reseal, name, reseal->from->size_pages * COFFER_PAGE_BYTES, &volume, fault);
+    pthread_mutex_lock(&reseal->from->store->lock);
+    err = cof_taglist_gather(reseal->destination, reseal->from, &reseal->tags, &tags, fault);
+    pthread_mutex_unlock(&reseal->from->store->lock);
+    if (err == 0) {
+        err = begin(reseal, name, &tags, &volume, fault);
+        cof_tag_bytes_done(&reseal->destination->env, &tags);
+    }
     if (err != 0) {
         return err;
     }

@@ -41,10 +41,13 @@ int cof_snapshot_merged(struct coffer_store *store)
     uint64_t last_extent = store->next_extent - 1u;
     uint64_t node_cut = cof_position(volume->index, last_extent);
     char name[COFFER_NAME_BYTES_MAX], volume_name[COFFER_NAME_BYTES_MAX];
+    uint8_t tags_digest[32];
+    memcpy(tags_digest, record->tags_digest, sizeof tags_digest);
     memcpy(name, record->name, sizeof name);
     memcpy(volume_name, record->volume_name, sizeof volume_name);
     *record = volume->record;
     record->kind = COF_KIND_SNAPSHOT;
+    memcpy(record->tags_digest, tags_digest, sizeof tags_digest);
     memcpy(record->volume_name, volume_name, sizeof record->volume_name);
     memcpy(record->name, name, sizeof record->name);
     memcpy(record->volume_uuid, volume->record.uuid, 16);
@@ -97,6 +100,9 @@ static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *
             err = cof_keys_write(twin, writer);
         }
     }
+    if (err == 0) {
+        err = cof_taglist_flush(twin, writer);
+    }
     return err == 0 ? cof_record_seal(volume->vk, volume->vk_uuid, item, &twin->record) : err;
 }
 
@@ -117,6 +123,9 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
                          const char *full, struct coffer_uuid *ret_uuid, struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
+    const struct cof_tag_choice tags = {.inherit = (opts->flags & COFFER_SNAPSHOT_COPY_TAGS) != 0,
+                                        .tags = opts->tags,
+                                        .count = opts->tag_count};
     struct cof_birth birth;
     struct coffer_volume *twin = NULL;
     int err =
@@ -128,6 +137,9 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
     err = cof_catalogue_item_new(store, COF_KIND_SNAPSHOT, full, &birth.item);
     if (err == 0) {
         err = cof_twin_new(store, birth.item, volume->encrypted, &twin);
+    }
+    if (err == 0) {
+        err = cof_taglist_begin(twin, volume, volume, &tags, fault);
     }
     if (err == 0 && cof_store_admit(store, 64) == COFFER_E_NO_SPACE) {
         err = COFFER_E_NO_SPACE;
@@ -143,8 +155,10 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
     if (err == 0) {
         memcpy(ret_uuid->bytes, birth.item->entry.uuid, 16);
     } else {
-        cof_fault(fault, err, COFFER_STAGE_ROOT, "the snapshot can't be taken: %s",
-                  coffer_error_sentence(err));
+        if (fault == NULL || fault->error == 0) {
+            cof_fault(fault, err, COFFER_STAGE_ROOT, "the snapshot can't be taken: %s",
+                      coffer_error_sentence(err));
+        }
         if (!birth.done) {
             cof_catalogue_item_free(store, birth.item);
         }
@@ -169,7 +183,10 @@ int cof_snapshot_full_name(const char *volume, const char *name, char full[COF_F
 int cof_snapshot_take(struct coffer_volume *volume, const char *volume_name, const char *name,
                       const struct coffer_key_provider *provider, struct coffer_fault *fault)
 {
-    struct coffer_snapshot_opts opts = {.size = sizeof opts, .name = name, .provider = provider};
+    struct coffer_snapshot_opts opts = {.size = sizeof opts,
+                                        .name = name,
+                                        .provider = provider,
+                                        .flags = COFFER_SNAPSHOT_COPY_TAGS};
     struct coffer_store *store = volume->store;
     struct coffer_uuid uuid;
     char full[COF_FULL_NAME_BYTES];

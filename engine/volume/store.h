@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "crypto/keys.h"
 #include "format/catalogue_format.h"
+#include "format/taglist_format.h"
 #include "lane/lane.h"
 #include "map/tree.h"
 #include "place/place.h"
@@ -100,6 +101,11 @@ struct coffer_volume {
     unsigned ek_count, ek_capacity, ek_active;
     bool eks_dirty, eks_ready; /* ready: the root lists the keys that this process drew */
     unsigned eks_parts_written;
+    struct cof_tag_part {
+        uint8_t *bytes; /* as it shall lie; NULL: it goes */
+        unsigned blocks;
+        bool due; /* with the next record */
+    } tag_part;
 
     struct cof_delta active, frozen;
     struct cof_kills active_kills, frozen_kills;
@@ -187,7 +193,7 @@ struct coffer_store {
     struct coffer_volume *volumes;
     struct coffer_queue *queues;
     uint64_t closed_queue_reads, closed_queue_read_bytes; /* and those of copies */
-    struct coffer_queue *sync_queues; /* idle ones, for the synchronous calls */
+    struct coffer_queue *sync_queues;                     /* idle ones, for the synchronous calls */
     struct cof_checkpoint checkpoint;
     bool keys_wanted; /* a volume used up its spare data keys */
     uint64_t recovered_blocks, recovery_ns, log_pages_since_checkpoint;
@@ -276,6 +282,17 @@ COFFER_MUST_CHECK int cof_catalogue_remove(struct coffer_store *store,
                                            struct cof_catalogue_item *item, unsigned key_parts);
 /* NULL: none. */
 struct cof_catalogue_item *cof_catalogue_at(const struct coffer_store *store, uint32_t number);
+/* The volume key of an entry: of an open volume that has the same, which stays its, or unwrapped.
+ * vk is NULL for an unencrypted one. */
+struct cof_item_key {
+    struct cof_vk *vk, *own;
+    uint8_t vk_uuid[16];
+};
+COFFER_MUST_CHECK int cof_item_key_get(struct coffer_store *store,
+                                       const struct cof_catalogue_item *item,
+                                       const struct coffer_key_provider *provider,
+                                       struct cof_item_key *ret_key, struct coffer_fault *fault);
+void cof_item_key_put(struct cof_item_key *key);
 /* The sealed record of an entry. Where an open volume has its volume key at hand, the provider is
  * not asked. */
 COFFER_MUST_CHECK int cof_record_peek(struct coffer_store *store,
@@ -346,12 +363,76 @@ COFFER_MUST_CHECK int cof_keyring_replace(struct coffer_volume *volume,
                                           struct coffer_fault *fault);
 /* Keep the record's count of uses ahead of what was used. */
 void cof_keys_reserve_uses(struct coffer_volume *volume);
+/* Whose record and tags it has: an import's are sealed for the entry it was in its own store. */
+static inline const uint8_t *cof_item_sealed_uuid(const struct cof_catalogue_item *item)
+{
+    return item->entry.verbatim ? item->entry.sealed_uuid : item->entry.uuid;
+}
+static inline uint32_t cof_item_sealed_number(const struct cof_catalogue_item *item)
+{
+    return item->entry.verbatim ? item->entry.sealed_number : item->entry.number;
+}
+/* Of the checksums in a plain entry's seals' place. */
+uint64_t cof_record_seed(const struct cof_catalogue_item *item);
 COFFER_MUST_CHECK int cof_record_seal(struct cof_vk *vk, const uint8_t vk_uuid[16],
                                       struct cof_catalogue_item *item,
                                       const struct cof_record *record);
 COFFER_MUST_CHECK int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[16],
                                       const struct cof_catalogue_item *item,
                                       struct cof_record *ret_record);
+
+/* ---- taglist.c ---- */
+/* A list as it is sealed (format/taglist_format.h); length 0: no tags. */
+struct cof_tag_bytes {
+    uint8_t *bytes;
+    size_t length;
+};
+void cof_tag_bytes_done(struct cof_env *env, struct cof_tag_bytes *list);
+/* The tags of a new entry: those of what it is made from, and these over them. */
+struct cof_tag_choice {
+    bool inherit;
+    const struct coffer_tag *tags;
+    size_t count;
+};
+/* The tags of an open volume, or of a twin that has the entry's key and record. TAMPER, or CORRUPT
+ * of an unencrypted one: they are not those that the record names. */
+COFFER_MUST_CHECK int cof_taglist_read(const struct coffer_volume *from,
+                                       struct cof_tag_bytes *ret_list);
+/* The same, and that there are none where none are named. */
+COFFER_MUST_CHECK int cof_taglist_check(const struct coffer_volume *volume);
+/* INVALID or LIMIT, with a sentence. The list points to what it was given. */
+COFFER_MUST_CHECK int cof_taglist_add(struct cof_taglist *list, const struct coffer_tag *tags,
+                                      size_t count, struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_taglist_pack(struct cof_env *env, const struct cof_taglist *list,
+                                       struct cof_tag_bytes *ret_list);
+COFFER_MUST_CHECK int cof_taglist_unpack(const struct cof_tag_bytes *bytes,
+                                         struct cof_taglist *ret_list);
+/* What choice comes to; `from` may be NULL where nothing is inherited. Its store's lock is held. */
+COFFER_MUST_CHECK int cof_taglist_gather(struct coffer_store *store,
+                                         const struct coffer_volume *from,
+                                         const struct cof_tag_choice *choice,
+                                         struct cof_tag_bytes *ret_list,
+                                         struct coffer_fault *fault);
+/* Seal a list for `to` under the sealer's volume key; it waits in `to` for cof_taglist_flush, and
+ * to->record names it already. */
+COFFER_MUST_CHECK int cof_taglist_prepare(struct coffer_volume *to,
+                                          const struct coffer_volume *sealer,
+                                          const struct cof_tag_bytes *list);
+/* Both, for a new entry: whatever tags its record named before were another's. */
+COFFER_MUST_CHECK int cof_taglist_begin(struct coffer_volume *to,
+                                        const struct coffer_volume *sealer,
+                                        const struct coffer_volume *from,
+                                        const struct cof_tag_choice *choice,
+                                        struct coffer_fault *fault);
+/* The tags of an entry whose record is taken along as it is, sealed as they are; or not wanted. */
+COFFER_MUST_CHECK int cof_taglist_carry(struct coffer_store *source,
+                                        const struct cof_catalogue_item *from,
+                                        struct coffer_volume *to, bool wanted);
+/* Write what waits into the catalogue: with the root that has the record. */
+COFFER_MUST_CHECK int cof_taglist_flush(struct coffer_volume *volume,
+                                        const struct cof_raw_writer *writer);
+void cof_taglist_done(struct coffer_volume *volume);
+
 /* ---- datakeys.c ---- */
 /* The entries as they stand, checked against nothing but the lineages. */
 COFFER_MUST_CHECK int cof_keys_read(struct coffer_volume *volume, unsigned left,
@@ -537,7 +618,7 @@ COFFER_MUST_CHECK int cof_snapshot_open(struct coffer_store *store,
                                         const struct coffer_snapshot_opts *opts,
                                         struct coffer_volume **ret_volume,
                                         struct coffer_fault *fault);
-/* A snapshot of an open volume, called volume_name@name. Takes the locks. */
+/* A snapshot of an open volume, called volume_name@name, with its tags. Takes the locks. */
 COFFER_MUST_CHECK int cof_snapshot_take(struct coffer_volume *volume, const char *volume_name,
                                         const char *name,
                                         const struct coffer_key_provider *provider,
@@ -555,7 +636,8 @@ COFFER_MUST_CHECK int cof_copy_abandon(struct coffer_store *store, struct cof_ca
  * admin and lock are held. */
 COFFER_MUST_CHECK int cof_snapshot_clone(struct coffer_store *store,
                                          const struct coffer_snapshot_opts *opts, const char *name,
-                                         const char *kms_key_id, struct coffer_fault *fault);
+                                         const char *kms_key_id, const struct cof_tag_choice *tags,
+                                         struct coffer_fault *fault);
 
 /* ---- reseal.c ---- */
 /* An open volume's or snapshot's contents, page by page into a new encrypted volume; with
@@ -566,6 +648,7 @@ struct cof_reseal {
     const char *volume, *snapshot;
     const char *kms_key_id;
     const struct coffer_key_provider *provider;
+    struct cof_tag_choice tags;
     int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
     void *ctx;
 };
@@ -595,9 +678,11 @@ COFFER_MUST_CHECK int cof_node_exclusive(struct coffer_store *store,
                                          uint64_t *ret_pages, struct coffer_fault *fault);
 
 /* ---- volume_admin.c ---- */
-/* As the public calls, for names that begin with a dot too; admin and lock are held. */
+/* As the public calls, for names that begin with a dot too, and with these tags; admin and lock are
+ * held. */
 COFFER_MUST_CHECK int cof_volume_create_named(struct coffer_store *store,
                                               const struct coffer_volume_create_opts *opts,
+                                              const struct cof_tag_bytes *tags,
                                               struct coffer_fault *fault);
 COFFER_MUST_CHECK int cof_volume_delete_named(struct coffer_store *store,
                                               const struct coffer_volume_open_opts *opts,

@@ -75,38 +75,39 @@ int cof_key_resolve(struct coffer_store *store, const struct coffer_key_provider
     return 0;
 }
 
-static int make_item(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
-                     struct cof_catalogue_item *item, struct coffer_fault *fault)
+static int make_item(struct coffer_volume *twin, const struct coffer_volume_create_opts *opts,
+                     const struct cof_tag_bytes *tags, struct coffer_fault *fault)
 {
+    struct coffer_store *store = twin->store;
+    struct cof_record *record = &twin->record;
     struct coffer_key_info info;
-    struct cof_record record;
-    struct cof_vk *vk = NULL;
-    uint8_t vk_uuid[16] = {0};
     int err = 0;
-    memset(&record, 0, sizeof record);
-    item->entry.encrypted = !opts->not_encrypted;
-    if (item->entry.encrypted) {
+    if (twin->encrypted) {
         err = cof_key_resolve(store, opts->provider, opts->kms_key_id, &info, fault);
         if (err == 0) {
-            err = cof_keyring_new(store, item, 1, info.arn, opts->provider, &vk, vk_uuid, fault);
+            err = cof_keyring_new(store, twin->item, 1, info.arn, opts->provider, &twin->vk,
+                                  twin->vk_uuid, fault);
         }
         if (err != 0) {
             return err;
         }
-        memcpy(record.key_arn, info.arn, sizeof record.key_arn - 1u);
-        record.key_uses = 1;
-        err = cof_sha256("", 0, record.keys_digest);
+        twin->generation = 1;
+        memcpy(record->key_arn, info.arn, sizeof record->key_arn - 1u);
+        record->key_uses = 1;
+        err = cof_sha256("", 0, record->keys_digest);
     }
-    memcpy(record.name, opts->name, strlen(opts->name));
-    memcpy(record.uuid, item->entry.uuid, 16);
-    record.size_pages = opts->size_bytes / COFFER_PAGE_BYTES;
-    record.created_ns = cof_wall_ns(&store->env);
-    record.modified_ns = record.created_ns;
-    record.next_key_id = 1;
+    memcpy(record->name, opts->name, strlen(opts->name));
+    memcpy(record->uuid, twin->item->entry.uuid, 16);
+    record->size_pages = opts->size_bytes / COFFER_PAGE_BYTES;
+    record->created_ns = cof_wall_ns(&store->env);
+    record->modified_ns = record->created_ns;
+    record->next_key_id = 1;
     if (err == 0) {
-        err = cof_record_seal(vk, vk_uuid, item, &record);
+        err = cof_taglist_prepare(twin, twin, tags);
     }
-    cof_vk_free(vk);
+    if (err == 0) {
+        err = cof_record_seal(twin->vk, twin->vk_uuid, twin->item, record);
+    }
     return err == 0 ? 0
                     : cof_fault(fault, err, COFFER_STAGE_ROOT, "the record can't be sealed: %s",
                                 coffer_error_sentence(err));
@@ -129,11 +130,30 @@ int cof_name_is_free(struct coffer_store *store, const char *name,
     return err;
 }
 
+static int write_made(struct cof_birth *birth, const struct cof_raw_writer *writer)
+{
+    return cof_taglist_flush(birth->ctx, writer);
+}
+
+/* The entry and its tags, in one root: none may come between. */
+static int enlist(struct coffer_volume *twin)
+{
+    struct cof_birth birth = {.write = write_made, .ctx = twin};
+    int err = cof_checkpoint_settle(twin->store);
+    if (err != 0) {
+        cof_catalogue_item_free(twin->store, twin->item);
+        return err;
+    }
+    cof_catalogue_append(twin->store, twin->item);
+    return cof_give_birth(twin->store, &birth);
+}
+
 int cof_volume_create_named(struct coffer_store *store,
                             const struct coffer_volume_create_opts *opts,
-                            struct coffer_fault *fault)
+                            const struct cof_tag_bytes *tags, struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
+    struct coffer_volume *twin = NULL;
     int err = store->error != 0 ? COFFER_E_FAILED
                                 : cof_name_is_free(store, opts->name, opts->provider, fault);
     if (err != 0) {
@@ -145,16 +165,20 @@ int cof_volume_create_named(struct coffer_store *store,
                          coffer_error_sentence(err));
     }
     item->entry.interim = opts->name[0] == '.'; /* no caller's: reseal.c */
-    err = make_item(store, opts, item, fault);
-    if (err == 0 && cof_store_admit(store, 16) == COFFER_E_NO_SPACE) {
+    err = cof_twin_new(store, item, !opts->not_encrypted, &twin);
+    if (err == 0) {
+        err = make_item(twin, opts, tags, fault);
+    }
+    if (err == 0 && cof_store_admit(store, 16u + twin->tag_part.blocks) == COFFER_E_NO_SPACE) {
         err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
     }
     if (err != 0) {
+        cof_twin_free(twin);
         cof_catalogue_item_free(store, item);
         return err;
     }
-    cof_catalogue_append(store, item);
-    err = cof_checkpoint_light(store);
+    err = enlist(twin);
+    cof_twin_free(twin);
     return err == 0 ? 0
                     : cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume can't be made: %s",
                                 coffer_error_sentence(err));
@@ -163,17 +187,25 @@ int cof_volume_create_named(struct coffer_store *store,
 int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
                          struct coffer_fault *fault)
 {
+    struct cof_tag_choice choice;
+    struct cof_tag_bytes tags;
     int err;
     cof_fault_clear(fault);
     err = check_create(store, opts, fault);
     if (err != 0) {
         return err;
     }
+    choice = (struct cof_tag_choice){.tags = opts->tags, .count = opts->tag_count};
+    err = cof_taglist_gather(store, NULL, &choice, &tags, fault);
+    if (err != 0) {
+        return err;
+    }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = cof_volume_create_named(store, opts, fault);
+    err = cof_volume_create_named(store, opts, &tags, fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
+    cof_tag_bytes_done(&store->env, &tags);
     if (err != 0 && fault != NULL && fault->error == 0) {
         cof_fault(fault, err, COFFER_STAGE_NONE, "%s", coffer_error_sentence(err));
     }

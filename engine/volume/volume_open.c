@@ -66,6 +66,7 @@ static void free_volume(struct coffer_volume *volume)
     cof_kills_done(&volume->active_kills);
     cof_kills_done(&volume->frozen_kills);
     cof_keys_done(volume);
+    cof_taglist_done(volume);
     cof_vk_free(volume->vk);
     cof_free(&store->env, volume->locked_pages);
     cof_free(&store->env, volume);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/catalogue - volume entries, sealed records (as if authenticated) and data key entries.
+ * fuzz/catalogue - volume entries, sealed records and tag lists (as if authenticated) and data key
+ * entries.
  */
 #include "fuzz/fuzz_driver.h"
 
 #include "format/catalogue_format.h"
+#include "format/taglist_format.h"
 
 static int try_entry(const uint8_t *data, size_t size)
 {
@@ -40,11 +42,34 @@ static int try_record(const uint8_t *data, size_t size)
     return 1;
 }
 
+/* What a decoder takes is just what the encoder makes of it. */
+static int try_tags(const uint8_t *data, size_t size)
+{
+    static uint8_t again[COF_TAGLIST_BYTES_MAX];
+    uint8_t bytes[COF_TAGLIST_HEADER_BYTES] = {0};
+    struct cof_taglist_header header;
+    struct cof_taglist list;
+    memcpy(bytes, data, size < sizeof bytes ? size : sizeof bytes);
+    harness_require(cof_taglist_header_decode(bytes, &header) != 0 ||
+                        header.list_bytes <= COF_TAGLIST_BYTES_MAX,
+                    "a list that is too long was accepted");
+    if (size > sizeof again || cof_taglist_decode(data, size, &list) != 0) {
+        return 0;
+    }
+    harness_require(list.count >= 1 && list.count <= COF_TAGS_MAX, "a list out of bounds");
+    harness_require(cof_taglist_bytes(&list) == size, "a list of another length");
+    cof_taglist_encode(&list, again);
+    again[2] = data[2]; /* reserved */
+    again[3] = data[3];
+    harness_require(memcmp(again, data, size) == 0, "a list changes when it is copied");
+    return 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t key[COF_EK_ENTRY_BYTES] = {0}, again[COF_EK_ENTRY_BYTES];
     struct cof_ek_entry entry, other;
-    int accepted = try_entry(data, size) | try_record(data, size);
+    int accepted = try_entry(data, size) | try_record(data, size) | try_tags(data, size);
     memcpy(key, data, size < sizeof key ? size : sizeof key);
     cof_ek_entry_decode(key, &entry);
     cof_ek_entry_encode(&entry, again);
@@ -65,8 +90,13 @@ size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room)
                                      .generation = 1,
                                      .tail_first = 1};
     struct cof_record record;
-    if (number > 3 || room < COF_RECORD_BYTES) {
+    if (number > 4 || room < COF_RECORD_BYTES) {
         return 0;
+    }
+    if (number == 4) {
+        struct cof_taglist list = {2, {{"a", "1", 1, 1}, {"key", "v\xc3\xa4lue", 3, 6}}};
+        cof_taglist_encode(&list, bytes);
+        return cof_taglist_bytes(&list);
     }
     if (number < 2) {
         cof_volume_entry_encode(&entry, bytes);

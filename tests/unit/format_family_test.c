@@ -37,6 +37,8 @@ static void get_entry(const json_t *inputs, struct cof_volume_entry *entry)
     entry->own_node_cut = number_of(inputs, "own_node_cut");
     entry->verbatim = truth_of(inputs, "verbatim");
     entry->interim = json_is_true(json_object_get(inputs, "interim"));
+    entry->tags_left =
+        json_object_get(inputs, "tags_left") != NULL && truth_of(inputs, "tags_left");
     entry->clear_name_bytes = (uint16_t)strlen(text_of(inputs, "clear_name"));
     entry->sealed_number = (uint32_t)number_of(inputs, "sealed_number");
     entry->lineages = (uint32_t)json_array_size(member(inputs, "lineages"));
@@ -56,8 +58,8 @@ static void check_entry(const json_t *vector, const json_t *inputs)
     check_bytes(vector, bytes, sizeof bytes);
     assert_int_equal(cof_volume_entry_decode(bytes, &seen), 0);
     assert_true(seen.kind == entry.kind && seen.verbatim == entry.verbatim &&
-                seen.interim == entry.interim && seen.lineages == entry.lineages &&
-                seen.writers == entry.writers);
+                seen.tags_left == entry.tags_left && seen.interim == entry.interim &&
+                seen.lineages == entry.lineages && seen.writers == entry.writers);
     cof_volume_entry_encode(&seen, again);
     assert_memory_equal(bytes, again, sizeof bytes);
 }
@@ -205,6 +207,7 @@ static void entries_and_what_stands_behind_them(void **state)
 {
     (void)state;
     each_vector("families", "volume_entry", check_entry);
+    each_vector("tags", "volume_entry", check_entry);
     each_vector("families", "annex", check_annex);
     each_vector("families", "annex", check_writer);
     each_vector("families", "name_hint", check_name_hint);
@@ -216,6 +219,7 @@ static void what_no_writer_makes_is_refused(void **state)
 {
     (void)state;
     each_vector("families", "refused_entry", check_refused_entry);
+    each_vector("tags", "refused_entry", check_refused_entry);
     each_vector("families", "refused_record", check_refused_record);
     each_vector("families", "refused_root", check_refused_root);
 }

@@ -66,6 +66,9 @@ static void get_record(const json_t *inputs, struct cof_record *record)
         fixed_of(inputs, "volume_uuid", record->volume_uuid, 16);
     }
     record->key_shared = json_is_true(json_object_get(inputs, "key_shared"));
+    if (json_object_get(inputs, "tags_digest") != NULL) {
+        fixed_of(inputs, "tags_digest", record->tags_digest, 32);
+    }
 }
 
 static void check_record(const json_t *vector, const json_t *inputs)
@@ -158,6 +161,7 @@ static void catalogue_and_associated_data(void **state)
     each_vector("catalogue", "data_key", check_data_key);
     each_vector("families", "record", check_record);
     each_vector("families", "data_key", check_data_key);
+    each_vector("tags", "record", check_record);
     each_vector("aad", "page_aad", check_page_aad);
     each_vector("aad", "list_aad", check_list_aad);
     each_vector("aad", "record_aad", check_record_aad);

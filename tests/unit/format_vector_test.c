@@ -316,6 +316,7 @@ static void root_slots(void **state)
     (void)state;
     each_vector("root", "root", check_root);
     each_vector("families", "root", check_root);
+    each_vector("tags", "root", check_root);
 }
 
 static void the_log(void **state)

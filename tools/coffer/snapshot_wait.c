@@ -4,8 +4,8 @@
  *
  * The store is opened for reading and closed again each time, so that whoever writes to it gets it
  * in between. A store that another process has open for writing, as a copy into it has, is not an
- * error but a reason to go on waiting. One that has no such snapshot, or can't be read, ends it, and
- * so does a copy that stopped: nobody is at work on it.
+ * error but a reason to go on waiting. One that has no such snapshot, or can't be read, ends it,
+ * and so does a copy that stopped: nobody is at work on it.
  */
 #include "common/progress.h"
 #include "snapshots.h"

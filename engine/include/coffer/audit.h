@@ -27,7 +27,7 @@ enum coffer_seal_kind {
     COFFER_SEAL_PAGE = 0, /* a data page, map node or summary, under an extent's subkey */
     COFFER_SEAL_LIST,     /* the sealed list of a run, under the same                   */
     COFFER_SEAL_WRAP,     /* a data key, under a volume key                             */
-    COFFER_SEAL_RECORD    /* a root record, under a volume key                          */
+    COFFER_SEAL_RECORD    /* a root record or a list of tags, under a volume key        */
 };
 
 struct coffer_seal {

@@ -28,6 +28,7 @@
 #include <coffer/error.h>
 #include <coffer/keys.h>
 #include <coffer/segdev.h>
+#include <coffer/tags.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -195,6 +196,8 @@ struct coffer_volume_create_opts {
     int not_encrypted;      /* 1: checksums only, for ever; no key is asked for         */
     const char *kms_key_id; /* any form of key identifier; NULL: the managed default    */
     const struct coffer_key_provider *provider;
+    const struct coffer_tag *tags; /* to begin with                                       */
+    size_t tag_count;
 };
 
 /* Make a volume, all zeros; durable on return. It is not opened. Names of encrypted volumes are

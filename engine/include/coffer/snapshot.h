@@ -27,12 +27,20 @@ enum coffer_snapshot_status {
     COFFER_SNAPSHOT_FAILED   /* the copy stopped before it was whole; run again, it goes on  */
 };
 
+enum coffer_snapshot_flags {
+    COFFER_SNAPSHOT_COPY_TAGS = 1u << 0 /* the snapshot gets the volume's tags */
+};
+
 /* Which snapshot. */
 struct coffer_snapshot_opts {
     size_t size;
     const char *volume; /* the name that the volume had */
     const char *name;
     const struct coffer_key_provider *provider; /* NULL only for unencrypted ones */
+    /* Of coffer_snapshot_create only: the tags to begin with, over those that are copied. */
+    const struct coffer_tag *tags;
+    size_t tag_count;
+    unsigned flags; /* enum coffer_snapshot_flags */
 };
 
 /* Take a snapshot of an open volume: what was written before the call is in it, what is written
@@ -97,6 +105,8 @@ struct coffer_snapshot_restore_opts {
     /* May be NULL: while pages are copied. Non-zero stops, takes back, and is returned. */
     int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
     void *ctx;
+    const struct coffer_tag *tags; /* of the volume; it gets none of the snapshot's */
+    size_t tag_count;
 };
 
 /* A writable volume with the snapshot's contents, at once, whatever its size: pages are shared, the
@@ -126,7 +136,8 @@ COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
 /* ---- copies ------------------------------------------------------------------------------ */
 
 enum coffer_copy_flags {
-    COFFER_COPY_REENCRYPT = 1u << 0 /* seal every page anew, under data keys the source never had */
+    COFFER_COPY_REENCRYPT = 1u << 0, /* seal every page anew, under keys the source never had    */
+    COFFER_COPY_TAGS = 1u << 1       /* the copy gets the source's tags, else none               */
 };
 
 struct coffer_copy_opts {
@@ -149,8 +160,8 @@ struct coffer_copy_opts {
  * sealed record); else the copy has a volume key of its own and the source's data keys wrapped
  * anew. What the destination has of an earlier copy of the same volume is not sent again: the
  * newest ancestor of the snapshot that is there is its base. A copy that was interrupted goes on
- * where its last root stood when it is asked for again (under another key: anew); until it is whole
- * it can't be opened.
+ * where its last root stood when it is asked for again (under another key: anew), with the tags
+ * that it was begun with; until it is whole it can't be opened.
  * REENCRYPT needs the right to decrypt on both sides, has no base, and begins anew when it was
  * interrupted: what came before goes at the next open of the destination for writing. Within one
  * store the copy shares the pages (or REENCRYPT: none), and needs the right to decrypt.

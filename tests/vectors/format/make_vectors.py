@@ -277,7 +277,8 @@ def volume_entry(i):
                        i["generation"], bytes.fromhex(i["nonce"]), 0, bytes.fromhex(i["tag"]))
     if "kind" not in i:
         return body + bytes(160)
-    flags = (1 if i["verbatim"] else 0) | (4 if i.get("interim") else 0)
+    flags = ((1 if i["verbatim"] else 0) | (2 if i.get("tags_left") else 0) |
+             (4 if i.get("interim") else 0))
     return body + struct.pack("<BBHIII16sQQIIII16s16sQQ48x", i["kind"], flags,
                               len(i["clear_name"]), i["parent"], i["family"], 0,
                               bytes.fromhex(i["context_uuid"]), i["own_cut"], i["own_node_cut"],
@@ -295,7 +296,7 @@ def annex(i):
 
 
 def record_plain(i):
-    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQQQ64s16sB447x", 1, i.get("kind", 0),
+    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQQQ64s16sB7x32s408x", 1, i.get("kind", 0),
                        i["height"], i["name"].encode(), bytes.fromhex(i["uuid"]), i["size_pages"],
                        i["root_address"], i["mapped_pages"], i["chain_extent"], i["chain_slots"],
                        i["created_ns"], i["key_uses"], i["next_key_id"], i["data_keys"],
@@ -304,7 +305,7 @@ def record_plain(i):
                        i.get("own_cut", 0), i.get("own_node_cut", 0),
                        i.get("volume_name", "").encode(),
                        bytes.fromhex(i.get("volume_uuid", "00" * 16)),
-                       1 if i.get("key_shared") else 0)
+                       1 if i.get("key_shared") else 0, bytes.fromhex(i.get("tags_digest", "")))
 
 
 def ek_entry(i):
@@ -538,6 +539,89 @@ def families():
                                                    b"disk-0@monday").digest()[:1]))]}
 
 
+# ---- tags ----
+
+def tag_list(tags):
+    """In ascending order of the keys' bytes."""
+    pairs = sorted((key.encode(), value.encode()) for key, value in tags.items())
+    return struct.pack("<HH", len(pairs), 0) + b"".join(
+        struct.pack("<HH", len(key), len(value)) + key + value for key, value in pairs)
+
+
+def tags_aad(encrypted, volume, vk, generation, number):
+    return b"coffer/tags/1" + bytes(2) + record_aad(encrypted, volume, vk, generation, number)[15:]
+
+
+def tag_part(encrypted, nonce, tag, data):
+    body = struct.pack("<4sHHII12sI16s", b"COFT", 1, 1 if encrypted else 0, len(data), 0, nonce, 0,
+                       tag) + data
+    return body + bytes(-len(body) % 4096)
+
+
+def tags():
+    few = {"Name": "disk-0", "cost center": "", "B": "1", "b": "2",
+           "\u00e4\u20ac\U0001f511": "\u00fc=\u65e5\u672c"}
+    many = {f"{n:02}" + "\U0001f511" * 126: "\U0001f511" * 256 for n in range(50)}
+    told = "50: key n is n in two digits and 126 times U+1F511, each value 256 times U+1F511"
+    root = expand(octets(1, 32), "coffer/vk/root/1")
+    nonce, found = octets(0x90, 12), []
+    for name, encrypted, pairs in (("few", True, few), ("one", True, {"k": "v"}),
+                                   ("plain", False, few), ("most", True, many)):
+        vk_uuid, generation = (VK_UUID, 2) if encrypted else (bytes(16), 0)
+        aad, data = tags_aad(encrypted, UUID, vk_uuid, generation, 3), tag_list(pairs)
+        if encrypted:
+            cipher, tag = gcm(root, nonce, aad, data)
+        else:
+            cipher, tag = data, sum128(sum64(UUID + struct.pack("<Q", 3) + UUID), aad + data)
+        inputs = {"encrypted": encrypted, "volume_uuid": UUID.hex(), "vk": octets(1, 32).hex(),
+                  "vk_uuid": vk_uuid.hex(), "generation": generation, "number": 3,
+                  "nonce": (nonce if encrypted else bytes(12)).hex(),
+                  "tags": told if pairs is many else [{"Key": key, "Value": value}
+                                                      for key, value in pairs.items()]}
+        found.append(dict(name=name, inputs=inputs, aad=aad.hex(), tag=tag.hex(),
+                          digest=hashlib.sha256(data).hexdigest(),
+                          **result(tag_part(encrypted, nonce if encrypted else bytes(12), tag,
+                                            cipher), 512)))
+
+    def raw(*pairs, count=None, left=0):
+        return struct.pack("<HH", len(pairs) if count is None else count, left) + b"".join(
+            struct.pack("<HH", len(key), len(value)) + key + value for key, value in pairs)
+    refused = [("no tags", raw()), ("nothing", b""), ("half a head", raw()[:3]),
+               ("fewer than it says", raw((b"a", b""), count=2)),
+               ("more than it says", raw((b"a", b""), (b"b", b""), count=1)),
+               ("a value beyond the end", raw((b"a", b"v"))[:-1]),
+               ("a byte too many", raw((b"a", b"v")) + b"\0"),
+               ("keys out of order", raw((b"b", b""), (b"a", b""))),
+               ("a key twice", raw((b"a", b"1"), (b"a", b"2"))),
+               ("a longer key before its beginning", raw((b"ab", b""), (b"a", b""))),
+               ("an empty key", raw((b"", b"v"))), ("a reserved key", raw((b"AwS:x", b"v"))),
+               ("a NUL", raw((b"a\0", b"v"))), ("a line's end", raw((b"a", b"v\n"))),
+               ("a C1 control", raw((b"a", b"\xc2\x9b"))), ("no UTF-8", raw((b"\xff", b""))),
+               ("an overlong slash", raw((b"a", b"\xc0\xaf"))),
+               ("half a character", raw((b"a\xe2\x82", b""))),
+               ("a surrogate", raw((b"a", b"\xed\xa0\x80"))),
+               ("beyond U+10FFFF", raw((b"a", b"\xf4\x90\x80\x80"))),
+               ("a key of 129 characters", raw((b"k" * 129, b""))),
+               ("a value of 257 characters", raw((b"k", b"v" * 257))),
+               ("51 tags", raw(*((b"%02d" % n, b"") for n in range(51))))]
+    headers = [("no tag list", b"COFV" + tag_part(True, nonce, bytes(16), raw())[4:48]),
+               ("format 2", b"COFT\2\0" + tag_part(True, nonce, bytes(16), raw())[6:48]),
+               ("a list without its head", tag_part(True, nonce, bytes(16), bytes(3))[:48]),
+               ("a list that is too long", tag_part(True, nonce, bytes(16), bytes(77005))[:48])]
+    left = dict(COPY, tags_left=True)
+    record = dict(RECORD, tags_digest=hashlib.sha256(tag_list(few)).hexdigest())
+    root_inputs = dict(roots()[1]["inputs"], incompat=7, next_number=9)
+    return {"root": [dict(name="tags", inputs=root_inputs, **result(root_slot(root_inputs), 768))],
+            "volume_entry": [dict(name="tags left behind", inputs=left,
+                                  **result(volume_entry(left)))],
+            "refused_entry": [dict(name="tags left behind of one that is sealed here", inputs={},
+                                   **result(volume_entry(dict(SNAPSHOT, tags_left=True))))],
+            "record": [dict(name="with tags", inputs=record, **result(record_plain(record)))],
+            "part": found,
+            "refused_header": [dict(name=n, inputs={}, **result(data)) for n, data in headers],
+            "refused_list": [dict(name=n, inputs={}, **result(data)) for n, data in refused]}
+
+
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     segment, batch, run_list = logs()
@@ -549,7 +633,8 @@ def main():
              "place": {"descriptor": descs, "footer": foot, "bucket": bucket, "tree_entry": entry,
                        "segment_record": record},
              "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
-             "aad": aads(), "words": words(), "sealed": sealed(), "families": families()}
+             "aad": aads(), "words": words(), "sealed": sealed(), "families": families(),
+             "tags": tags()}
     for name, content in files.items():
         with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
             json.dump(content, out, indent=1)
