@@ -213,13 +213,13 @@ static void begin_anew(struct cof_copy *copy)
 static int copy_within(struct cof_copy *copy)
 {
     struct coffer_store *store = copy->source;
-    const struct cof_tag_choice none_wanted = {.inherit = false};
+    const struct cof_tag_choice tags = cof_copy_tags(copy);
     int err;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     err = store->error != 0 ? COFFER_E_FAILED
                             : cof_snapshot_clone(store, &copy->opts->source, copy->full,
-                                                 copy->opts->kms_key_id, &none_wanted, copy->fault);
+                                                 copy->opts->kms_key_id, &tags, copy->fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;
@@ -233,6 +233,7 @@ static int copy_resealed(struct cof_copy *copy)
     struct cof_reseal reseal = {.destination = destination,
                                 .kms_key_id = opts->kms_key_id,
                                 .provider = opts->provider,
+                                .tags = cof_copy_tags(copy),
                                 .on_progress = opts->on_progress,
                                 .ctx = opts->ctx};
     int err;

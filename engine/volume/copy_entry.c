@@ -74,6 +74,11 @@ static int set_relations(struct cof_copy *copy)
     return err;
 }
 
+struct cof_tag_choice cof_copy_tags(const struct cof_copy *copy)
+{
+    return (struct cof_tag_choice){.inherit = (copy->opts->flags & COFFER_COPY_TAGS) != 0};
+}
+
 /* Ring and record as they are, but for the wrap. Both locks are held. */
 static int make_keyless(struct cof_copy *copy, struct coffer_volume *twin, const char *arn)
 {
@@ -119,7 +124,8 @@ static int make_keyless(struct cof_copy *copy, struct coffer_volume *twin, const
     memcpy(to->entry.tag, copy->from->entry.tag, sizeof to->entry.tag);
     to->entry.clear_name_bytes = (uint16_t)strlen(copy->full);
     memcpy(to->clear_name, copy->full, strlen(copy->full));
-    return err;
+    return err == 0 ? cof_taglist_carry(copy->source, copy->from, twin, cof_copy_tags(copy).inherit)
+                    : err;
 }
 
 /* A volume key of the copy's own, and a record that is sealed here. Both locks are held. */
@@ -127,6 +133,7 @@ static int make_keyed(struct cof_copy *copy, struct coffer_volume *twin, const c
 {
     struct coffer_store *destination = copy->destination;
     struct cof_record *record = &twin->record;
+    const struct cof_tag_choice tags = cof_copy_tags(copy);
     struct coffer_volume *from;
     int err = cof_volume_open_item(copy->source, copy->from, COFFER_VOLUME_READ_ONLY,
                                    copy->opts->source.provider, &from, copy->fault);
@@ -157,6 +164,9 @@ static int make_keyed(struct cof_copy *copy, struct coffer_volume *twin, const c
         }
         record->key_uses = (uint64_t)twin->ek_count + 2u;
     }
+    if (err == 0) {
+        err = cof_taglist_begin(twin, twin, from, &tags, copy->fault);
+    }
     cof_volume_drop(from);
     return err;
 }
@@ -166,6 +176,9 @@ static int write_entry(struct cof_birth *birth, const struct cof_raw_writer *wri
     struct coffer_volume *twin = birth->ctx;
     bool sealed = birth->item->entry.verbatim;
     int err = twin->encrypted ? cof_keys_write(twin, writer) : 0;
+    if (err == 0) {
+        err = cof_taglist_flush(twin, writer);
+    }
     twin->store->root.incompat |= COF_INCOMPAT_IMPORTS;
     birth->item->entry.kind = COF_KIND_COPYING;
     return err != 0 || sealed
