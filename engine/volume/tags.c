@@ -244,6 +244,13 @@ static int change(const struct tagging *tagging, bool valid)
     return finish(tagging, err);
 }
 
+int coffer_tags_check(const struct coffer_tag *tags, size_t count, struct coffer_fault *fault)
+{
+    struct cof_taglist list = {.count = 0};
+    cof_fault_clear(fault);
+    return cof_taglist_add(&list, tags, count, fault);
+}
+
 int coffer_tags_set(struct coffer_store *store, const struct coffer_tags_opts *opts,
                     const struct coffer_tag *tags, size_t count, struct coffer_fault *fault)
 {

@@ -48,7 +48,6 @@ both_same fails 7 'cannot open the store' copy "$store:v@a" "$work/nowhere:v@a"
 both_same fails 7 'cannot open the store' copy "$work/nowhere:v@a" "$there:v@a"
 both_same fails 2 "snapshot's name is missing" copy "$store:v" "$there:v@a"
 both_same fails 2 "snapshot's name is missing" copy "$store:v@a" "$there:v"
-both_same fails 2 'no tags in this build' copy "$store:v@a" "$there:v@a" --copy-tags
 both_same fails 3 'nobody' copy "$store:v@a" "$there:v@a" --kms-key-id alias/nobody
 both_same fails 3 . copy "$store:v@a" "$there:v@a" --kms-key-id "${id1%?????}00000"
 both_same fails 3 . env "COFFER_KMS=file:$work/gone" "$COFFER" snapshot copy "$store:v@a" \

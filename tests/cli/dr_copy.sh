@@ -47,6 +47,7 @@ for name in VOLUME SRC_STORE DEST_STORE DEST_KMS_KEYID; do
     unchanged "$store" fails 2 "$name is not set" env "$name=" "$script"
 done
 unchanged "$store" fails 2 'KEEP' env KEEP=0 "$script"
+unchanged "$store" fails 2 'COPY_TAGS' env COPY_TAGS=maybe "$script"
 unchanged "$store" fails 2 'PREFIX' env PREFIX=../x "$script"
 fails 2 . env DEST_REGION=r9 "$script" # the destination's key store is of another region
 fails 2 . env SRC_REGION=r9 "$script"
@@ -54,10 +55,15 @@ fails 3 . env DEST_KMS_KEYID=alias/nobody "$script"
 
 # ---- two runs, and more than are kept --------------------------------------------------------
 
+ok "${near[@]}" "$COFFER" tag set "$store:v" tier=gold
+write
+ok env COPY_TAGS=no "$script"
 write
 ok "$script"
-write
-ok "$script"
+tags_of() { "${far[@]}" "$COFFER" tag list "$there:v@$1" --query "[].Value" 2>tags.err; }
+both=$(list far "$there" available)
+[ -z "$(tags_of "$(head -n 1 <<<"$both")")" ] || die "COPY_TAGS=no copied tags"
+[ "$(tags_of "$(tail -n 1 <<<"$both")")" = gold ] || die "no tags: $(cat tags.err)"
 [ "$(list far "$there" available | wc -l)" -ge 2 ] || die "two runs did not make two copies"
 same_contents
 for _ in 1 2 3; do

@@ -4,7 +4,9 @@
 and compares what it holds with the manifest. It knows no log: a store with a tail must give its
 snapshots all the same, since none of them has writes there.
 
-usage: read_image.py SOURCE_DIRECTORY IMAGE"""
+usage: read_image.py SOURCE_DIRECTORY IMAGE
+       read_image.py SOURCE_DIRECTORY --tags STORE    prints, as JSON, the tags of the unencrypted
+                                                      volumes and snapshots of a store"""
 import hashlib
 import json
 import os
@@ -35,15 +37,8 @@ def uuid_text(uuid):
 
 
 class Store:
-    def __init__(self, prefix):
-        with open(prefix + ".json", encoding="ascii") as text:
-            self.manifest = json.load(text)
-        self.device = bytearray(self.manifest["size_bytes"])
-        unit = self.manifest.get("unit_bytes", 4096)
-        with open(prefix + ".blocks", "rb") as packed:
-            while head := packed.read(4):
-                at = struct.unpack("<I", head)[0] * unit
-                self.device[at:at + unit] = packed.read(unit)
+    def __init__(self, device, manifest):
+        self.device, self.manifest = device, manifest
         self.keys = {f"arn:coffer:kms:test:000000000000:key/{n}": bytes.fromhex(key)
                      for n, key in enumerate(self.manifest["keys"])}
         self.root = self.newest_root()
@@ -56,6 +51,23 @@ class Store:
         self.extents = {}
         for key, bucket in placement.items():
             self.read_bucket(key, bucket)
+
+    @classmethod
+    def frozen(cls, prefix):
+        with open(prefix + ".json", encoding="ascii") as text:
+            manifest = json.load(text)
+        device = bytearray(manifest["size_bytes"])
+        unit = manifest.get("unit_bytes", 4096)
+        with open(prefix + ".blocks", "rb") as packed:
+            while head := packed.read(4):
+                at = struct.unpack("<I", head)[0] * unit
+                device[at:at + unit] = packed.read(unit)
+        return cls(device, manifest)
+
+    @classmethod
+    def of_file(cls, path):
+        with open(path, "rb") as store:
+            return cls(store.read(), {"keys": []})
 
     def newest_root(self):
         size = 1 << 20  # of the frozen stores' segments
@@ -118,6 +130,8 @@ class Node:
         ring_bytes, _, self.key_count, self.generation = struct.unpack_from("<4I", entry, 48)
         self.encrypted, self.uuid, self.kind = flags & 1, entry[16:32], entry[96]
         verbatim, name_bytes = entry[97] & 1, struct.unpack_from("<H", entry, 98)[0]
+        self.tags_left = entry[97] & 2
+        assert verbatim or not self.tags_left
         self.context = entry[112:128] if any(entry[112:128]) else self.uuid
         sealed_number, lineages, writers = struct.unpack_from("<3I", entry, 144)
         self.sealed = (entry[160:176], sealed_number) if verbatim else (self.uuid, self.number)
@@ -148,6 +162,32 @@ class Node:
         assert verbatim or kind == (SNAPSHOT if self.kind == COPYING else self.kind)
         own, of = (self.record[a:a + 64].rstrip(b"\0").decode() for a in (8, 496))
         self.name = self.name or (own if self.kind == VOLUME else f"{of}@{own}")
+
+    def tags(self):
+        """Of what the record names, or none."""
+        digest = self.record[584:616]
+        if not any(digest) or self.tags_left:
+            return {}
+        part = self.store.catalogue[self.number << 10 | 656]
+        magic, version, _, length = struct.unpack_from("<4sHHI", part)
+        assert (magic, version) == (b"COFT", 1)
+        data, tag, label = part[48:48 + length], part[32:48], b"coffer/tags/1\0\0"
+        if self.encrypted:
+            aad = label + record_aad(1, self.sealed[0], self.vk_uuid, self.generation,
+                                     self.sealed[1])[15:]
+            data = unseal(expand(self.vk, "coffer/vk/root/1"), part[16:28], aad, data, tag)
+        else:
+            aad = label + record_aad(0, self.uuid, bytes(16), 0, self.number)[15:]
+            seed = sum64(self.uuid + struct.pack("<Q", self.number) + self.uuid)
+            assert sum128(seed, aad + data) == tag, "a tag list's checksum"
+        assert hashlib.sha256(data).digest() == digest, "another tag list"
+        found, at = [], 4
+        for _ in range(struct.unpack_from("<H", data)[0]):
+            key, value = struct.unpack_from("<HH", data, at)
+            at += 4 + key + value
+            found.append((data[at - key - value:at - value], data[at - value:at]))
+        assert at == len(data) and found == sorted(dict(found).items())
+        return {key.decode(): value.decode() for key, value in found}
 
     def open_ring(self, ring):
         self.vk_uuid, wraps = ring[:16], struct.unpack_from("<H", ring, 20)[0]
@@ -223,9 +263,22 @@ class Node:
         return bytes(pages)
 
 
+def print_tags(path):
+    store = Store.of_file(path)
+    plain = [key for key in sorted(store.catalogue)
+             if key != 0 and key & 1023 == 0 and not store.catalogue[key][6] & 1]
+    nodes = [Node(store, key) for key in plain]
+    json.dump({node.name: node.tags() for node in nodes}, sys.stdout, sort_keys=True)
+    print()
+
+
 def main():
-    store = Store(os.path.join(SOURCE, "tests", "images", sys.argv[2]))
+    if sys.argv[2] == "--tags":
+        print_tags(sys.argv[3])
+        return
+    store = Store.frozen(os.path.join(SOURCE, "tests", "images", sys.argv[2]))
     nodes = [Node(store, key) for key in sorted(store.catalogue) if key != 0 and key & 1023 == 0]
+    assert not any(n.tags() for n in nodes), "tags in a store that was frozen before them"
     found = {n.name: hashlib.sha256(n.contents()).hexdigest() for n in nodes if n.kind == SNAPSHOT}
     listed = {entry["name"]: entry["sha256"] for entry in store.manifest["snapshots"]}
     for name in sorted(found.keys() | listed.keys()):

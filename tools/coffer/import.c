@@ -60,7 +60,7 @@ static int create_volume(struct importing *import)
         exit_code = cli_session_go_on(&import->session);
     }
     if (exit_code == 0) {
-        exit_code = cli_volume_make(&import->session, size_bytes, 0);
+        exit_code = cli_volume_make(&import->session, size_bytes, NULL, 0);
         import->created = exit_code == 0;
     }
     return exit_code;

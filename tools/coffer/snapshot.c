@@ -9,6 +9,7 @@
 #include "common/output.h"
 #include "show.h"
 #include "snapshots.h"
+#include "tag.h"
 #include "verbs.h"
 #include <stdio.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static void take_back(struct cli_session *session)
 }
 
 /* In the store that is open for writing, with the volume. */
-static int make(struct cli_session *session)
+static int make(struct cli_session *session, const struct cli_tags *tags)
 {
     const struct cof_tool_call *call = session->call;
     struct coffer_fault fault = cli_no_fault();
@@ -140,6 +141,9 @@ static int make(struct cli_session *session)
                       session->address.snapshot);
     }
     struct coffer_snapshot_opts opts = cli_snapshot_opts(session);
+    opts.tags = tags->tags;
+    opts.tag_count = tags->count;
+    opts.flags = cof_tool_given(call, "copy-tags") ? (unsigned)COFFER_SNAPSHOT_COPY_TAGS : 0u;
     int error = coffer_snapshot_create(session->volume, &opts, &uuid, &fault);
     if (error != 0) {
         return fail_create(session, error, &fault);
@@ -157,7 +161,7 @@ static int make(struct cli_session *session)
     return exit_code == 0 ? cli_snapshot_print(session, &info) : exit_code;
 }
 
-static int create(struct cli_session *session)
+static int create(struct cli_session *session, const struct cli_tags *tags)
 {
     char asked[COFFER_NAME_BYTES_MAX];
     char found[COFFER_NAME_BYTES_MAX];
@@ -174,17 +178,21 @@ static int create(struct cli_session *session)
     }
     if (exit_code == 0) {
         cli_address_aim(&session->address, found);
-        exit_code = make(session);
+        exit_code = make(session, tags);
     }
     return exit_code;
 }
 
 int cli_snapshot_create(struct cof_tool_call *call)
 {
+    static struct cli_tags tags;
     struct cli_session session;
     int exit_code = cli_snapshot_refuse_key(call);
     if (exit_code == 0) {
+        exit_code = cli_tags_given(call, &tags);
+    }
+    if (exit_code == 0) {
         exit_code = cli_session_begin(&session, call, CLI_VOLUME_OR_SNAPSHOT, call->operands[0]);
     }
-    return exit_code == 0 ? cli_session_end(&session, create(&session)) : exit_code;
+    return exit_code == 0 ? cli_session_end(&session, create(&session, &tags)) : exit_code;
 }

@@ -9,6 +9,7 @@
 #include "common/progress.h"
 #include "show.h"
 #include "snapshots.h"
+#include "tag.h"
 #include "verbs.h"
 #include "volume.h"
 #include <string.h>
@@ -106,6 +107,7 @@ struct restoring {
     bool from_encrypted;            /* the snapshot is                        */
     bool encrypted;                 /* the new volume will be                 */
     struct coffer_volume_info info; /* of the snapshot             */
+    struct cli_tags tags;           /* of the new volume           */
     struct cof_tool_progress progress;
     uint64_t done_bytes;
     bool started;
@@ -223,6 +225,8 @@ static int restore_it(struct restoring *restoring)
         .kms_key_id = restoring->key,
         .on_progress = go_on,
         .ctx = restoring,
+        .tags = restoring->tags.tags,
+        .tag_count = restoring->tags.count,
     };
     int error = coffer_snapshot_restore(session->store, &opts, &fault);
     if (restoring->started) {
@@ -234,15 +238,6 @@ static int restore_it(struct restoring *restoring)
     }
     aim(restoring, &restoring->volume);
     return cli_volume_adopt(session, restoring->encrypted, COFFER_VOLUME_READ_ONLY);
-}
-
-static int print_restored(struct cli_session *session)
-{
-    struct cof_tool_view view = {.schema_version = 1,
-                                 .list_name = "Volumes",
-                                 .byte_fields = CLI_VOLUME_BYTE_FIELDS,
-                                 .people = cli_volume_lines(session, &session->volume_info)};
-    return cof_tool_print(session->call, cli_volume_fields(session, &session->volume_info), &view);
 }
 
 static int restore(struct restoring *restoring)
@@ -260,7 +255,9 @@ static int restore(struct restoring *restoring)
     if (exit_code == 0) {
         exit_code = restore_it(restoring);
     }
-    return exit_code == 0 && cli_show_result(session->call) ? print_restored(session) : exit_code;
+    return exit_code == 0 && cli_show_result(session->call)
+               ? cli_volume_print(session, &session->volume_info)
+               : exit_code;
 }
 
 int cli_snapshot_restore(struct cof_tool_call *call)
@@ -274,6 +271,9 @@ int cli_snapshot_restore(struct cof_tool_call *call)
     restoring.snapshot = session->address;
     restoring.key = cof_tool_text(call, "kms-key-id", NULL);
     exit_code = check_operands(&restoring);
+    if (exit_code == 0) {
+        exit_code = cli_tags_given(call, &restoring.tags);
+    }
     if (exit_code == 0) {
         cli_session_use_keys(
             session, cof_tool_given(call, "dry-run") ? (unsigned)COFFER_KEYSTORE_READ_ONLY : 0u);

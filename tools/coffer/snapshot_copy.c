@@ -35,15 +35,6 @@ struct copying {
 
 /* ---- what the line says ------------------------------------------------------------------ */
 
-static int check_line(const struct cof_tool_call *call)
-{
-    if (cof_tool_given(call, "copy-tags")) {
-        return cof_tool_usage(call, "NotImplemented",
-                              "--copy-tags: snapshots have no tags in this build");
-    }
-    return 0;
-}
-
 static int begin(struct copying *copying, const struct cof_tool_call *call)
 {
     bool two_stores;
@@ -219,7 +210,8 @@ static int copy(struct copying *copying)
         copying->two_services ? &copying->other.provider : &goal->provider;
     struct coffer_copy_opts opts = {
         .size = sizeof opts,
-        .flags = copying->reencrypt ? (unsigned)COFFER_COPY_REENCRYPT : 0u,
+        .flags = (copying->reencrypt ? (unsigned)COFFER_COPY_REENCRYPT : 0u) |
+                 (cof_tool_given(goal->call, "copy-tags") ? (unsigned)COFFER_COPY_TAGS : 0u),
         .source = {.size = sizeof opts.source,
                    .volume = copying->source.volume,
                    .name = copying->source.name,
@@ -305,10 +297,7 @@ int cli_snapshot_copy(struct cof_tool_call *call)
 {
     static struct copying copying;
     copying.begin_ns = cof_tool_now_ns();
-    int exit_code = check_line(call);
-    if (exit_code == 0) {
-        exit_code = begin(&copying, call);
-    }
+    int exit_code = begin(&copying, call);
     if (exit_code != 0) {
         return exit_code;
     }

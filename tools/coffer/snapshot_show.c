@@ -9,6 +9,7 @@
 #include "common/output.h"
 #include "show.h"
 #include "snapshots.h"
+#include "tag.h"
 #include "verbs.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,12 +171,13 @@ static json_t *recipient_lines(json_t *recipients)
     return lines;
 }
 
-int cli_snapshot_print(const struct cli_session *session, const struct coffer_snapshot_info *info)
+int cli_snapshot_print(struct cli_session *session, const struct coffer_snapshot_info *info)
 {
     struct cof_tool_view view = {.schema_version = 1,
                                  .list_name = "Snapshots",
                                  .byte_fields = CLI_SNAPSHOT_BYTE_FIELDS,
                                  .people = lines(session, info)};
+    char name[CLI_NAME_BYTES_MAX];
     json_t *value = fields(session, info);
     json_t *recipients = recipients_of(session, info);
     if (info->status == COFFER_SNAPSHOT_FAILED) {
@@ -185,6 +187,12 @@ int cli_snapshot_print(const struct cli_session *session, const struct coffer_sn
         json_object_set_new(view.people, "Recipients", recipient_lines(recipients));
     }
     json_object_set_new(value, "Recipients", recipients);
+    json_t *tags = info->name_known ? cli_tags_shown(session, full_name(info, name)) : json_null();
+    json_t *tag_lines = cli_tags_lines(tags);
+    if (tag_lines != NULL) {
+        json_object_set_new(view.people, "Tags", tag_lines);
+    }
+    json_object_set_new(value, "TagList", tags);
     return cof_tool_print(session->call, value, &view);
 }
 

@@ -18,7 +18,7 @@ int cli_snapshot_look(struct cli_session *session, struct coffer_snapshot_info *
 /* snapshot describe, in the open store. */
 int cli_snapshot_show(struct cli_session *session);
 /* Print a snapshot that a verb has made or looked at. */
-int cli_snapshot_print(const struct cli_session *session, const struct coffer_snapshot_info *info);
+int cli_snapshot_print(struct cli_session *session, const struct coffer_snapshot_info *info);
 
 const char *cli_snapshot_status(const struct coffer_snapshot_info *info);
 /* Of the status failed. */

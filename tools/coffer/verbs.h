@@ -36,6 +36,10 @@ int cli_snapshot_copy(struct cof_tool_call *call);
 int cli_snapshot_add_recipient(struct cof_tool_call *call);
 int cli_snapshot_remove_recipient(struct cof_tool_call *call);
 
+int cli_tag_set(struct cof_tool_call *call);
+int cli_tag_remove(struct cof_tool_call *call);
+int cli_tag_list(struct cof_tool_call *call);
+
 int cli_rekey(struct cof_tool_call *call);
 
 int cli_check(struct cof_tool_call *call);

@@ -7,6 +7,7 @@
  */
 #include "volume.h"
 #include "common/output.h"
+#include "tag.h"
 #include "verbs.h"
 #include <string.h>
 
@@ -108,7 +109,8 @@ int cli_volume_adopt(struct cli_session *session, bool encrypted, unsigned open_
     return exit_code;
 }
 
-int cli_volume_make(struct cli_session *session, uint64_t size_bytes, unsigned open_flags)
+int cli_volume_make(struct cli_session *session, uint64_t size_bytes, const struct cli_tags *tags,
+                    unsigned open_flags)
 {
     const struct cof_tool_call *call = session->call;
     struct coffer_fault fault = cli_no_fault();
@@ -119,6 +121,8 @@ int cli_volume_make(struct cli_session *session, uint64_t size_bytes, unsigned o
         .not_encrypted = wants_plain(call),
         .kms_key_id = cof_tool_text(call, "kms-key-id", NULL),
         .provider = wants_plain(call) ? NULL : &session->provider,
+        .tags = tags != NULL ? tags->tags : NULL,
+        .tag_count = tags != NULL ? tags->count : 0,
     };
     int error = coffer_volume_create(session->store, &opts, &fault);
     if (error != 0) {
@@ -235,6 +239,7 @@ static unsigned key_store_flags(const struct cof_tool_call *call)
 
 int cli_volume_create(struct cof_tool_call *call)
 {
+    static struct cli_tags tags;
     struct cli_session session;
     uint64_t size_bytes = cof_tool_size(call, "size", 0);
     if (!cof_tool_given(call, "size")) {
@@ -243,6 +248,9 @@ int cli_volume_create(struct cof_tool_call *call)
     int exit_code = cli_volume_check_kind(call);
     if (exit_code == 0) {
         exit_code = cli_volume_check_size(call, size_bytes);
+    }
+    if (exit_code == 0) {
+        exit_code = cli_tags_given(call, &tags);
     }
     if (exit_code == 0) {
         exit_code = cli_session_begin(&session, call, CLI_VOLUME, call->operands[0]);
@@ -262,7 +270,7 @@ int cli_volume_create(struct cof_tool_call *call)
         exit_code = cli_session_go_on(&session);
     }
     if (exit_code == 0) {
-        exit_code = cli_volume_make(&session, size_bytes, COFFER_VOLUME_READ_ONLY);
+        exit_code = cli_volume_make(&session, size_bytes, &tags, COFFER_VOLUME_READ_ONLY);
     }
     return cli_session_end(&session, exit_code);
 }

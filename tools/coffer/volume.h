@@ -20,8 +20,11 @@ int cli_volume_check_name(struct cli_session *session);
 int cli_volume_check_key(struct cli_session *session, const char *key,
                          struct coffer_key_info *ret_key);
 int cli_volume_check_new(struct cli_session *session);
-/* Make the volume in the open store, open it with open_flags, pin it. On failure there is none. */
-int cli_volume_make(struct cli_session *session, uint64_t size_bytes, unsigned open_flags);
+/* Make the volume in the open store with these tags (NULL: none), open it with open_flags, pin it.
+ * On failure there is none. */
+struct cli_tags;
+int cli_volume_make(struct cli_session *session, uint64_t size_bytes, const struct cli_tags *tags,
+                    unsigned open_flags);
 /* Open the volume that was just made as encrypted or not, and pin it; or delete it again. */
 int cli_volume_adopt(struct cli_session *session, bool encrypted, unsigned open_flags);
 /* Close and delete the volume that this session made, with its pin. Reports nothing: the reason
@@ -34,6 +37,8 @@ int cli_volume_check_deletion(struct cli_session *session);
 /* The reference documents' fields, and the lines that people see. */
 json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info);
 json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info);
+/* Print a volume that a verb has made or looked at, with its tags. */
+int cli_volume_print(struct cli_session *session, const struct coffer_volume_info *info);
 
 #define CLI_VOLUME_BYTE_FIELDS "Size MappedBytes Data DataKeyBytes DataKeyBytesMax NewSize"
 

@@ -9,6 +9,7 @@
 #include "common/output.h"
 #include "show.h"
 #include "snapshots.h"
+#include "tag.h"
 #include "verbs.h"
 #include "volume.h"
 #include <stdio.h>
@@ -78,6 +79,22 @@ json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_
     return lines;
 }
 
+int cli_volume_print(struct cli_session *session, const struct coffer_volume_info *info)
+{
+    struct cof_tool_view view = {.schema_version = 1,
+                                 .list_name = "Volumes",
+                                 .byte_fields = CLI_VOLUME_BYTE_FIELDS,
+                                 .people = cli_volume_lines(session, info)};
+    json_t *value = cli_volume_fields(session, info);
+    json_t *tags = info->name_known ? cli_tags_shown(session, info->name) : json_null();
+    json_t *tag_lines = cli_tags_lines(tags);
+    if (tag_lines != NULL) {
+        json_object_set_new(view.people, "Tags", tag_lines);
+    }
+    json_object_set_new(value, "TagList", tags);
+    return cof_tool_print(session->call, value, &view);
+}
+
 /* ---- describe ---------------------------------------------------------------------------- */
 
 struct wanted {
@@ -132,8 +149,6 @@ static int describe(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
     struct wanted wanted = {.name = session->address.volume};
-    struct cof_tool_view view = {.schema_version = 1, .list_name = "Volumes",
-                                 .byte_fields = CLI_VOLUME_BYTE_FIELDS};
     const struct coffer_key_provider *provider = cli_show_provider(session);
     struct cli_pin pin;
     int exit_code = look_for_pin(session, &wanted, &pin);
@@ -160,8 +175,7 @@ static int describe(struct cli_session *session)
     if (!wanted.info.name_known) {
         cli_show_sealed(session, wanted.info.open_error);
     }
-    view.people = cli_volume_lines(session, &wanted.info);
-    return cof_tool_print(session->call, cli_volume_fields(session, &wanted.info), &view);
+    return cli_volume_print(session, &wanted.info);
 }
 
 int cli_volume_describe(struct cof_tool_call *call)

@@ -38,6 +38,10 @@ struct coffer_tags_opts {
     const struct coffer_key_provider *provider; /* NULL only for unencrypted ones */
 };
 
+/* Whether these are tags, and not too many: INVALID, LIMIT. Of no store; fault says which. */
+COFFER_MUST_CHECK int coffer_tags_check(const struct coffer_tag *tags, size_t count,
+                                        struct coffer_fault *fault);
+
 /* Add tags; one whose key is there already gets the new value, and where a key is given twice the
  * last one counts. INVALID: a tag is none; LIMIT: more than COFFER_TAGS_MAX; NOT_FOUND; BUSY: a
  * copy that is not whole; READ_ONLY; NO_SPACE; or why its key can't be had. */
