@@ -195,7 +195,8 @@ void fail_scene(void *ctx)
             (fault.source && stage.from == stage.to);
         for (fault.at = campaign.seed % stride; fault.at < of && !never && campaign_wants(scene);
              fault.at += stride) {
-            fault.error = (unsigned)(fault.at / stride);
+            fault.error =
+                (unsigned)(fault.at / stride + campaign.seed); /* four seeds: each of them */
             (void)harness_run(one_fault, &fault);
         }
     }
