@@ -190,7 +190,8 @@ int cof_taglist_gather(struct coffer_store *store, const struct coffer_volume *f
         err = cof_taglist_unpack(&inherited, &list);
     }
     if (err != 0) {
-        cof_fault(fault, err, COFFER_STAGE_ROOT, "the tags do not read: %s",
+        cof_fault(fault, err, COFFER_STAGE_ROOT,
+                  "the tags do not read: %s; removing all of them makes an end of it",
                   coffer_error_sentence(err));
     } else {
         err = cof_taglist_add(&list, choice->tags, choice->count, fault);

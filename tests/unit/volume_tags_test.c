@@ -734,6 +734,39 @@ static void damaged_and_exchanged_lists_are_refused(void **state)
     }
 }
 
+/* A new volume key seals the tags anew: where they can't be read, nobody drops them silently, and
+ * removing them all is the way out. Reading goes on. */
+static void a_volume_with_damaged_tags_keeps_its_key_until_they_are_removed(void **state)
+{
+    static struct part part;
+    struct coffer_volume *volume;
+    struct coffer_volume_open_opts opts;
+    (void)state;
+    fixture_make(&f, 19);
+    make_in(&f, "v", 0);
+    must_set(&f, "v", "key", "value");
+    volume = open_volume(&f, "v");
+    write_page(volume, 5, 1);
+    take(volume, "s", 0, NULL, 0);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    get_part("v", &part);
+    part.bytes[50] ^= 1;
+    put_part(&part);
+    opts = open_opts(&f, "v");
+    assert_int_equal(coffer_volume_open(f.store, &opts, &volume, &f.fault), COFFER_E_TAMPER);
+    assert_non_null(strstr(f.fault.detail, "removing all"));
+    opts.flags |= COFFER_VOLUME_READ_ONLY;
+    assert_int_equal(coffer_volume_open(f.store, &opts, &volume, &f.fault), 0);
+    check_page(volume, 5, 1);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    assert_int_equal(drop_tag(&f, "v", NULL), 0);
+    volume = open_volume(&f, "v");
+    check_page(volume, 5, 1);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    assert_int_equal(findings(&f), 0);
+    fixture_done(&f);
+}
+
 /* What the medium does is damage, and stays told apart from what somebody did. */
 static void a_worn_block_is_damage(void **state)
 {
@@ -943,6 +976,7 @@ int main(void)
         cmocka_unit_test(another_key_service_seals_them_anew),
         cmocka_unit_test(who_may_not_decrypt_takes_the_tags_along),
         cmocka_unit_test(damaged_and_exchanged_lists_are_refused),
+        cmocka_unit_test(a_volume_with_damaged_tags_keeps_its_key_until_they_are_removed),
         cmocka_unit_test(a_worn_block_is_damage),
         cmocka_unit_test(who_has_the_disk_can_drop_a_keyless_copys_tags_and_no_others),
         cmocka_unit_test(a_cut_leaves_the_old_list_or_the_new),
