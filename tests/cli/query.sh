@@ -16,7 +16,7 @@ prints "$(printf 'store\tcreate')" q 'Verbs[0].[Noun,Verb]'
 prints create q "Verbs[?Noun=='store'] | [0].Verb"
 prints "$(printf 'create\tdescribe\tgrow\tshrink')" q "Verbs[?Noun=='store'].Verb"
 prints "$(printf 'create\tvolume')" q "{N: Verbs[4].Noun, A: Verbs[4].Verb}"
-prints 'rekey' q "Verbs[?Noun!='store' && Noun!='volume' && Noun!='snapshot'] | [0].Verb"
+prints 'set' q "Verbs[?Noun!='store' && Noun!='volume' && Noun!='snapshot'] | [0].Verb"
 prints 'scrub' q 'Verbs[?contains(Options, `"rate"`)].Verb'
 prints "$(printf 'bs\tmemory\trate\tsegment-size\tsize')" q "sort(Options[?Kind=='size'].Name)"
 prints 'size' q "Options[?Kind=='size'].Name | [0]"
