@@ -71,12 +71,17 @@ static int blocks_at(struct scan *scan, uint32_t segment, uint32_t block, uint32
     return 0;
 }
 
-static bool ours(const struct scan *scan, const struct cof_batch_header *header, uint32_t segment,
-                 uint32_t block)
+static bool of_session(const struct scan *scan, const struct cof_batch_header *header)
 {
     return memcmp(header->store_uuid, scan->store->root.store_uuid, 16) == 0 &&
            memcmp(header->session, scan->store->root.session, 16) == 0 &&
-           header->lane == COF_LANE_USER && header->segment == segment && header->block == block;
+           header->lane == COF_LANE_USER;
+}
+
+static bool ours(const struct scan *scan, const struct cof_batch_header *header, uint32_t segment,
+                 uint32_t block)
+{
+    return of_session(scan, header) && header->segment == segment && header->block == block;
 }
 
 static bool pages_match(const uint8_t *batch, const struct cof_batch_header *header)
@@ -402,11 +407,11 @@ static int follow(struct scan *scan, struct coffer_fault *fault)
     }
 }
 
-/* A header of this session with a number of at least `number`, looked at without its pages. */
-static bool later_header(const struct scan *scan, const uint8_t *block, uint32_t segment,
-                         uint32_t at, struct cof_batch_header *ret_header)
+/* A header that the log has not come to; in another's place it still tells what was durable. */
+static bool later_header(const struct scan *scan, const uint8_t *block,
+                         struct cof_batch_header *ret_header)
 {
-    return cof_batch_header_decode(block, ret_header) == 0 && ours(scan, ret_header, segment, at) &&
+    return cof_batch_header_decode(block, ret_header) == 0 && of_session(scan, ret_header) &&
            ret_header->number >= scan->number;
 }
 
@@ -421,6 +426,7 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
         for (; block < store->segment_blocks; block++) {
             struct cof_batch_header header;
             const uint8_t *at;
+            bool in_place;
             int err = blocks_at(scan, segment, block, 1, &at);
             if (err == COFFER_E_RANGE) {
                 return cof_fault(fault, COFFER_E_CORRUPT, COFFER_STAGE_LOG,
@@ -432,10 +438,11 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
                 return cof_fault(fault, err, COFFER_STAGE_LOG, "the log can't be read: %s",
                                  coffer_error_sentence(err));
             }
-            if (!later_header(scan, at, segment, block, &header)) {
+            if (!later_header(scan, at, &header)) {
                 continue;
             }
-            if (header.epoch > store->root.epoch) {
+            in_place = ours(scan, &header, segment, block);
+            if (in_place && header.epoch > store->root.epoch) {
                 return newer_root(scan, header.epoch, fault);
             }
             if (header.durable_upto >= scan->number) {
@@ -447,7 +454,7 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
                              (uint64_t)scan->block * COF_BLOCK_BYTES);
                 return COFFER_E_CORRUPT;
             }
-            next = header.next_segment;
+            next = in_place ? header.next_segment : next;
         }
         segment = next != segment ? next : COF_NO_SEGMENT;
         next = COF_NO_SEGMENT;

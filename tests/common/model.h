@@ -82,6 +82,7 @@ struct model_volume {
     struct model_key keys[MODEL_KEYS_MAX];
     unsigned key_count;
     unsigned recipients; /* bit k: key k opens it, too */
+    bool tagged;         /* world_tags_set gave it tags */
     struct model_page *pages;
     uint64_t pages_max;
     struct model_size *sizes;

@@ -11,6 +11,7 @@
 #include "common/harness.h"
 #include "format/catalogue_format.h"
 #include "format/endian.h"
+#include "format/taglist_format.h"
 #include "format/vaddr.h"
 
 #include <string.h>
@@ -62,6 +63,8 @@ enum held {
     ENTRY_TAIL,
     ENTRY_WRITERS,
     RING_RECIPIENT,
+    TAGS_SEALED,
+    TAGS_PLAIN,
     KEY_OPEN_END,
     KEY_ENDED,
     KEY_SPARE,
@@ -117,6 +120,8 @@ static const char *const names[HELD] = {
     [ENTRY_TAIL] = "entry with a tail of a session before",
     [ENTRY_WRITERS] = "entry with writers",
     [RING_RECIPIENT] = "key ring with two wraps",
+    [TAGS_SEALED] = "sealed list of tags",
+    [TAGS_PLAIN] = "plain list of tags",
     [KEY_OPEN_END] = "data key without an end",
     [KEY_ENDED] = "data key whose range has ended",
     [KEY_SPARE] = "spare data key",
@@ -128,6 +133,7 @@ struct inventory {
     const struct rich_store *rich;
     uint64_t count[HELD];
     uint32_t data_keys; /* of the entry visited last */
+    bool encrypted;
 };
 
 static void count_if(struct inventory *inventory, enum held held, bool there)
@@ -289,6 +295,7 @@ static void count_entry(struct inventory *inventory, const uint8_t *bytes)
     harness_require(cof_volume_entry_decode(bytes, &entry) == 0,
                     "rich store: an entry of the catalogue is bad");
     inventory->data_keys = entry.data_keys;
+    inventory->encrypted = entry.encrypted;
     count_if(inventory, ENTRY_SEALED, entry.kind == COF_KIND_VOLUME && entry.encrypted);
     count_if(inventory, ENTRY_PLAIN, entry.kind == COF_KIND_VOLUME && !entry.encrypted);
     count_if(inventory, ENTRY_SNAPSHOT, entry.kind == COF_KIND_SNAPSHOT);
@@ -311,6 +318,10 @@ static void visit_catalogue(void *ctx, uint64_t key, const struct cof_tree_point
                length < sizeof bytes ? length : (uint32_t)sizeof bytes);
     if (part == COF_CATALOGUE_ENTRY_PART) {
         count_entry(inventory, bytes);
+        return;
+    }
+    if (part == COF_CATALOGUE_TAGS_PART) {
+        count_if(inventory, inventory->encrypted ? TAGS_SEALED : TAGS_PLAIN, true);
         return;
     }
     for (unsigned i = 0; i < inventory->data_keys && i < COF_EK_PER_PART; i++) {

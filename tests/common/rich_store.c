@@ -61,10 +61,13 @@ static void live_first(struct rich_store *rich)
     must(world, world_write_pages(world, a, 0, 8));
     must(world, world_io(world, WORLD_DISCARD, a, 6 * 8, 8, 0));
     must(world, world_snapshot_create(world, a, 0, &rich->snapshot));
+    must(world, world_tags_set(world, rich->snapshot));
+    must(world, world_tags_set(world, a));
     must(world, world_write_pages(world, a, 4, 2));
     must(world, world_volume_open(world, b));
     must(world, world_write_pages(world, b, 0, PLAIN_PAGES));
     must(world, world_io(world, WORLD_DISCARD, b, 8, 8, 0));
+    must(world, world_tags_set(world, b));
     must(world, world_checkpoint(world));
     must(world, world_write_pages(world, b, 3, 2));
     must(world, world_write_pages(world, c, 3, 2));

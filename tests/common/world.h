@@ -179,6 +179,9 @@ void world_look_damaged(struct world *world, bool forged, struct model_seen *ret
 /* An error that tells the user of damage or forgery. forged: the volume may also seem to be gone,
  * or its keys, since whoever edits the disk may erase. */
 bool world_says_damage(int error, bool forged);
+/* Two tags, the same for all. Looked for wherever the node is looked at from then on. */
+int world_tags_set(struct world *world, unsigned node);
+int world_tags_look(struct world *world, unsigned node);
 /* The same as world_look, but returns the first error instead. */
 int world_try_look(struct world *world, struct model_seen *ret_seen);
 /* One volume or snapshot, which may turn out not to be there; seen must be empty for it. A snapshot

@@ -135,6 +135,9 @@ int world_look_one(struct world *world, unsigned node, struct model_seen *seen)
     if (error == 0) {
         error = look_volume(world, node, seen);
     }
+    if (error == 0 && world->model->volumes[node].tagged) {
+        error = world_tags_look(world, node);
+    }
     if (world->model->volumes[node].snapshot && world->volumes[node] != NULL) {
         int close_error = world_volume_close(world, node);
         error = error != 0 ? error : close_error;
