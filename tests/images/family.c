@@ -211,6 +211,16 @@ void add_recipient(struct node *snapshot, int key)
     snapshot->recipient = key;
 }
 
+void tag(struct node *node, const char *value)
+{
+    char name[2 * COFFER_NAME_BYTES_MAX];
+    struct coffer_tags_opts opts = {.size = sizeof opts, .name = name, .provider = &kms.api};
+    struct coffer_tag kept = {"kept", value};
+    full_name(node, name, sizeof name);
+    must(coffer_tags_set(node->side->store, &opts, &kept, 1, NULL), "tag");
+    node->tag = value;
+}
+
 static int stop_after_one(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
 {
     (void)ctx;
@@ -222,6 +232,7 @@ static int send(struct node *node, const struct node *from, const struct coffer_
 {
     char arn[COFFER_KEY_ARN_BYTES_MAX];
     struct coffer_copy_opts opts = {.size = sizeof opts,
+                                    .flags = node->tag != NULL ? COFFER_COPY_TAGS : 0,
                                     .source = snapshot_opts(from),
                                     .volume = node->volume,
                                     .name = node->snapshot,
@@ -233,10 +244,12 @@ static int send(struct node *node, const struct node *from, const struct coffer_
 }
 
 struct node *copy(struct side *to, const struct node *from, const char *name, int key,
-                  const struct coffer_key_provider *ours, const struct coffer_key_provider *theirs)
+                  bool keep_tag, const struct coffer_key_provider *ours,
+                  const struct coffer_key_provider *theirs)
 {
     struct node *node = new_node(to, from->volume, name, from);
     node->key = key;
+    node->tag = keep_tag ? from->tag : NULL;
     must(send(node, from, ours, theirs, false), "copy");
     return node;
 }

@@ -30,6 +30,7 @@ struct node {
     const char *volume, *snapshot;
     int key; /* number of its master key, or PLAIN */
     int recipient;
+    const char *tag; /* the value of "kept", or NULL: no tag */
     bool gone, copying;
     uint64_t pages;
     uint8_t *bytes; /* the truth */
@@ -68,8 +69,11 @@ struct node *restore(const struct node *snapshot, const char *name, int key);
 /* The volume is closed. Its snapshots go with it. */
 void rekey(struct node *volume, int key);
 void add_recipient(struct node *snapshot, int key);
+void tag(struct node *node, const char *value);
+/* The tag comes along if keep_tag. */
 struct node *copy(struct side *to, const struct node *from, const char *name, int key,
-                  const struct coffer_key_provider *ours, const struct coffer_key_provider *theirs);
+                  bool keep_tag, const struct coffer_key_provider *ours,
+                  const struct coffer_key_provider *theirs);
 /* A copy that stops after its first extent. */
 struct node *copy_begin(struct side *to, const struct node *from, int key);
 

@@ -34,13 +34,17 @@ static void fill_source(void)
     put(far, 0, 8, 1);
     put(far, 590, 2, 1);
     far_one = snap(far, "one");
+    tag(far_one, "left behind");
     put(far, 5, 5, 2);
     drop(far, 590, 1);
     far_two = snap(far, "two");
+    tag(far_two, "as it was sealed there");
     put(wide, 3, 5, 1);
     wide_one = snap(wide, "one");
+    tag(wide_one, "sealed here");
     put(bare, 0, 5, 1);
     bare_one = snap(bare, "one");
+    tag(bare_one, "unencrypted");
     put(half, 0, 4, 1);
     (void)snap(half, "early");
     put(half, 10, 4, 1);
@@ -71,6 +75,9 @@ static void first_session(void)
     middle = snap(own, "middle");
     put(own, 4, 2, 3);
     second = snap(own, "second");
+    tag(second, "of a snapshot");
+    tag(own, "of a volume");
+    tag(plain, "of an unencrypted volume");
     add_recipient(second, 3);
     put(own, 5, 3, 4);
     put(plain, 0, 6, 1);
@@ -95,16 +102,16 @@ static void second_session(void)
 {
     reopen_side(&here);
     open_node(own);
-    copy(&here, far_one, "one", 2, &keyless_kms, &keyless_kms);
-    near = restore(copy(&here, far_two, "two", 2, &keyless_kms, &keyless_kms), "near", 1);
+    copy(&here, far_one, "one", 2, false, &keyless_kms, &keyless_kms);
+    near = restore(copy(&here, far_two, "two", 2, true, &keyless_kms, &keyless_kms), "near", 1);
     put(near, 7, 4, 6);
     (void)snap(near, "later");
     put(near, 20, 3, 7);
-    copy(&here, wide_one, "one", 2, &another_kms, &kms.api);
-    copy(&here, bare_one, "one", PLAIN, NULL, NULL);
-    copy(&here, split_one, "one", 2, &kms.api, &kms.api);
+    copy(&here, wide_one, "one", 2, true, &another_kms, &kms.api);
+    copy(&here, bare_one, "one", PLAIN, true, NULL, NULL);
+    copy(&here, split_one, "one", 2, false, &kms.api, &kms.api);
     copy_begin(&here, half_way, 1);
-    copy(&here, second, "twin", 2, &kms.api, &kms.api);
+    copy(&here, second, "twin", 2, true, &kms.api, &kms.api);
 }
 
 /* Restored volumes and copies have theirs from the engine. */
@@ -158,6 +165,9 @@ static void write_node(FILE *out, struct node *node)
     fprintf(out, ", \"key_arn\": \"%s\",\n   ", node->key == PLAIN ? "" : key_name(node->key, arn));
     if (node->recipient != 0) {
         fprintf(out, "\"recipient\": \"%s\", ", key_name(node->recipient, arn));
+    }
+    if (node->tag != NULL) {
+        fprintf(out, "\"tags\": {\"kept\": \"%s\"}, ", node->tag);
     }
     fprintf(out, "\"sha256\": ");
     maker_put_hex(out, digest, sizeof digest);

@@ -33,9 +33,9 @@ struct made {
     struct coffer_volume *volume;
 };
 
-static struct made made[VOLUMES] = {
-    {.name = "secret", .pages = 700}, {.name = "plain", .plain = 1, .pages = 600},
-    {.name = "other-key", .pages = 64}};
+static struct made made[VOLUMES] = {{.name = "secret", .pages = 700},
+                                    {.name = "plain", .plain = 1, .pages = 600},
+                                    {.name = "other-key", .pages = 64}};
 static struct det_env env;
 static struct fake_kms kms;
 static struct coffer_store *store;
@@ -146,7 +146,8 @@ static void write_manifest(const char *name)
         uint8_t digest[32];
         must(coffer_volume_info_get(made[i].volume, &info), "info");
         must(cof_sha256(made[i].bytes, made[i].pages * PAGE, digest), "hash");
-        fprintf(out, "%s\n  {\"name\": \"%s\", \"encrypted\": %s, \"size_bytes\": %llu,\n   \"uuid\": ",
+        fprintf(out,
+                "%s\n  {\"name\": \"%s\", \"encrypted\": %s, \"size_bytes\": %llu,\n   \"uuid\": ",
                 i > 0 ? "," : "", made[i].name, made[i].plain ? "false" : "true",
                 (unsigned long long)(made[i].pages * PAGE));
         maker_put_hex(out, info.uuid.bytes, 16);

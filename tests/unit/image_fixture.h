@@ -156,6 +156,29 @@ static inline void check_hash(struct coffer_volume *volume, const json_t *entry)
     assert_memory_equal(digest, expected, sizeof digest);
 }
 
+struct tags_seen {
+    const json_t *expected;
+    size_t count;
+};
+
+static inline int on_tag(void *ctx, const struct coffer_tag *tag)
+{
+    struct tags_seen *seen = ctx;
+    assert_string_equal(tag->value, text_of(seen->expected, tag->key));
+    seen->count++;
+    return 0;
+}
+
+/* Those of the manifest, and no others. */
+static inline void check_tags(struct image *image, const json_t *entry)
+{
+    struct coffer_tags_opts opts = {
+        .size = sizeof opts, .name = text_of(entry, "name"), .provider = &image->kms.api};
+    struct tags_seen seen = {.expected = json_object_get(entry, "tags")};
+    assert_int_equal(coffer_tags_visit(image->store, &opts, on_tag, &seen, NULL), 0);
+    assert_int_equal(seen.count, json_object_size(seen.expected));
+}
+
 /* Of the list of that name, if the image has it. */
 static inline void compare(struct image *image, const char *list, unsigned flags)
 {
@@ -165,6 +188,7 @@ static inline void compare(struct image *image, const char *list, unsigned flags
     {
         struct coffer_volume *volume = open_volume(image, entry, flags);
         check_hash(volume, entry);
+        check_tags(image, entry);
         assert_int_equal(coffer_volume_close(volume), 0);
     }
 }
