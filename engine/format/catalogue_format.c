@@ -57,7 +57,9 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
 static bool clear_fields_fit(const struct cof_volume_entry *entry)
 {
     static const uint8_t none[16];
-    if (entry->interim && entry->kind != COF_KIND_VOLUME) {
+    bool import = memcmp(entry->origin_uuid, none, 16) != 0;
+    if ((entry->interim && entry->kind != COF_KIND_VOLUME) ||
+        (entry->kind == COF_KIND_COPYING && !import)) {
         return false;
     }
     if (!entry->verbatim) {
