@@ -298,6 +298,25 @@ void fake_kms_init(struct fake_kms *kms, uint64_t seed)
     kms->api.ctx = kms;
 }
 
+static int refuse_decrypt(void *ctx, const char *key_arn, const struct coffer_key_blob *blob,
+                          const struct coffer_context *context, uint8_t key_bytes[COFFER_KEY_BYTES])
+{
+    (void)ctx;
+    (void)key_arn;
+    (void)blob;
+    (void)context;
+    (void)key_bytes;
+    return COFFER_E_KEY_ACCESS;
+}
+
+void fake_kms_blind_init(struct fake_kms_blind *blind, const struct fake_kms *kms)
+{
+    blind->ops = *kms->api.ops;
+    blind->ops.decrypt = refuse_decrypt;
+    blind->api = kms->api;
+    blind->api.ops = &blind->ops;
+}
+
 void fake_kms_fail(struct fake_kms *kms, uint64_t at, bool sticky, int error)
 {
     kms->planted = true;

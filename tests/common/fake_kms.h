@@ -5,6 +5,9 @@
  *
  * A blob is: key number 1, nonce 12, AES-256-GCM of the 32 bytes with the canonical context (pairs
  * sorted by key, each string length-prefixed) as associated data, tag 16. One thread.
+ *
+ * struct fake_kms_blind is the same service as a principal sees it who may do everything but
+ * decrypt.
  */
 #ifndef TESTS_COMMON_FAKE_KMS_H
 #define TESTS_COMMON_FAKE_KMS_H
@@ -30,7 +33,14 @@ struct fake_kms {
     uint64_t fired;
 };
 
+struct fake_kms_blind {
+    struct coffer_key_provider api; /* hand &api to the engine */
+    struct coffer_key_provider_ops ops;
+};
+
 void fake_kms_init(struct fake_kms *kms, uint64_t seed);
+/* kms must outlive it, and neither may move. */
+void fake_kms_blind_init(struct fake_kms_blind *blind, const struct fake_kms *kms);
 /* "arn:coffer:kms:test:000000000000:key/N" */
 void fake_kms_arn(unsigned key, char ret_arn[COFFER_KEY_ARN_BYTES_MAX]);
 /* The call number `at`, counted from now, fails; sticky: and all after it. */

@@ -35,17 +35,6 @@ void site_must(const struct site *site, int error, const char *what)
                     site->fault.error == error ? site->fault.detail : "");
 }
 
-static int refuse_decrypt(void *ctx, const char *arn, const struct coffer_key_blob *blob,
-                          const struct coffer_context *context, uint8_t key_bytes[COFFER_KEY_BYTES])
-{
-    (void)ctx;
-    (void)arn;
-    (void)blob;
-    (void)context;
-    (void)key_bytes;
-    return COFFER_E_KEY_ACCESS;
-}
-
 void realm_init(struct realm *realm, uint64_t seed, unsigned site_count)
 {
     memset(realm, 0, sizeof *realm);
@@ -55,11 +44,8 @@ void realm_init(struct realm *realm, uint64_t seed, unsigned site_count)
     for (unsigned i = 0; i < SERVICES; i++) {
         fake_kms_init(&realm->services[i], prng_mix(seed, 0x736572u + i));
         realm->others[i] = realm->services[i].api;
-        realm->blind_ops = *realm->services[i].api.ops;
-        realm->blind[i] = realm->services[i].api;
-        realm->blind[i].ops = &realm->blind_ops;
+        fake_kms_blind_init(&realm->blind[i], &realm->services[i]);
     }
-    realm->blind_ops.decrypt = refuse_decrypt;
 }
 
 void realm_done(struct realm *realm)

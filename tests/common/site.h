@@ -79,8 +79,7 @@ struct realm {
     struct prng prng;
     struct fake_kms services[SERVICES];
     struct coffer_key_provider others[SERVICES]; /* the same service as another object    */
-    struct coffer_key_provider_ops blind_ops;    /* of a principal who may not decrypt    */
-    struct coffer_key_provider blind[SERVICES];
+    struct fake_kms_blind blind[SERVICES];       /* for a principal who may not decrypt   */
     struct site sites[SITES_MAX];
     unsigned site_count;
     bool tell;

@@ -286,7 +286,7 @@ int site_copy(struct site *from, unsigned snapshot, struct site *to, struct site
                                : &from->kms->api;
     opts.provider = &to->kms->api;
     if (how->blind && !how->keyed && service_from == service_to) {
-        opts.provider = opts.source.provider = &from->realm->blind[service_from];
+        opts.provider = opts.source.provider = &from->realm->blind[service_from].api;
     }
     if (source->encrypted && how->key != SITE_OWN_KEY) {
         fake_kms_arn(how->key, arn);

@@ -11,23 +11,8 @@
 #define K2 "arn:coffer:kms:test:000000000000:key/2"
 
 static struct volume_fixture a, b;
-static bool forks; /* both stores have the same uuid */
-
-/* ---- a principal who may not decrypt ---- */
-
-static struct coffer_key_provider_ops no_decrypt_ops;
-static struct coffer_key_provider no_decrypt;
-
-static int refuse_decrypt(void *ctx, const char *arn, const struct coffer_key_blob *blob,
-                          const struct coffer_context *context, uint8_t key_bytes[32])
-{
-    (void)ctx;
-    (void)arn;
-    (void)blob;
-    (void)context;
-    (void)key_bytes;
-    return COFFER_E_KEY_ACCESS;
-}
+static struct fake_kms_blind blind; /* a's, for a principal who may not decrypt */
+static bool forks;                  /* both stores have the same uuid */
 
 static void make_stores(void)
 {
@@ -35,10 +20,7 @@ static void make_stores(void)
     fixture_make(&a, 21);
     fixture_env_seed = forks ? 99 : 98;
     fixture_make(&b, 22);
-    no_decrypt = a.kms.api;
-    no_decrypt_ops = *a.kms.api.ops;
-    no_decrypt_ops.decrypt = refuse_decrypt;
-    no_decrypt.ops = &no_decrypt_ops;
+    fake_kms_blind_init(&blind, &a.kms);
 }
 
 static void end_stores(void)
@@ -303,12 +285,12 @@ static void who_may_not_decrypt_may_copy(void **state)
     (void)state;
     make_source(one, two, 0);
     fixture_reopen(&a); /* no volume key is at hand */
-    err = copy_as(&a, &b, "v", "one", NULL, K2, &no_decrypt);
+    err = copy_as(&a, &b, "v", "one", NULL, K2, &blind.api);
     if (err != 0) {
         fail_msg("copy: %s: %s", coffer_error_name(err), b.fault.detail);
     }
     check_contents(&b, "v@one", one);
-    assert_int_equal(copy_as(&a, &b, "v", "two", "2", K2, &no_decrypt), 0);
+    assert_int_equal(copy_as(&a, &b, "v", "two", "2", K2, &blind.api), 0);
     check_contents(&b, "v@2", two);
     check_clean(&b);
     end_stores();
