@@ -36,9 +36,9 @@ struct fixture {
     struct cof_tree tree;
     int64_t mapped;
     uint64_t size_pages;
-    uint64_t *array;                   /* page -> address bits        */
-    uint32_t issued, written;          /* page addresses, nodes       */
-    uint8_t *deaths, *node_deaths;     /* by number                   */
+    uint64_t *array;               /* page -> address bits        */
+    uint32_t issued, written;      /* page addresses, nodes       */
+    uint8_t *deaths, *node_deaths; /* by number                   */
     uint8_t *seen, *node_seen;
     struct stored_node *nodes;
     uint64_t reads_until_failure, writes_until_failure;
@@ -192,8 +192,8 @@ static int merge_all(const struct cof_delta *delta, uint64_t size_pages, struct 
 {
     struct cof_merge merge;
     static const struct cof_cut nothing_shared;
-    int err = cof_merge_begin(&merge, &f.env, &f.io, &f.tree, delta, size_pages, &nothing_shared,
-                              kills);
+    int err =
+        cof_merge_begin(&merge, &f.env, &f.io, &f.tree, delta, size_pages, &nothing_shared, kills);
     if (err != 0) {
         return err;
     }
@@ -272,7 +272,7 @@ static void check_tree(void)
 static void merge_and_check(const struct cof_delta *delta, uint64_t size_pages)
 {
     struct cof_kills kills;
-    int64_t change;
+    int64_t change = 0;
     cof_kills_init(&kills, &f.env);
     apply_to_array(delta);
     assert_int_equal(merge_all(delta, size_pages, &kills, &f.tree, &change), 0);
@@ -355,8 +355,8 @@ static void a_hole_over_everything_leaves_an_empty_tree(void **state)
     round_of(PAGES_MAX, 2000);
     assert_true(f.mapped > 0);
     cof_delta_init(&delta, &f.env);
-    assert_int_equal(
-        cof_delta_put(&delta, cof_delta_key(3, 0), address(f.issued++, true), &loser), 0);
+    assert_int_equal(cof_delta_put(&delta, cof_delta_key(3, 0), address(f.issued++, true), &loser),
+                     0);
     merge_and_check(&delta, PAGES_MAX);
     cof_delta_done(&delta);
     assert_int_equal(f.mapped, 0);
