@@ -148,10 +148,8 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from, cons
     if (err == 0) {
         err = cof_taglist_begin(clone, clone, from, tags, fault);
     }
-    if (err == 0 && cof_store_admit(store, 16u + clone->ek_count / 16u) == COFFER_E_NO_SPACE) {
-        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
-    }
     if (err == 0) {
+        birth.blocks = clone->tag_part.blocks + clone->ek_count / 16u;
         birth.write = write_clone;
         birth.ctx = clone;
         err = cof_give_birth(store, &birth);

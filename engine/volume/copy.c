@@ -31,15 +31,16 @@ static void unlock_admins(struct cof_copy *copy)
 static int settle(struct cof_copy *copy, bool whole)
 {
     struct coffer_store *destination = copy->destination;
-    int err = cof_checkpoint_settle(destination);
-    if (err != 0) {
-        return err;
-    }
+    int err;
     if (!whole) {
         uint32_t parent = copy->to->entry.parent_number;
         err = cof_copy_abandon(destination, copy->to);
         return err != 0 ? err
                         : cof_node_remove_hidden(destination, parent, copy->opts->provider, NULL);
+    }
+    err = cof_checkpoint_ready(destination, 0, COF_SPARE_OPEN);
+    if (err != 0) {
+        return err;
     }
     copy->to->entry.kind = COF_KIND_SNAPSHOT;
     copy->to->dirty = true;
@@ -48,7 +49,15 @@ static int settle(struct cof_copy *copy, bool whole)
 
 int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item)
 {
-    int err = cof_import_purge(store, item->entry.number, NULL);
+    uint64_t extents = 0;
+    int err = cof_import_count(store, item->entry.number, NULL, &extents);
+    if (err == 0) {
+        err = cof_checkpoint_ready(store, extents * COF_BUCKET_BLOCKS, COF_SPARE_OPEN);
+    }
+    if (err != 0) {
+        return err;
+    }
+    err = cof_import_purge(store, item->entry.number, NULL);
     if (err == 0) {
         err = cof_catalogue_remove(
             store, item, (item->entry.data_keys + COF_EK_PER_PART - 1u) / COF_EK_PER_PART);
@@ -181,7 +190,10 @@ static int run(struct cof_copy *copy)
     if (err == 0) {
         err = settle(copy, true);
     } else if (err == copy->stopped && copy->stopped != 0) {
-        int kept = cof_checkpoint_light(destination); /* what came is there for the next time */
+        int kept = cof_checkpoint_ready(destination, 0, COF_SPARE_OPEN);
+        if (kept == 0) {
+            kept = cof_checkpoint_light(destination); /* what came is there for the next time */
+        }
         err = kept != 0 ? kept : err;
     } else if (destination->error == 0) {
         int back = settle(copy, false);

@@ -203,6 +203,8 @@ int cof_copy_make_entry(struct cof_copy *copy, const char *arn)
     }
     if (err == 0) {
         birth.item = copy->to;
+        birth.blocks = twin->tag_part.blocks + twin->ek_count / 16u +
+                       copy->to->entry.writers * sizeof *copy->to->writers / COF_BLOCK_BYTES;
         birth.ctx = twin;
         pthread_mutex_unlock(&copy->source->lock);
         err = cof_give_birth(destination, &birth);

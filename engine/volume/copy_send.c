@@ -44,7 +44,10 @@ static int store_extent(struct cof_copy *copy, const struct cof_extent_copy *ext
     copy->done_pages += extent->pages;
     if (err == 0 && copy->done_pages - copy->rooted_pages >= ROOT_EVERY_PAGES) {
         copy->rooted_pages = copy->done_pages;
-        err = cof_checkpoint_light(destination);
+        err = cof_checkpoint_ready(destination, 0, COF_SPARE_OPEN);
+        if (err == 0) {
+            err = cof_checkpoint_light(destination);
+        }
     } else if (err != 0 && destination->meta.error != 0) {
         cof_store_fail(destination, err); /* else nothing was half-done: the copy is taken back */
     }

@@ -52,7 +52,7 @@ const uint8_t *cof_header_entries(const struct coffer_store *store, const uint8_
 {
     struct cof_batch_header fields;
     if (cof_batch_header_decode(header, &fields) != 0 ||
-        memcmp(fields.store_uuid, store->root.store_uuid, 16) != 0 || fields.segment != segment ||
+        memcmp(fields.store_uuid, store->uuid, 16) != 0 || fields.segment != segment ||
         fields.block != header_block) {
         return NULL;
     }

@@ -116,6 +116,7 @@ int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault)
         return no_root(&roots, 0, fault);
     }
     store->root = roots.best;
+    memcpy(store->uuid, roots.best.store_uuid, sizeof store->uuid);
     store->segment_blocks = roots.best.segment_bytes / COF_BLOCK_BYTES;
     store->dev->ops->geometry(store->dev, &store->geometry);
     if (store->geometry.segment_count < roots.best.segment_count) {

@@ -146,8 +146,8 @@ static bool has_extent(const struct cof_volume_entry *entry, const struct cof_de
     return entry != NULL && desc->extent <= (desc->metadata ? entry->own_node_cut : entry->own_cut);
 }
 
-int cof_import_purge(struct coffer_store *store, uint32_t number,
-                     const struct cof_volume_entry *inherited)
+static int each_extent(struct coffer_store *store, uint32_t number,
+                       const struct cof_volume_entry *inherited, uint64_t *count)
 {
     for (uint32_t lineage = 0; lineage <= store->lineage_count; lineage++) {
         for (uint64_t extent = 1; extent <= COF_EXTENT_MAX; extent++) {
@@ -157,7 +157,11 @@ int cof_import_purge(struct coffer_store *store, uint32_t number,
                 break;
             }
             if (err == 0 && desc->volume == number && !has_extent(inherited, desc)) {
-                err = kill_all(store, desc);
+                if (count != NULL) {
+                    ++*count;
+                } else {
+                    err = kill_all(store, desc);
+                }
             }
             if (err != 0) {
                 return err;
@@ -166,4 +170,16 @@ int cof_import_purge(struct coffer_store *store, uint32_t number,
         }
     }
     return 0;
+}
+
+int cof_import_count(struct coffer_store *store, uint32_t number,
+                     const struct cof_volume_entry *inherited, uint64_t *count)
+{
+    return each_extent(store, number, inherited, count);
+}
+
+int cof_import_purge(struct coffer_store *store, uint32_t number,
+                     const struct cof_volume_entry *inherited)
+{
+    return each_extent(store, number, inherited, NULL);
 }

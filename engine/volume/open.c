@@ -442,12 +442,12 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
  * follow that begins behind it. */
 static int leave_to_log(struct coffer_store *store)
 {
-    int err;
+    int err = 0;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = cof_lane_drain(&store->lane);
     while (store->volumes != NULL) {
-        cof_volume_drop(store->volumes);
+        int left = cof_volume_leave(store->volumes);
+        err = err != 0 ? err : left;
     }
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);

@@ -14,6 +14,7 @@
 #include "map/diff.h"
 #include "volume/import.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct prune {
@@ -168,7 +169,7 @@ static int reseal(struct coffer_volume *volume)
 /* With several children it stays, without a name. */
 static int hide(struct prune *prune, struct coffer_volume *node)
 {
-    int err = cof_checkpoint_room(prune->store, 0, COF_SPARE_OPEN);
+    int err = cof_checkpoint_ready(prune->store, 0, COF_SPARE_OPEN);
     if (err != 0) {
         return err;
     }
@@ -220,8 +221,9 @@ static bool lists_writer(const struct cof_catalogue_item *item, uint32_t number)
 }
 
 /* A copy without keys brings whole extents. What no tree refers to goes with the last entry that
- * may refer to the extents. */
-static int purge_writers(struct coffer_store *store, const struct cof_catalogue_item *gone)
+ * may refer to the extents. extents (may be NULL): only count them. */
+static int purge_writers(struct coffer_store *store, const struct cof_catalogue_item *gone,
+                         uint64_t *extents)
 {
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < gone->entry.writers; i++) {
@@ -233,10 +235,39 @@ static int purge_writers(struct coffer_store *store, const struct cof_catalogue_
         }
         writer = cof_catalogue_at(store, number);
         if (item == NULL && !asked && (writer == NULL || writer == gone)) {
-            err = cof_import_purge(store, number, NULL);
+            err = extents != NULL ? cof_import_count(store, number, NULL, extents)
+                                  : cof_import_purge(store, number, NULL);
         }
     }
     return err;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uint64_t left = ((const struct cof_vaddr *)a)->bits;
+    uint64_t right = ((const struct cof_vaddr *)b)->bits;
+    return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/* Whether the root that follows has room for all buckets that change. */
+static int room_for_deaths(struct prune *prune, const struct cof_catalogue_item *item)
+{
+    const struct cof_kills *kills = &prune->kills;
+    uint64_t buckets = 0, last = UINT64_MAX;
+    int err;
+    if (kills->count > 1) {
+        qsort(kills->addrs, kills->count, sizeof *kills->addrs, by_address);
+    }
+    for (uint64_t i = 0; i < kills->count; i++) {
+        struct cof_vaddr addr = kills->addrs[i];
+        uint64_t bucket = cof_bucket_key(cof_vaddr_index(addr), cof_vaddr_extent(addr));
+        buckets += bucket != last ? 1u : 0u;
+        last = bucket;
+    }
+    err = purge_writers(prune->store, item, &buckets);
+    return err == 0
+               ? cof_checkpoint_ready(prune->store, buckets * COF_BUCKET_BLOCKS, COF_SPARE_OPEN)
+               : err;
 }
 
 /* One root in which the node, and what only it held, are gone. *at is closed, and NULL then. */
@@ -251,14 +282,14 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
         err = COFFER_E_LIMIT;
     }
     if (err == 0) {
-        err = cof_checkpoint_room(store, prune->kills.count, COF_SPARE_OPEN);
+        err = room_for_deaths(prune, item);
     }
     if (err != 0) {
         return err;
     }
     err = apply(prune, node);
     if (err == 0) {
-        err = purge_writers(store, item);
+        err = purge_writers(store, item, NULL);
     }
     if (err == 0 && child != NULL) {
         err = adopt(child, node);

@@ -123,10 +123,13 @@ static int write_twins(struct cof_birth *birth, const struct cof_raw_writer *wri
 
 static int make_durable(struct rekey *rekey)
 {
-    struct cof_birth birth = {.write = write_twins, .ctx = rekey};
-    int err = cof_store_admit(rekey->store, 64u + 8u * rekey->count) == COFFER_E_NO_SPACE
-                  ? COFFER_E_NO_SPACE
-                  : cof_give_birth(rekey->store, &birth);
+    struct cof_birth birth = {.write = write_twins, .ctx = rekey, .blocks = 24u * rekey->count};
+    int err;
+    for (unsigned i = 0; i < rekey->count; i++) {
+        birth.blocks += rekey->members[i]->entry.data_keys / 16u;
+        birth.blocks += rekey->twins[i] != NULL ? rekey->twins[i]->tag_part.blocks : 0u;
+    }
+    err = cof_give_birth(rekey->store, &birth);
     return err == 0 ? 0
                     : cof_fault(rekey->fault, err, COFFER_STAGE_ROOT,
                                 "the keys can't be changed: %s", coffer_error_sentence(err));

@@ -84,9 +84,14 @@ int cof_interim_sweep(struct coffer_store *store)
     int err = item == NULL ? 0 : cof_checkpoint_run(store, false);
     for (; err == 0 && item != NULL; item = find_interim(store)) {
         const struct cof_catalogue_item *taken = cof_catalogue_at(store, item->entry.parent_number);
-        err = cof_checkpoint_room(store, store->next_extent, COF_SPARE_OPEN);
+        const struct cof_volume_entry *inherited = taken != NULL ? &taken->entry : NULL;
+        uint64_t extents = 0;
+        err = cof_import_count(store, item->entry.number, inherited, &extents);
         if (err == 0) {
-            err = cof_import_purge(store, item->entry.number, taken != NULL ? &taken->entry : NULL);
+            err = cof_checkpoint_ready(store, extents * COF_BUCKET_BLOCKS, COF_SPARE_OPEN);
+        }
+        if (err == 0) {
+            err = cof_import_purge(store, item->entry.number, inherited);
         }
         if (err == 0) {
             err = cof_catalogue_remove(
@@ -145,14 +150,15 @@ static int discard(struct coffer_volume *volume, const struct coffer_key_provide
     err = cof_checkpoint_run(store, false);
     if (err == 0) {
         err = cof_node_remove(store, volume->item, volume, provider, fault);
-    } else {
-        cof_volume_drop(volume);
+    } else { /* it is interim: the next sweep takes it */
+        int left = cof_volume_leave(volume);
+        err = left != 0 ? left : err;
     }
     unlock(store);
     return err;
 }
 
-/* The real name, with the root that the close makes. */
+/* The real name, durable on return. */
 static int christen(struct coffer_volume *volume, const char *name,
                     const struct coffer_key_provider *provider, struct coffer_fault *fault)
 {
@@ -164,13 +170,19 @@ static int christen(struct coffer_volume *volume, const char *name,
         err = cof_name_hint(volume->store, name, &hint);
     }
     if (err == 0) {
+        err = cof_checkpoint_ready(volume->store, 0, COF_SPARE_ADMIN);
+    }
+    if (err == 0) {
         volume->item->entry.name_hint = hint;
         volume->item->entry.interim = false;
         memset(volume->record.name, 0, sizeof volume->record.name);
         memcpy(volume->record.name, name, strlen(name));
+        err = cof_checkpoint_run(volume->store, false);
     }
     unlock(volume->store);
-    return err;
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "the volume gets no name: %s",
+                                coffer_error_sentence(err));
 }
 
 int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)

@@ -109,7 +109,7 @@ static int write_snapshot(struct cof_birth *birth, const struct cof_raw_writer *
 /* Run the checkpoint that ends with the birth. */
 int cof_give_birth(struct coffer_store *store, struct cof_birth *birth)
 {
-    int err = cof_checkpoint_settle(store);
+    int err = cof_checkpoint_ready(store, birth->blocks, COF_SPARE_ADMIN);
     if (err != 0) {
         return err;
     }
@@ -140,9 +140,6 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
     }
     if (err == 0) {
         err = cof_taglist_begin(twin, volume, volume, &tags, fault);
-    }
-    if (err == 0 && cof_store_admit(store, 64) == COFFER_E_NO_SPACE) {
-        err = COFFER_E_NO_SPACE;
     }
     if (err == 0) {
         memcpy(twin->record.name, opts->name, strlen(opts->name));
@@ -454,10 +451,7 @@ int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snaps
     err = cof_snapshot_find(store, opts, &item, fault);
     if (err == 0 && item->entry.kind == COF_KIND_COPYING) {
         uint32_t parent = item->entry.parent_number;
-        err = cof_checkpoint_settle(store);
-        if (err == 0) {
-            err = cof_copy_abandon(store, item);
-        }
+        err = cof_copy_abandon(store, item);
         if (err == 0) {
             err = cof_node_remove_hidden(store, parent, opts->provider, fault);
         }

@@ -23,12 +23,12 @@ static uint64_t usable_blocks(const struct coffer_store *store)
     return (uint64_t)(store->segment_blocks - 4u) * 9u / 10u;
 }
 
-/* Blocks that a checkpoint of what is dirty, and pages more, may need: a leaf and its parents, a
- * bucket for each death, the entries of volumes that are written to, and the tables. */
-static uint64_t checkpoint_need(const struct coffer_store *store, uint64_t pages)
+/* Blocks that a checkpoint of what is dirty may need: a leaf and its parents, a bucket for each
+ * death, the entries of volumes that are written to, and the tables. */
+static uint64_t checkpoint_need(const struct coffer_store *store)
 {
     uint64_t buckets = store->next_extent / COF_BUCKET_EXTENTS + 2u;
-    uint64_t leaves = pages / COF_NODE_FANOUT + 2u, dirty = pages, entries = 4u * ENTRY_BLOCKS;
+    uint64_t leaves = 2u, dirty = 0, entries = 4u * ENTRY_BLOCKS;
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
         leaves += volume->active.leaf_estimate + volume->frozen.leaf_estimate + 2u;
@@ -36,12 +36,12 @@ static uint64_t checkpoint_need(const struct coffer_store *store, uint64_t pages
         entries += ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
     }
     if (dirty > buckets) {
-        dirty = buckets;
+        dirty = buckets; /* a volume's pages die under the store's own lineage only */
     }
-    return leaves * 2u + dirty * 3u + entries;
+    return leaves * 2u + dirty * COF_BUCKET_BLOCKS + entries;
 }
 
-int cof_checkpoint_room(const struct coffer_store *store, uint64_t pages, unsigned spare)
+int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
     uint64_t free_segments = store->segments.free_count;
     uint64_t here = 0;
@@ -51,9 +51,15 @@ int cof_checkpoint_room(const struct coffer_store *store, uint64_t pages, unsign
     }
     free_segments += store->meta.next_segment != COF_NO_SEGMENT ? 1u : 0u;
     free_segments -= free_segments < spare ? free_segments : spare;
-    return checkpoint_need(store, pages) <= here + free_segments * usable_blocks(store)
+    return checkpoint_need(store) + blocks <= here + free_segments * usable_blocks(store)
                ? 0
                : COFFER_E_NO_SPACE;
+}
+
+int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks, unsigned spare)
+{
+    int err = cof_checkpoint_settle(store);
+    return err == 0 ? cof_checkpoint_room(store, blocks, spare) : err;
 }
 
 uint32_t cof_segments_kept(const struct coffer_store *store)
@@ -74,7 +80,8 @@ int cof_store_admit(struct coffer_store *store, uint64_t pages)
         here = (store->segment_blocks - store->lane.block - COF_FOOTER_BLOCKS - 4u) / 2u;
     }
     here += store->lane.next_segment != COF_NO_SEGMENT && store->lane.next_announced ? usable : 0u;
-    if (pages * 2u <= here + spare && cof_checkpoint_room(store, pages, COF_SPARE_WRITE) == 0) {
+    if (pages * 2u <= here + spare &&
+        cof_checkpoint_room(store, pages * COF_BUCKET_BLOCKS, COF_SPARE_WRITE) == 0) {
         return 0;
     }
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;

@@ -72,6 +72,7 @@ struct cof_birth {
     struct cof_catalogue_item *item; /* the catalogue's, once `done`; NULL: none comes */
     struct coffer_volume *volume;    /* a snapshot's volume; else NULL */
     uint64_t cut, size_pages;        /* of a snapshot: position and size at the freeze */
+    uint64_t blocks;                 /* that write takes, beyond a few */
     /* Writes data keys and seals the record; after the records of all open volumes. */
     int (*write)(struct cof_birth *birth, const struct cof_raw_writer *writer);
     void *ctx;
@@ -160,6 +161,7 @@ struct coffer_store {
     uint32_t segment_blocks;
 
     struct cof_root root; /* the newest durable */
+    uint8_t uuid[16];     /* the root's store uuid, to be read without the lock */
     uint64_t slot_epochs[COFFER_ROOT_SLOTS];
     struct coffer_anchor_state anchor_state; /* what was put last, or will be put next */
     uint64_t anchor_epoch;                   /* that new roots must be above           */
@@ -555,10 +557,15 @@ COFFER_MUST_CHECK int cof_volume_replay(struct coffer_volume *volume, struct cof
 enum { COF_SPARE_OPEN = 1, COF_SPARE_ADMIN = 2, COF_SPARE_WRITE = 3 };
 
 bool cof_checkpoint_due(struct coffer_store *store);
-/* Whether a checkpoint of what is dirty, and of pages more that die or are written, finds room and
- * leaves spare segments free: 0 or NO_SPACE. */
-COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint64_t pages,
+/* Whether a checkpoint of what is dirty, and of blocks more, finds room and leaves spare segments
+ * free: 0 or NO_SPACE. A bucket that changes takes COF_BUCKET_BLOCKS. */
+#define COF_BUCKET_BLOCKS 3u
+COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks,
                                           unsigned spare);
+/* The same once no checkpoint is under way: until the lock is let go a light one can follow. To be
+ * asked before anything is changed. */
+COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks,
+                                           unsigned spare);
 /* Segments that the log leaves to checkpoints: enough for one that frees others. */
 uint32_t cof_segments_kept(const struct coffer_store *store);
 /* Whether pages more dirty pages may be taken: 0; AGAIN: a checkpoint must run first; NO_SPACE. */
@@ -713,6 +720,9 @@ COFFER_MUST_CHECK int cof_volume_open_named(struct coffer_store *store,
                                             const struct coffer_volume_open_opts *opts,
                                             struct coffer_volume **ret_volume,
                                             struct coffer_fault *fault);
+/* Close one that was written to, without a checkpoint: all is in the log, durable. If the volume is
+ * still needed, no root may follow that begins behind that. */
+COFFER_MUST_CHECK int cof_volume_leave(struct coffer_volume *volume);
 /* Close one without requests, without a checkpoint: opened for reading, or failed, or deleted. */
 void cof_volume_drop(struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page,

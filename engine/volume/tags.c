@@ -134,10 +134,7 @@ static int make_list(const struct tagging *tagging, const struct coffer_volume *
 static int change_open(const struct tagging *tagging, struct coffer_volume *volume,
                        const struct cof_tag_bytes *list)
 {
-    int err = cof_checkpoint_settle(tagging->store);
-    if (err == 0) {
-        err = cof_taglist_prepare(volume, volume, list);
-    }
+    int err = cof_taglist_prepare(volume, volume, list);
     return err == 0 ? cof_checkpoint_light(tagging->store) : err;
 }
 
@@ -156,10 +153,7 @@ static int change_closed(const struct tagging *tagging, struct coffer_volume *tw
         return cof_fault(tagging->fault, COFFER_E_LIMIT, COFFER_STAGE_KEY,
                          "its volume key was used too often: re-key the volume first");
     }
-    err = cof_checkpoint_settle(store);
-    if (err == 0) {
-        err = cof_taglist_prepare(twin, twin, list);
-    }
+    err = cof_taglist_prepare(twin, twin, list);
     if (err == 0) {
         twin->record.modified_ns = cof_wall_ns(&store->env);
         twin->record.key_uses += twin->encrypted ? 1u : 0u;
@@ -189,8 +183,8 @@ static int change_entry(const struct tagging *tagging, struct cof_catalogue_item
         volume = twin;
     }
     err = make_list(tagging, volume, &list, &same);
-    if (err == 0 && !same && cof_store_admit(tagging->store, 64) == COFFER_E_NO_SPACE) {
-        err = COFFER_E_NO_SPACE;
+    if (err == 0 && !same) {
+        err = cof_checkpoint_ready(tagging->store, list.length / COF_BLOCK_BYTES, COF_SPARE_ADMIN);
     }
     if (err == 0 && !same) {
         err = twin != NULL ? change_closed(tagging, twin, &list)

@@ -169,8 +169,11 @@ int cof_volume_create_named(struct coffer_store *store,
     if (err == 0) {
         err = make_item(twin, opts, tags, fault);
     }
-    if (err == 0 && cof_store_admit(store, 16u + twin->tag_part.blocks) == COFFER_E_NO_SPACE) {
-        err = cof_fault(fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE, "the store is full");
+    if (err == 0) {
+        err = cof_checkpoint_ready(store, twin->tag_part.blocks, COF_SPARE_ADMIN);
+        err = err == 0 ? 0
+                       : cof_fault(fault, err, COFFER_STAGE_NONE, "the volume can't be made: %s",
+                                   coffer_error_sentence(err));
     }
     if (err != 0) {
         cof_twin_free(twin);
@@ -241,10 +244,7 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
         err = COFFER_E_BUSY;
     }
     if (err == 0) {
-        err = cof_checkpoint_settle(store);
-    }
-    if (err == 0) {
-        err = cof_checkpoint_room(store, 0, COF_SPARE_ADMIN);
+        err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
     }
     if (err == 0) {
         volume->size_pages = pages;

@@ -147,6 +147,20 @@ static int renew_keys(struct coffer_volume *volume, const struct coffer_key_prov
                                 coffer_error_sentence(err));
 }
 
+static int room_to_open(struct coffer_store *store, struct coffer_fault *fault)
+{
+    int err = cof_checkpoint_ready(store, 0, COF_SPARE_OPEN);
+    if (err == COFFER_E_NO_SPACE && store->error == 0) {
+        return cof_fault(fault, err, COFFER_STAGE_ROOT,
+                         "the volume can't be opened for writing: the store is full: make it "
+                         "larger, or delete snapshots");
+    }
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT,
+                                "the volume can't be opened for writing: %s",
+                                coffer_error_sentence(err));
+}
+
 /* Become the writer: new keys, and the root that lists them. */
 static int renew(struct coffer_volume *volume, const struct coffer_key_provider *provider,
                  struct coffer_fault *fault)
@@ -154,28 +168,26 @@ static int renew(struct coffer_volume *volume, const struct coffer_key_provider 
     struct coffer_store *store = volume->store;
     struct cof_catalogue_item *item = volume->item, before;
     const struct cof_volume_entry entry = item->entry;
-    int err = cof_checkpoint_room(store, 0, COF_SPARE_OPEN);
-    if (err != 0) {
-        return cof_fault(fault, err, COFFER_STAGE_ROOT,
-                         "the volume can't be opened for writing: the store is full: make it "
-                         "larger, or delete snapshots");
-    }
+    int err = 0;
     memset(&before, 0, sizeof before);
     if (volume->encrypted) {
         err = cof_ring_copy(store, item, &before);
         if (err == 0) {
             err = renew_keys(volume, provider, fault);
         }
-        if (err != 0) { /* the entry is what it was: another opening may follow */
-            if (before.ring != NULL) {
-                cof_free(&store->env, item->ring);
-                item->ring = before.ring;
-                item->entry = entry;
-            }
-            return err;
-        }
-        cof_free(&store->env, before.ring);
     }
+    if (err == 0) {
+        err = room_to_open(store, fault);
+    }
+    if (err != 0) { /* the entry is what it was: another opening may follow */
+        if (before.ring != NULL) {
+            cof_free(&store->env, item->ring);
+            item->ring = before.ring;
+            item->entry = entry;
+        }
+        return err;
+    }
+    cof_free(&store->env, before.ring);
     volume->next = store->volumes;
     store->volumes = volume;
     err = cof_checkpoint_light(store);
@@ -315,6 +327,29 @@ void cof_volume_drop(struct coffer_volume *volume)
         take_out(volume);
         free_volume(volume);
     }
+}
+
+int cof_volume_leave(struct coffer_volume *volume)
+{
+    struct coffer_store *store = volume->store;
+    int err = store->error != 0 ? COFFER_E_FAILED : 0;
+    if (err == 0 && !volume->read_only) {
+        cof_extent_close(volume, false, false);
+        cof_extent_close(volume, true, false);
+        err = cof_lane_drain(&store->lane);
+        if (err == 0) {
+            err = cof_lane_drain(&store->meta);
+        }
+        if (err != 0) {
+            cof_store_fail(store, err);
+        }
+    }
+    if (err != 0) { /* their memory goes with the store */
+        volume->data_extent = NULL;
+        volume->meta_extent = NULL;
+    }
+    cof_volume_drop(volume);
+    return err;
 }
 
 static bool is_dirty(const struct coffer_volume *volume)

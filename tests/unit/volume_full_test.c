@@ -119,9 +119,37 @@ static void toggle_snapshot(struct story *story, unsigned at)
     }
 }
 
+/* What an administrator does; none of it may begin without room for its root. */
+static void administer(struct story *story)
+{
+    char text[2048], name[16];
+    struct coffer_tag tag = {"k", text};
+    struct coffer_tags_opts tags = {
+        .size = sizeof tags, .name = "v1", .provider = &story->f.kms.api};
+    struct coffer_volume_create_opts create = {
+        .size = sizeof create, .name = name, .size_bytes = PAGE, .provider = &story->f.kms.api};
+    struct coffer_snapshot_restore_opts restore = {
+        .size = sizeof restore,
+        .snapshot = {.volume = "v0", .name = "s0", .provider = &story->f.kms.api},
+        .new_name = name};
+    snprintf(text, sizeof text, "%llu", (unsigned long long)story->next_version++);
+    snprintf(name, sizeof name, "n%llu", (unsigned long long)story->next_version);
+    for (unsigned i = 0; i < 40; i++) {
+        (void)allowed(story, "tag",
+                      coffer_tags_set(story->f.store, &tags, &tag, 1, &story->f.fault));
+        tag.value = i % 2 == 0 ? "other" : text;
+    }
+    (void)allowed(story, "create", coffer_volume_create(story->f.store, &create, &story->f.fault));
+    snprintf(name, sizeof name, "c%llu", (unsigned long long)story->next_version);
+    if (story->taken[0]) {
+        (void)allowed(story, "restore",
+                      coffer_snapshot_restore(story->f.store, &restore, &story->f.fault));
+    }
+}
+
 static void one_round(struct story *story)
 {
-    switch (prng_below(&story->prng, 9)) {
+    switch (prng_below(&story->prng, 10)) {
     case 0:
         discard_some(story);
         break;
@@ -147,6 +175,9 @@ static void one_round(struct story *story)
         assert_int_equal(coffer_volume_flush(story->volumes[1], &story->f.fault), 0);
         fixture_crash(&story->f, SIM_CUT_NONE, prng_next(&story->prng));
         open_all(story);
+        break;
+    case 7:
+        administer(story);
         break;
     default:
         write_some(story, 1u + (unsigned)prng_below(&story->prng, 6000));
@@ -190,8 +221,14 @@ static void empty_and_fill(struct story *story)
     }
     assert_int_equal(coffer_store_checkpoint(story->f.store, &story->f.fault), 0);
     for (uint64_t number = 0; number < 1000; number++) {
+        uint8_t page[PAGE];
+        fill_page(page, number, story->next_version + 1u);
+        while (!allowed(story, "write", /* clones may hold what is left */
+                        coffer_volume_write(story->volumes[1], page, number * PAGE, PAGE, 0,
+                                            &story->f.fault))) {
+            grow(story);
+        }
         story->versions[1][number] = ++story->next_version;
-        write_page(story->volumes[1], number, story->next_version);
     }
     look(story);
 }
