@@ -138,7 +138,7 @@ static uint64_t look(const struct holding *holding, bool forged)
     uint64_t refused;
     int error = coffer_volume_open(damaged.store, &opts, &volume, &damaged.fault);
     if ((holding->copying || forged) && error == COFFER_E_BUSY) {
-        return forged ? 1 : 0; /* whether a copy is whole stands in clear */
+        return holding->copying ? 0 : 1; /* whether a copy is whole stands in clear */
     }
     harness_require(error == 0 || says_damage(error, forged), "open of %s, damaged: %s: %s",
                     holding->name, coffer_error_name(error), damaged.fault.detail);
