@@ -190,7 +190,8 @@ static int renew(struct rekey *rekey, unsigned at)
 {
     struct coffer_store *store = rekey->store;
     struct cof_catalogue_item *item = rekey->members[at];
-    const struct cof_tag_choice keep = {.inherit = true};
+    /* Nobody can see a hidden node's tags, nor take them away if they are damaged. */
+    const struct cof_tag_choice keep = {.inherit = item->entry.kind != COF_KIND_HIDDEN};
     struct coffer_volume *from, *twin;
     int err = cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY, rekey->provider, &from,
                                    rekey->fault);

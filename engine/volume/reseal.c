@@ -216,6 +216,13 @@ int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
         (void)!discard(volume, reseal->provider, NULL);
         return err;
     }
-    return reseal->snapshot != NULL ? discard(volume, reseal->provider, fault)
-                                    : coffer_volume_close(volume);
+    if (reseal->snapshot == NULL) {
+        return coffer_volume_close(volume);
+    }
+    err = discard(volume, reseal->provider, fault);
+    if (err == COFFER_E_NO_SPACE && reseal->destination->error == 0) {
+        cof_fault_clear(fault);
+        err = 0; /* the copy is whole; what it came through goes with the next sweep */
+    }
+    return err;
 }

@@ -145,6 +145,7 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
         memcpy(twin->record.name, opts->name, strlen(opts->name));
         memcpy(twin->record.volume_name, full, strcspn(full, "@"));
         birth.volume = volume;
+        birth.blocks = COF_ENTRY_BLOCKS + twin->tag_part.blocks + volume->ek_count / 16u;
         birth.write = write_snapshot;
         birth.ctx = twin;
         err = cof_give_birth(store, &birth);

@@ -12,7 +12,6 @@
 #include "volume/store.h"
 
 #define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
-#define ENTRY_BLOCKS 16u                  /* of a volume in the catalogue, without its data keys */
 
 /* ---- room ---- */
 
@@ -28,12 +27,12 @@ static uint64_t usable_blocks(const struct coffer_store *store)
 static uint64_t checkpoint_need(const struct coffer_store *store)
 {
     uint64_t buckets = store->next_extent / COF_BUCKET_EXTENTS + 2u;
-    uint64_t leaves = 2u, dirty = 0, entries = 4u * ENTRY_BLOCKS;
+    uint64_t leaves = 2u, dirty = 0, entries = 4u * COF_ENTRY_BLOCKS;
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
         leaves += volume->active.leaf_estimate + volume->frozen.leaf_estimate + 2u;
         dirty += volume->active.count + volume->frozen.count + volume->active_kills.count;
-        entries += ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
+        entries += COF_ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
     }
     if (dirty > buckets) {
         dirty = buckets; /* a volume's pages die under the store's own lineage only */

@@ -560,6 +560,7 @@ bool cof_checkpoint_due(struct coffer_store *store);
 /* Whether a checkpoint of what is dirty, and of blocks more, finds room and leaves spare segments
  * free: 0 or NO_SPACE. A bucket that changes takes COF_BUCKET_BLOCKS. */
 #define COF_BUCKET_BLOCKS 3u
+#define COF_ENTRY_BLOCKS 16u /* of a volume in the catalogue, without its data keys */
 COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks,
                                           unsigned spare);
 /* The same once no checkpoint is under way: until the lock is let go a light one can follow. To be

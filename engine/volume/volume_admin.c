@@ -215,6 +215,20 @@ int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_
     return err;
 }
 
+/* Before the pages behind the new end go. */
+static int may_shrink(struct coffer_volume *volume)
+{
+    struct coffer_store *store = volume->store;
+    int err;
+    pthread_mutex_lock(&store->lock);
+    err = store->error != 0 ? COFFER_E_FAILED : volume->requests > 0 ? COFFER_E_BUSY : 0;
+    if (err == 0) {
+        err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return err;
+}
+
 int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
                          struct coffer_fault *fault)
 {
@@ -232,6 +246,11 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
     }
     before = volume->size_pages;
     if (pages < before) {
+        err = may_shrink(volume);
+        if (err != 0) {
+            return cof_fault(fault, err, COFFER_STAGE_ROOT, "the size can't be changed: %s",
+                             coffer_error_sentence(err));
+        }
         err = coffer_volume_discard(volume, size_bytes, before * COFFER_PAGE_BYTES - size_bytes,
                                     fault);
         if (err != 0) {

@@ -147,18 +147,16 @@ static int renew_keys(struct coffer_volume *volume, const struct coffer_key_prov
                                 coffer_error_sentence(err));
 }
 
-static int room_to_open(struct coffer_store *store, struct coffer_fault *fault)
+/* For the root of an opening beside a checkpoint that may be under way. None is waited for: until
+ * the volume is listed, no root may see its new keys. */
+static int room_to_open(const struct coffer_volume *volume, struct coffer_fault *fault)
 {
-    int err = cof_checkpoint_ready(store, 0, COF_SPARE_OPEN);
-    if (err == COFFER_E_NO_SPACE && store->error == 0) {
-        return cof_fault(fault, err, COFFER_STAGE_ROOT,
-                         "the volume can't be opened for writing: the store is full: make it "
-                         "larger, or delete snapshots");
-    }
+    uint64_t blocks = COF_ENTRY_BLOCKS + volume->ek_count / 16u + volume->tag_part.blocks;
+    int err = cof_checkpoint_room(volume->store, blocks, COF_SPARE_OPEN);
     return err == 0 ? 0
                     : cof_fault(fault, err, COFFER_STAGE_ROOT,
-                                "the volume can't be opened for writing: %s",
-                                coffer_error_sentence(err));
+                                "the volume can't be opened for writing: the store is full: make "
+                                "it larger, or delete snapshots");
 }
 
 /* Become the writer: new keys, and the root that lists them. */
@@ -177,7 +175,7 @@ static int renew(struct coffer_volume *volume, const struct coffer_key_provider 
         }
     }
     if (err == 0) {
-        err = room_to_open(store, fault);
+        err = room_to_open(volume, fault);
     }
     if (err != 0) { /* the entry is what it was: another opening may follow */
         if (before.ring != NULL) {
