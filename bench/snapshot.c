@@ -32,6 +32,8 @@ static const struct cof_bench_arg args[] = {
      "create: after so much was written at random (0,16M,256M)", NULL},
     {"changed", COF_BENCH_SIZES, PLACE(changed),
      "delete, copy: after so many percent of the pages were (0,1,10)", NULL},
+    {"reencrypt", COF_BENCH_FLAG, PLACE(reencrypt),
+     "copy: under data keys of its own, every page sealed anew; the whole only", NULL},
 };
 
 static int (*const measures[])(struct cof_bench_scene *) = {

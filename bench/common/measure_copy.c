@@ -117,6 +117,7 @@ static int copy_one(struct cof_bench_scene *scene, struct copy_run *run, const c
     run->sent_bytes = 0;
     struct coffer_copy_opts opts = {
         .size = sizeof opts,
+        .flags = scene->options->reencrypt ? COFFER_COPY_REENCRYPT : 0,
         .source = {.volume = "bench", .name = name, .provider = &scene->keys.provider},
         .kms_key_id = run->key_arn,
         .provider = &scene->keys.provider,
@@ -170,7 +171,10 @@ static int copy_both(struct cof_bench_scene *scene, struct copy_run *run)
     if (error == 0) {
         error = cof_bench_scene_verify(scene, run->to, "bench@s1");
     }
-    return error == 0 ? copy_change(scene, run, scene->options->changed.values[0]) : error;
+    if (error != 0 || scene->options->reencrypt) {
+        return error;
+    }
+    return copy_change(scene, run, scene->options->changed.values[0]);
 }
 
 int cof_bench_measure_copy(struct cof_bench_scene *scene)

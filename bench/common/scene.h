@@ -35,6 +35,7 @@ struct cof_bench_snapshot_options {
     struct cof_bench_list present; /* create, rekey: snapshots that are there   */
     struct cof_bench_list dirty;   /* create: bytes written before each         */
     struct cof_bench_list changed; /* delete, copy: percent of the pages        */
+    bool reencrypt;                /* copy: seal every page anew                */
 };
 
 struct cof_bench_scene {

@@ -59,9 +59,10 @@ def call_lines(part):
 def copy_lines(part):
     lines = [f"copy of {size_text(part['size']):29}  MiB/s  seconds   /raw"]
     texts = {"raw": "  raw: fio reads it, 1 MiB, depth 8", "coffer": "  coffer, under another key",
+             "reencrypt": "  coffer, --reencrypt",
              **{name: f"  {name}" for name in PEERS}}
     for name, text in texts.items():
-        own = part["contenders"][name]
+        own = part["contenders"].get(name)
         lines.append(f"{text:38} " + ("not installed" if own is None else
                      f"{number(own['rate']):>5} {own['seconds']:>8.2f} {own['ratio']:>6.2f}"))
     change = [one["coffer"]["incremental"] for one in part["rounds"]]
@@ -113,8 +114,9 @@ def markdown(result):
     lines += ["", f"| copy of {size_text(copy['size'])} | raw: fio reads it | copied | ratio |",
               "| --- | ---: | ---: | ---: |"]
     for name, text in {"coffer": "Coffer, into another store under another key",
+                       "reencrypt": "Coffer, the same with every page sealed anew (`--reencrypt`)",
                        **PEER_TEXT}.items():
-        own = copy["contenders"][name]
+        own = copy["contenders"].get(name)
         if own is None:
             lines.append(f"| {text} | {number(raw['rate'])} MiB/s | not installed | |")
         else:

@@ -139,6 +139,11 @@ class Scene:
         os.unlink(self.copied)
         return {"seconds": full["mean_ns"] / 1e9, "full": full, "incremental": incremental}
 
+    def copy_reencrypted(self):
+        full, = self.coffer("copy", self.settings.size, "--to", self.copied, "--reencrypt")
+        os.unlink(self.copied)
+        return {"seconds": full["mean_ns"] / 1e9, "full": full}
+
     def copy_cp(self):
         return self.peer("cp", "--reflink=never")
 
@@ -150,7 +155,8 @@ class Scene:
         """Every contender in every round, in turned order each second one."""
         say("copy: laying out")
         self.coffer("prepare", self.settings.size, "--to", self.exported)
-        field = {"raw": self.copy_raw, "coffer": self.copy_coffer, "cp": self.copy_cp,
+        field = {"raw": self.copy_raw, "coffer": self.copy_coffer,
+                 "reencrypt": self.copy_reencrypted, "cp": self.copy_cp,
                  "qemu-img": self.copy_qemu}
         rounds = []
         for number in range(self.settings.rounds):
