@@ -120,7 +120,7 @@ int cli_volume_make(struct cli_session *session, uint64_t size_bytes, const stru
         .size_bytes = size_bytes,
         .not_encrypted = wants_plain(call),
         .kms_key_id = cof_tool_text(call, "kms-key-id", NULL),
-        .provider = wants_plain(call) ? NULL : &session->provider,
+        .provider = &session->provider, /* of a plain one too: a sealed name may be the same */
         .tags = tags != NULL ? tags->tags : NULL,
         .tag_count = tags != NULL ? tags->count : 0,
     };
