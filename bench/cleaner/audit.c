@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cleaner/audit.c - recounts: every live page where its descriptor says, every count right, the maps
- * and the live pages the same set. And means over time.
+ * cleaner/audit.c - recounts: every live page where its descriptor says, every count right, the
+ * maps and the live pages the same set. And means over time.
  */
 #include "cleaner/sim.h"
 

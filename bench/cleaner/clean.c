@@ -2,8 +2,8 @@
 /*
  * cleaner/clean.c - victims, and moving what lives in them.
  *
- * A victim lies outside the unmerged log. Its survivors go, in slot order, to the head of those that
- * were moved as often; a piece is split at a segment's end, and where that would make one piece too
+ * A victim lies outside the unmerged log. Its survivors go, in slot order, to the head of those
+ * that were moved as often. A piece is split at a segment's end; where that would make one too
  * many, all of the extent's pieces move together. The victim then waits for a checkpoint.
  */
 #include "cleaner/sim.h"
@@ -13,7 +13,6 @@
 #define FLOOR 0.02 /* of a segment that must be dead, for MDC */
 #define RELOC_BYTES 24u
 #define BITMAP_BYTES 64u
-#define MARGIN SIM_SLOTS /* pages that gathers may bring along */
 
 static uint32_t capacity(const struct sim *sim)
 {
@@ -300,6 +299,19 @@ static void renew_records(struct sim *sim, uint32_t victim)
     }
 }
 
+/* Pages that cleaning a victim may write: what lives in it, and what gathers may bring along. */
+static uint64_t moves_at_most(const struct sim *sim, const struct sim_segment *victim)
+{
+    uint64_t pages = victim->live;
+    for (uint32_t i = 0; pages > 0 && i < victim->extent_count; i++) {
+        const struct sim_extent *extent = sim->extents[victim->extents[i]];
+        if (extent != NULL && extent->pieces + 1u >= sim->opts.pieces) {
+            pages += extent->live;
+        }
+    }
+    return pages;
+}
+
 /* Clean one segment. false: no victim is worth it, or its survivors have nowhere to go. */
 bool sim_clean_one(struct sim *sim, bool pressed)
 {
@@ -315,8 +327,7 @@ bool sim_clean_one(struct sim *sim, bool pressed)
     if (sim->free_count > SIM_FLOOR_CHECKPOINT) {
         space = (uint64_t)(sim->free_count - SIM_FLOOR_CHECKPOINT) * capacity(sim);
     }
-    if (space + room(sim, move.head) <
-        (uint64_t)segment->live + (segment->live == 0 ? 0 : MARGIN)) {
+    if (space + room(sim, move.head) < moves_at_most(sim, segment)) {
         return false;
     }
     sim->counts.victims++;

@@ -2,8 +2,8 @@
 /*
  * cleaner/main.c - sim_cleaner: one simulated store under one load; JSON on standard output.
  *
- * The volume is written once in order, then overwritten: --warm times its size unmeasured, --measure
- * times measured. Same options, same figures.
+ * The volume is written once in order, then overwritten: --warm percent of it unmeasured, --measure
+ * percent measured. Same options, same figures.
  */
 #include "cleaner/sim.h"
 #include "common/args.h"

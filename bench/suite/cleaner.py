@@ -13,7 +13,7 @@ PINNED = {"uniform": 24, "90/10": 18, "zipf": 20}  # percent, by three rolling s
 SEGMENTS = 512
 LIGHT = ("--pressure", "light", "--cut", "lazy")
 WEDGED = 3
-CRAWL_SECONDS = 10
+LIMIT_SECONDS = {"full": 6, "pieces": 30}  # slower is of no use to anybody
 POLICIES = {
     # name: what differs. "rule": only full checkpoints, groups cut at each; the others let
     # victims go by light ones.
@@ -104,7 +104,7 @@ def full_plan(quick):
 
 def run_one(program, section, options):
     """Figures, or how it ended: wedged, or too slow to be of use."""
-    limit = CRAWL_SECONDS if section == "full" else 300
+    limit = LIMIT_SECONDS.get(section, 300)
     start = time.monotonic()
     try:
         done = subprocess.run([program, *options], capture_output=True, text=True, check=False,
