@@ -11,6 +11,7 @@
 
 #define ENTRIES_MAX (UINT64_C(4) << 20)
 #define SEGMENTS_PER_RECORD 256u
+#define TABLES_BLOCKS 32u
 
 bool sim_checkpoint_due(const struct sim *sim)
 {
@@ -21,6 +22,24 @@ bool sim_checkpoint_due(const struct sim *sim)
     }
     return sim->log_pages >= due || sim->log_pages >= ENTRIES_MAX ||
            sim->delta.count + sim->kills.count >= ENTRIES_MAX;
+}
+
+uint32_t sim_checkpoint_floor(const struct sim *sim)
+{
+    const struct sim_tree *placement = &sim->trees[SIM_PLACEMENT];
+    uint64_t leaves = (sim->pages + SIM_FANOUT - 1u) / SIM_FANOUT;
+    uint64_t nodes = sim->delta.count + sim->frozen_delta.count;
+    uint64_t buckets = placement->dirty_count[0] + sim->kills.count + sim->frozen_kills.count;
+    uint64_t blocks, floor, here = 0;
+    nodes = nodes < leaves ? nodes : leaves;
+    buckets = buckets < sim->live_raw ? buckets : sim->live_raw;
+    blocks = nodes + nodes / SIM_FANOUT + buckets + placement->dirty_count[0] +
+             sim->relocs_bytes / SIM_BLOCK + TABLES_BLOCKS;
+    if (sim->meta.segment != SIM_NONE) {
+        here = (sim->segment_blocks - sim->segments[sim->meta.segment].cursor) * 9u / 10u;
+    }
+    floor = blocks > here ? 1u + (blocks - here) / (sim->segment_blocks * 9u / 10u) : 1u;
+    return (uint32_t)(floor > sim->opts.floor ? floor : sim->opts.floor);
 }
 
 /* Whether open groups are written now, though they are not full. */

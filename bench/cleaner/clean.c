@@ -108,7 +108,7 @@ static struct sim_head *ready_head(struct sim *sim, unsigned number)
 {
     struct sim_head *head = &sim->heads[number];
     if (head->segment == SIM_NONE) {
-        head->segment = sim_space_take(sim, number + 1u, SIM_FLOOR_CHECKPOINT);
+        head->segment = sim_space_take(sim, number + 1u, sim_checkpoint_floor(sim));
         head->up2_pages = 0;
     }
     if (head->segment == SIM_NONE) {
@@ -124,7 +124,8 @@ static unsigned choose_head(const struct sim *sim, const struct sim_segment *vic
 {
     unsigned last = (unsigned)sim->opts.heads - 1u;
     unsigned chosen = victim->gen < last ? victim->gen : last;
-    for (unsigned i = 0; sim->free_count <= SIM_FLOOR_CHECKPOINT && i < SIM_HEADS_MAX; i++) {
+    uint32_t floor = sim_checkpoint_floor(sim);
+    for (unsigned i = 0; sim->free_count <= floor && i < SIM_HEADS_MAX; i++) {
         if (room(sim, i) > room(sim, chosen)) {
             chosen = i;
         }
@@ -318,14 +319,15 @@ bool sim_clean_one(struct sim *sim, bool pressed)
     uint32_t victim = pick(sim, pressed);
     struct sim_segment *segment;
     struct move move;
+    uint32_t floor = sim_checkpoint_floor(sim);
     uint64_t space = 0;
     if (victim == SIM_NONE) {
         return false;
     }
     segment = &sim->segments[victim];
     move = (struct move){.head = choose_head(sim, segment), .victim = segment, .up2 = segment->up2};
-    if (sim->free_count > SIM_FLOOR_CHECKPOINT) {
-        space = (uint64_t)(sim->free_count - SIM_FLOOR_CHECKPOINT) * capacity(sim);
+    if (sim->free_count > floor) {
+        space = (uint64_t)(sim->free_count - floor) * capacity(sim);
     }
     if (space + room(sim, move.head) < moves_at_most(sim, segment)) {
         return false;

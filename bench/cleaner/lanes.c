@@ -63,7 +63,8 @@ static void leave_segment(struct sim *sim, struct sim_lane *lane)
 static void enter_segment(struct sim *sim, struct sim_lane *lane)
 {
     bool user = lane == &sim->user;
-    uint32_t number = sim_space_take(sim, 0, user ? SIM_FLOOR_CHECKPOINT + SIM_FLOOR_CLEANER : 0);
+    uint32_t number =
+        sim_space_take(sim, 0, user ? sim_checkpoint_floor(sim) + SIM_FLOOR_CLEANER : 0);
     if (number == SIM_NONE) {
         sim_fail(3, "wedged: no segment for %s (%u free, %u waiting)",
                  user ? "the log" : "a checkpoint", sim->free_count, sim->waiting_count);

@@ -12,7 +12,6 @@
 #define SCRAMBLE UINT64_C(2654435761)
 #define DISCARD_PERCENT 5u
 #define DISCARD_PAGES 8u
-#define FLOORS (SIM_FLOOR_CHECKPOINT + SIM_FLOOR_CLEANER)
 
 /* ---- choice ---- */
 
@@ -111,14 +110,15 @@ static void make_ready(struct sim *sim)
     } else if (sim_checkpoint_due(sim)) {
         sim_checkpoint_freeze(sim, false);
     }
-    while (sim->free_count < sim->opts.low) {
+    while (sim->free_count < sim_checkpoint_floor(sim) + sim->opts.low) {
         if (sim->waiting_count >= sim->opts.release) {
             press(sim);
         } else if (sim->running || !sim_clean_one(sim, false)) {
             break;
         }
     }
-    while (!sim_user_ready(sim) && sim->free_count <= FLOORS && relieve(sim)) {
+    while (!sim_user_ready(sim) &&
+           sim->free_count <= sim_checkpoint_floor(sim) + SIM_FLOOR_CLEANER && relieve(sim)) {
     }
 }
 

@@ -43,7 +43,9 @@ static const struct cof_bench_arg args[] = {
     SIZE(due, "due", "a checkpoint is due after log of a N-th of the store (32)"),
     WORD(pressure, "the checkpoint that victims wait for: full, or placement alone", pressures),
     SIZE(release, "release", "victims that make one run for want of room (a 256th)"),
-    SIZE(low, "low", "segments kept free by the cleaner (release + heads + 4)"),
+    SIZE(low, "low",
+         "segments that the cleaner keeps free beside checkpoints' (release + heads + 2)"),
+    SIZE(floor, "floor", "segments that are checkpoints' alone, if they need no more (1)"),
     SIZE(snapshots, "snapshots", "kept, the oldest deleted for a new one (0)"),
     SIZE(snapshot_every, "snapshot-every", "percent of the volume overwritten between two (10)"),
     SIZE(long_lived, "long-lived", "1: one snapshot, taken after the first filling (0)"),
@@ -74,7 +76,7 @@ static void prepare(struct sim *sim)
     struct sim_options *o = &sim->opts;
     double blocks;
     if (o->low == 0) {
-        o->low = o->release + o->heads + SIM_FLOOR_CHECKPOINT + SIM_FLOOR_CLEANER;
+        o->low = o->release + o->heads + SIM_FLOOR_CLEANER;
     }
     sim_space_init(sim);
     blocks = (double)(sim->segment_count - 3u) * sim->segment_blocks;
@@ -221,6 +223,7 @@ int main(int argc, char **argv)
                                     .heads = 3,
                                     .pieces = 4,
                                     .commit = 120,
+                                    .floor = 1,
                                     .warm = 400,
                                     .measure = 200,
                                     .seed = 1,

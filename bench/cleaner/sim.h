@@ -34,8 +34,7 @@
 #define SIM_SNAPSHOTS_MAX 8u
 #define SIM_LEVELS_MAX 4u
 #define SIM_FANOUT 512u
-#define SIM_FLOOR_CHECKPOINT 2u /* segments that are checkpoints' alone */
-#define SIM_FLOOR_CLEANER 2u    /* and the cleaner's                    */
+#define SIM_FLOOR_CLEANER 2u /* segments that the log leaves to the cleaner */
 
 enum sim_state { SIM_FREE = 0, SIM_ROOTS, SIM_OPEN, SIM_USED, SIM_WAITING };
 enum sim_policy { SIM_GREEDY = 0, SIM_MDC };
@@ -46,7 +45,8 @@ enum sim_plant { SIM_PLANT_NONE = 0, SIM_PLANT_FREE, SIM_PLANT_KILL, SIM_PLANT_M
 
 struct sim_options {
     uint64_t segments, segment_bytes, fill, pinned, heads, pieces, commit, warm, measure, seed;
-    uint64_t due, release, reserve, snapshots, snapshot_every, audit, long_lived, span, low, rounds;
+    uint64_t due, release, reserve, floor, snapshots, snapshot_every, audit, long_lived, span, low,
+        rounds;
     enum sim_policy policy;
     enum sim_cut cut;
     enum sim_pressure pressure;
@@ -229,6 +229,8 @@ bool sim_clean_written(const struct sim *sim, const struct sim_segment *segment)
 
 /* checkpoint.c */
 bool sim_checkpoint_due(const struct sim *sim);
+/* Segments that the next checkpoint may need, and so are its alone; options.floor at least. */
+uint32_t sim_checkpoint_floor(const struct sim *sim);
 void sim_checkpoint_freeze(struct sim *sim, bool snapshot);
 void sim_checkpoint_steps(struct sim *sim, unsigned steps);
 void sim_checkpoint_run(struct sim *sim); /* whatever runs or is to run, to its end */

@@ -13,7 +13,7 @@ PINNED = {"uniform": 24, "90/10": 18, "zipf": 20}  # percent, by three rolling s
 SEGMENTS = 512
 LIGHT = ("--pressure", "light", "--cut", "lazy")
 WEDGED = 3
-LIMIT_SECONDS = {"full": 6, "pieces": 30}  # slower is of no use to anybody
+LIMIT_SECONDS = {"full": 5, "pieces": 20}  # slower is of no use to anybody
 POLICIES = {
     # name: what differs. "rule": only full checkpoints, groups cut at each; the others let
     # victims go by light ones.
@@ -38,7 +38,7 @@ COLUMNS = ("cleaner", "metadata", "headers", "empty", "total", "data", "nodes", 
 def sized(quick):
     """Options of a run's size; quick ones only show that all runs."""
     if quick:
-        return ("--segments", "128", "--segment", "1M", "--low", "10", "--warm", "30",
+        return ("--segments", "128", "--segment", "1M", "--low", "8", "--warm", "30",
                 "--measure", "20")
     return ("--segments", str(SEGMENTS))
 
@@ -76,7 +76,7 @@ def plan(quick):
         for heads in (1, 2, 3):
             add("small", f"{load} 70, 64 segments, {heads} heads", "--load", load, *BEST,
                 "--fill", "70", "--segments", "64", "--segment", "1M" if quick else "8M",
-                "--heads", str(heads), "--release", "2", "--low", str(5 + heads))
+                "--heads", str(heads), "--release", "2", "--low", str(3 + heads))
     return runs + full_plan(quick)
 
 
@@ -85,8 +85,8 @@ def full_plan(quick):
     runs = []
     loads = {"uniform": (), "90/10": ("--load", "90/10"), "lone": ("--commit", "1"),
              "snapshots": ("--snapshots", "3", "--snapshot-every", "5")}
-    for segments, reserves, heads in ((64, (6, 8, 10, 12, 14, 16), ("1", "3")),
-                                      (1024, (10, 16, 32, 72), ("3",))):
+    for segments, reserves, heads, release in ((64, (8, 10, 12, 14, 16, 20), ("1", "3"), 2),
+                                               (1024, (32, 40, 48, 72), ("3",), 8)):
         for reserve in reserves[-1:] if quick else reserves:
             for head in heads:
                 for load, options in loads.items():
@@ -94,11 +94,12 @@ def full_plan(quick):
                                          f"{load}",
                                  ("--segments", str(segments), "--segment", "1M", "--full",
                                   "--reserve", str(reserve), "--heads", head, "--low",
-                                  str(5 + int(head)), "--release", "2", "--warm", "20",
+                                  str(release + int(head) + 2),
+                                  "--release", str(release), "--warm", "20",
                                   "--measure", "10", *LIGHT, *options)))
     runs.append(("rounds", "fill and free", (
         "--segments", "64", "--segment", "1M", "--full", "--reserve", "16", "--heads", "1",
-        "--low", "6", "--release", "2", "--rounds", "5" if quick else "1000", *LIGHT)))
+        "--low", "4", "--release", "2", "--rounds", "5" if quick else "1000", *LIGHT)))
     return runs
 
 
