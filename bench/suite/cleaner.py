@@ -13,7 +13,8 @@ PINNED = {"uniform": 24, "90/10": 18, "zipf": 20}  # percent, by three rolling s
 SEGMENTS = 512
 LIGHT = ("--pressure", "light", "--cut", "lazy")
 WEDGED = 3
-LIMIT_SECONDS = {"full": 5, "pieces": 20}  # slower is of no use to anybody
+LIMIT_SECONDS = {"full": 5, "pieces": 20, "rounds": 300}  # slower is of no use to anybody
+LIMIT_OTHERWISE = 60
 POLICIES = {
     # name: what differs. "rule": only full checkpoints, groups cut at each; the others let
     # victims go by light ones.
@@ -64,8 +65,9 @@ def plan(quick):
         add("others", f"sequential {fill}", "--load", "sequential", "--fill", str(fill), *BEST)
         add("others", f"discards {fill}", "--load", "discards", "--fill", str(fill), *BEST)
         add("others", f"uniform {fill}, lone writes", "--commit", "1", "--fill", str(fill), *BEST)
-        add("others", f"uniform {fill}, 1 MiB segments", "--fill", str(fill), "--segments",
-            "128" if quick else str(8 * SEGMENTS), "--segment", "1M", *BEST)
+        add("small", f"uniform {fill}, 1,024 segments of 1 MiB", "--fill", str(fill), *BEST,
+            "--segments", "128" if quick else "1024", "--segment", "1M", "--release",
+            "4" if quick else "16")
     for fill in (80, 90):
         for due in (16, 32, 64, 128, 256, 512):
             add("due", f"uniform {fill} 1/{due}", "--fill", str(fill), *BEST, "--due", str(due))
@@ -105,7 +107,7 @@ def full_plan(quick):
 
 def run_one(program, section, options):
     """Figures, or how it ended: wedged, or too slow to be of use."""
-    limit = LIMIT_SECONDS.get(section, 300)
+    limit = LIMIT_SECONDS.get(section, LIMIT_OTHERWISE)
     start = time.monotonic()
     try:
         done = subprocess.run([program, *options], capture_output=True, text=True, check=False,
