@@ -71,12 +71,13 @@ static void give_back(struct coffer_volume *volume, bool own)
 
 int cof_walk_held(struct coffer_store *store, struct cof_diff *diff)
 {
-    int err = cof_checkpoint_settle(store);
-    if (err == 0) {
-        store->checkpoint.state = COF_CHECKPOINT_HELD;
-        err = cof_diff_run(diff);
-        store->checkpoint.state = COF_CHECKPOINT_IDLE;
+    int err;
+    if (store->checkpoint.state != COF_CHECKPOINT_IDLE) {
+        return COFFER_E_INTERNAL; /* the trees of diff may be those of before it */
     }
+    store->checkpoint.state = COF_CHECKPOINT_HELD;
+    err = cof_diff_run(diff);
+    store->checkpoint.state = COF_CHECKPOINT_IDLE;
     return err;
 }
 
@@ -86,6 +87,10 @@ static int walk(struct prune *prune, const struct coffer_volume *node,
                 int (*visit)(void *, struct cof_vaddr, unsigned, uint64_t))
 {
     struct cof_diff diff;
+    int err = cof_checkpoint_settle(prune->store); /* before the trees are looked at */
+    if (err != 0) {
+        return err;
+    }
     memset(&diff, 0, sizeof diff);
     diff.env = &prune->store->env;
     diff.tree.io = &node->node_io;

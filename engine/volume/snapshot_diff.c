@@ -71,7 +71,10 @@ static int walk(struct ranges *ranges, const struct coffer_volume *from,
 {
     struct coffer_store *store = ranges->store;
     struct cof_diff diff;
-    int err;
+    int err = cof_checkpoint_settle(store); /* before the trees are looked at */
+    if (err != 0) {
+        return err;
+    }
     memset(&diff, 0, sizeof diff);
     diff.env = &store->env;
     diff.tree.io = &to->node_io;

@@ -676,7 +676,8 @@ COFFER_MUST_CHECK int cof_node_remove(struct coffer_store *store, struct cof_cat
 COFFER_MUST_CHECK int cof_node_remove_hidden(struct coffer_store *store, uint32_t number,
                                              const struct coffer_key_provider *provider,
                                              struct coffer_fault *fault);
-/* Walk trees while no checkpoint may change them; others are let in only where the walk pauses. */
+/* Walk trees while no checkpoint may change them; others are let in only where the walk pauses. The
+ * caller settled the last checkpoint before it took the trees' roots. */
 struct cof_diff;
 COFFER_MUST_CHECK int cof_walk_held(struct coffer_store *store, struct cof_diff *diff);
 /* Pages that only this node holds. */
