@@ -4,6 +4,8 @@
  */
 #include "volume_fixture.h"
 
+#include "volume/store.h"
+
 #define PAGES 1200u
 
 static struct volume_fixture f;
@@ -293,6 +295,31 @@ static void diff_names_every_page_that_differs(void **state)
     fixture_done(&f);
 }
 
+/* What the volume overwrote stands in the checkpoint that is under way: the deletion has to compare
+ * the snapshot with the tree that comes of it, or the old pages live for ever. */
+static void a_snapshot_is_deleted_while_a_checkpoint_is_under_way(void **state)
+{
+    struct coffer_volume *volume;
+    bool more;
+    (void)state;
+    fixture_make(&f, 31);
+    make_volume(&f, "v", PAGES, 0);
+    volume = open_volume(&f, "v");
+    write_page(volume, 5, 1);
+    take(volume, "s");
+    write_page(volume, 5, 2);
+    assert_int_equal(coffer_volume_flush(volume, &f.fault), 0);
+    f.store->checkpoint_ns = 0; /* due at once */
+    pthread_mutex_lock(&f.store->lock);
+    assert_int_equal(cof_checkpoint_step(f.store, &more), 0);
+    assert_int_equal(f.store->checkpoint.state, COF_CHECKPOINT_DRAIN);
+    pthread_mutex_unlock(&f.store->lock);
+    drop("v", "s");
+    assert_int_equal(coffer_volume_close(volume), 0);
+    check_clean();
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +327,7 @@ int main(void)
         cmocka_unit_test(clones_go_their_own_way_and_go_in_any_order),
         cmocka_unit_test(names_keys_and_states_are_checked),
         cmocka_unit_test(diff_names_every_page_that_differs),
+        cmocka_unit_test(a_snapshot_is_deleted_while_a_checkpoint_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
