@@ -377,9 +377,8 @@ int coffer_volume_close(struct coffer_volume *volume)
     no_room = err == COFFER_E_NO_SPACE;
     if (no_room && store->error != 0) {
         err = COFFER_E_FAILED; /* it is the device that is full */
-    } else if (no_room && !is_dirty(volume)) {
-        err = 0;
-    } else if (no_room) {
+    } else if (no_room) {      /* what is clean needs no checkpoint to go */
+        err = is_dirty(volume) ? err : cof_volume_leave(volume);
         pthread_mutex_unlock(&store->lock);
         pthread_mutex_unlock(&store->admin);
         return err;

@@ -17,7 +17,7 @@ struct story {
     struct prng prng;
     struct coffer_volume *volumes[VOLUMES];
     uint64_t versions[VOLUMES][PAGES];
-    uint64_t next_version, refused, written, segments;
+    uint64_t next_version, refused, segments;
     bool taken[SNAPSHOTS];
     uint64_t seed;
 };
@@ -86,7 +86,6 @@ static void write_some(struct story *story, unsigned count)
             return;
         }
         story->versions[at][number] = version;
-        story->written++;
     }
 }
 

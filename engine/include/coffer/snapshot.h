@@ -167,8 +167,9 @@ struct coffer_copy_opts {
  * store the copy shares the pages (or REENCRYPT: none), and needs the right to decrypt.
  *
  * Refused, with both stores as they were: EXISTS; NOT_FOUND; a key that can't be used (KEY class);
- * NO_SPACE, before a page is sent; UNSUPPORTED where the destination's segments are smaller. Damage
- * that is met in the source (CORRUPT, IO) stops the copy and takes it back. */
+ * NO_SPACE, before a page is sent, or when others fill the store on the way; UNSUPPORTED where the
+ * destination's segments are smaller. Damage that is met in the source (CORRUPT, IO) stops the copy
+ * and takes it back. */
 COFFER_MUST_CHECK int coffer_snapshot_copy(struct coffer_store *source,
                                            struct coffer_store *destination,
                                            const struct coffer_copy_opts *opts,
