@@ -116,7 +116,8 @@ COFFER_MUST_CHECK int coffer_store_create(const struct coffer_store_create_opts 
 enum coffer_open_flags {
     COFFER_OPEN_READ_ONLY = 1u << 0,       /* nothing is written; others may read too            */
     COFFER_OPEN_ACCEPT_ROLLBACK = 1u << 1, /* open a state that the anchor does not know         */
-    COFFER_OPEN_BUFFERED = 1u << 2         /* through the page cache, where O_DIRECT is refused  */
+    COFFER_OPEN_BUFFERED = 1u << 2,        /* through the page cache, where O_DIRECT is refused  */
+    COFFER_OPEN_BACKGROUND = 1u << 3       /* a thread of the library's own runs what is due     */
 };
 
 struct coffer_store_opts {
@@ -138,6 +139,8 @@ struct coffer_store_opts {
     uint64_t key_arena_bytes;   /* locked memory for keys [1 MiB]                             */
     uint64_t checkpoint_ns;     /* longest time between checkpoints under writes [60 s]       */
     uint64_t sync_ns;           /* longest time a completed write waits for a sync [1 s]      */
+    uint32_t warn_percent;      /* of the capacity: a warning is logged above it [85]         */
+    uint32_t cleaner_heads;     /* 1 to 3 ages kept apart; 0: by the store's size             */
 };
 
 /* Open a store. Costs time in proportion to the log since the last checkpoint, never to the
@@ -182,6 +185,19 @@ struct coffer_store_info {
     uint64_t memory_bytes;        /* heap in use by the engine now                           */
     uint64_t checkpoints;         /* since open                                              */
     uint64_t device_writes, device_write_bytes, device_reads, device_read_bytes, device_syncs;
+    uint64_t capacity_bytes;    /* that may live: all segments but root slots and the reserve     */
+    uint64_t reserve_bytes;     /* that cleaner and checkpoints work with                         */
+    uint64_t provisioned_bytes; /* sizes of the volumes that are open                             */
+    uint32_t warn_percent;      /* as opened with                                                 */
+    uint32_t space_warning;     /* 1: more than that lives                                        */
+    uint32_t cleaner_heads;
+    uint32_t segments_waiting;       /* emptied, and free with the next checkpoint                */
+    uint64_t written_bytes;          /* pages of callers since open                               */
+    uint64_t cleaned_segments;       /* since open                                                */
+    uint64_t moved_bytes;            /* pages that the cleaner moved since open, nodes included   */
+    uint64_t cleaner_written_bytes;  /* all blocks that it wrote, headers and rests included      */
+    uint64_t cleaner_damaged_pages;  /* moved as they were, although their checksum is wrong      */
+    uint64_t light_checkpoints;      /* since open                                                */
 };
 
 COFFER_MUST_CHECK int coffer_store_info_get(struct coffer_store *store,

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clean/clean.h - the cleaner: moves what lives in a segment elsewhere, without any key.
+ *
+ * A victim is read whole; the pages that live in it are appended, with their tags and checksums as
+ * they are, to a head: a segment of groups (format/group_format.h), one head for each age. When all
+ * groups that have pages of an extent are on the device, its descriptor is changed, in memory; the
+ * next checkpoint, full or light, writes it, and only then is the victim free. A crash before that
+ * loses nothing but the work: the durable root still names the victim, which nobody wrote to.
+ *
+ * Invariants
+ *  1. A descriptor is published only after the device completed every group that it names; a root
+ *     is written only after a sync that was issued later.
+ *  2. A page's bytes are never changed: what does not fit its checksum moves as it is, counted.
+ *  3. Slots that live now lived when they were moved: dying is the only change, and it is looked at
+ *     again when the move is published. An extent that is another meanwhile stays as it is.
+ *  4. A victim is a whole segment that no lane holds and no replay needs.
+ * Under the store's lock throughout; never waits for the device unless asked to.
+ */
+#ifndef COF_CLEAN_CLEAN_H
+#define COF_CLEAN_CLEAN_H
+
+#include "format/group_format.h"
+#include "place/place.h"
+
+#define COF_CLEANER_GROUPS 8u /* buffers */
+
+struct cof_move; /* an extent, or a part of it, on its way */
+
+struct cof_group {
+    uint8_t *buffer; /* COF_GROUP_BLOCKS blocks, aligned */
+    uint64_t number; /* of the head */
+    uint32_t segment, block;
+    unsigned head, pages, runs;
+    uint32_t last_lineage;
+    uint64_t last_extent;
+    bool open, flying, done;
+    struct coffer_segdev_request request;
+    struct iovec iov;
+};
+
+struct cof_head {
+    uint32_t segment; /* COF_NO_SEGMENT: none */
+    uint32_t block;   /* of the next group */
+    struct cof_group *group;
+    uint64_t next_group, done_upto; /* groups are numbered from 1; all up to that are complete */
+};
+
+/* What the cleaner asks of its owner. */
+struct cof_cleaner_ops {
+    /* A free segment for a head; NO_SPACE when what is left belongs to checkpoints. */
+    int (*take_segment)(void *ctx, unsigned lane, uint32_t *ret_segment);
+    /* A block of a tree in a segment that is being left: write it anew with the next root, if it
+     * still stands there. */
+    int (*renew)(void *ctx, enum cof_raw_kind kind, uint64_t key, uint32_t segment, uint32_t block);
+};
+
+struct cof_cleaner_stats {
+    uint64_t victims, moved_pages, damaged_pages, groups, header_blocks, rest_blocks, gathers;
+    uint64_t reads, read_bytes, writes, write_bytes;
+};
+
+enum cof_cleaner_state { COF_CLEANER_IDLE = 0, COF_CLEANER_READ, COF_CLEANER_MOVE };
+
+struct cof_cleaner {
+    struct cof_env *env;
+    struct coffer_segdev *dev;
+    struct coffer_segdev_channel *channel;
+    struct cof_segments *segments;
+    struct cof_place *place;
+    const struct cof_cleaner_ops *ops;
+    void *ctx;
+    uint8_t store_uuid[16];
+    uint32_t segment_blocks;
+
+    unsigned head_count;
+    struct cof_head heads[COF_CLEANER_HEADS_MAX];
+    struct cof_group groups[COF_CLEANER_GROUPS];
+    unsigned flying; /* groups */
+    struct cof_move *first_move, *last_move; /* oldest first: not published yet */
+    unsigned move_count;
+
+    enum cof_cleaner_state state;
+    uint32_t victim;
+    uint8_t *victim_bytes; /* a segment */
+    struct coffer_segdev_request *reads;
+    struct iovec *read_iov;
+    unsigned reads_flying;
+    int read_error;
+    uint64_t *extents; /* lineage << 39 | extent: those that the victim names */
+    unsigned extent_count, extent_capacity, extent_next;
+    struct cof_cleaner_stats stats;
+    int error; /* sticky: an append failed */
+};
+
+COFFER_MUST_CHECK int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
+                                       struct coffer_segdev *dev, struct cof_segments *segments,
+                                       struct cof_place *place, uint32_t segment_blocks,
+                                       const uint8_t store_uuid[16], unsigned head_count,
+                                       const struct cof_cleaner_ops *ops, void *ctx);
+/* Waits for what the device still holds. Of a cleaner of zeros: nothing. */
+void cof_cleaner_done(struct cof_cleaner *cleaner);
+
+/* ---- move.c: what moves ---- */
+
+/* Begin to move pieces from..to of a descriptor (all of it: 0, piece_count - 1) into a head, which
+ * is chosen by `generation`: how often its pages were moved before. Pages are put in the order of
+ * their slots; when all are, the move is committed, and published once the device has them. A
+ * re-sealed extent gets another uuid and key id with it; the pages must be all that live in it.
+ * NULL: no memory. */
+struct cof_move *cof_move_begin(struct cof_cleaner *cleaner, const struct cof_desc *desc,
+                                unsigned from, unsigned to, unsigned generation);
+/* One page as it lies on disk, with its entry {tag, checksum}. AGAIN: all buffers are on their way
+ * (cof_cleaner_poll, then again); NO_SPACE; LIMIT: it would be too many pieces (abandon it, and
+ * begin with all pieces); or the cleaner's error. */
+COFFER_MUST_CHECK int cof_move_put(struct cof_cleaner *cleaner, struct cof_move *move,
+                                   unsigned slot, const uint8_t *page,
+                                   const uint8_t entry[COF_ENTRY_BYTES]);
+void cof_move_reseal(struct cof_move *move, const uint8_t uuid[16], uint32_t key_id);
+/* The move belongs to the cleaner from here on. */
+void cof_move_commit(struct cof_cleaner *cleaner, struct cof_move *move);
+/* What was put stays in its group, as nobody's. */
+void cof_move_abandon(struct cof_cleaner *cleaner, struct cof_move *move);
+/* Moves that are not published yet, of any extent. */
+static inline bool cof_moves_pending(const struct cof_cleaner *cleaner)
+{
+    return cleaner->first_move != NULL;
+}
+
+/* ---- heads.c: groups ---- */
+
+/* Collect completions and publish what is complete; waits for one when wait is set and something is
+ * in flight. 1 when anything happened, 0, or an error. */
+COFFER_MUST_CHECK int cof_cleaner_poll(struct cof_cleaner *cleaner, bool wait);
+/* Write the open groups as they are. */
+COFFER_MUST_CHECK int cof_cleaner_cut(struct cof_cleaner *cleaner);
+
+/* ---- victim.c, cleaner.c ---- */
+
+/* Choose a victim and begin to read it. 0; NOT_FOUND: none is worth it; NO_SPACE: its survivors
+ * have nowhere to go. pressed: one that gives a single block is worth it. */
+COFFER_MUST_CHECK int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed);
+/* Go on with the victim: at most about pages_max pages. 1: more to do now; 0: idle, or waiting for
+ * the device (state says which). */
+COFFER_MUST_CHECK int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait);
+
+#endif
