@@ -22,6 +22,14 @@ uint64_t cof_checksum64(const void *bytes, size_t length_bytes)
     return XXH3_64bits(bytes, length_bytes);
 }
 
+uint64_t cof_checksum64_block(const uint8_t block[4096], size_t sum_offset)
+{
+    uint8_t copy[4096];
+    memcpy(copy, block, sizeof copy);
+    memset(copy + sum_offset, 0, 8);
+    return cof_checksum64(copy, sizeof copy);
+}
+
 void cof_checksum128(uint64_t seed, const void *a, size_t a_bytes, const void *b, size_t b_bytes,
                      uint8_t ret_sum[16])
 {

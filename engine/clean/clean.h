@@ -43,7 +43,8 @@ struct cof_head {
     uint32_t segment; /* COF_NO_SEGMENT: none */
     uint32_t block;   /* of the next group */
     struct cof_group *group;
-    uint64_t next_group, done_upto; /* groups are numbered from 1; all up to that are complete */
+    uint64_t last_group, done_upto; /* numbered from 1: begun, and complete without a gap */
+    uint64_t aged_pages;            /* in its segment, whose smoothed time of deaths they make */
 };
 
 /* What the cleaner asks of its owner. */
@@ -53,10 +54,18 @@ struct cof_cleaner_ops {
     /* A block of a tree in a segment that is being left: write it anew with the next root, if it
      * still stands there. */
     int (*renew)(void *ctx, enum cof_raw_kind kind, uint64_t key, uint32_t segment, uint32_t block);
+    /* Whether no lane holds the segment, no replay needs it, and all of it is on the device. */
+    bool (*may_clean)(void *ctx, uint32_t segment);
+    /* How many segments take_segment would give now. */
+    uint32_t (*segments_left)(void *ctx);
+    /* Whether the next checkpoint has room for so many descriptors more that change. */
+    bool (*may_change)(void *ctx, unsigned descriptors);
+    /* A re-sealed extent is about to get its new descriptor; what is cached of the old one goes. */
+    void (*resealed)(void *ctx, const struct cof_desc *old, const struct cof_desc *next);
 };
 
 struct cof_cleaner_stats {
-    uint64_t victims, moved_pages, damaged_pages, groups, header_blocks, rest_blocks, gathers;
+    uint64_t victims, moved_pages, damaged_pages, groups, rest_blocks, gathers;
     uint64_t reads, read_bytes, writes, write_bytes;
 };
 
@@ -68,6 +77,7 @@ struct cof_cleaner {
     struct coffer_segdev_channel *channel;
     struct cof_segments *segments;
     struct cof_place *place;
+    struct cof_sync_io *io;
     const struct cof_cleaner_ops *ops;
     void *ctx;
     uint8_t store_uuid[16];
@@ -76,7 +86,7 @@ struct cof_cleaner {
     unsigned head_count;
     struct cof_head heads[COF_CLEANER_HEADS_MAX];
     struct cof_group groups[COF_CLEANER_GROUPS];
-    unsigned flying; /* groups */
+    unsigned flying;                         /* groups */
     struct cof_move *first_move, *last_move; /* oldest first: not published yet */
     unsigned move_count;
 
@@ -87,17 +97,28 @@ struct cof_cleaner {
     struct iovec *read_iov;
     unsigned reads_flying;
     int read_error;
-    uint64_t *extents; /* lineage << 39 | extent: those that the victim names */
+    uint64_t *extents; /* lineage << 39 | extent: those that the victim names, ascending */
     unsigned extent_count, extent_capacity, extent_next;
+    uint8_t *gather_bytes; /* pieces of an extent that lie elsewhere */
+    uint32_t scan;         /* where the next search for a victim begins */
     struct cof_cleaner_stats stats;
     int error; /* sticky: an append failed */
 };
 
+struct cof_cleaner_config {
+    struct coffer_segdev *dev;
+    struct cof_sync_io *io;
+    struct cof_segments *segments;
+    struct cof_place *place;
+    uint32_t segment_blocks;
+    const uint8_t *store_uuid; /* 16, copied */
+    unsigned head_count;
+    const struct cof_cleaner_ops *ops;
+    void *ctx;
+};
+
 COFFER_MUST_CHECK int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
-                                       struct coffer_segdev *dev, struct cof_segments *segments,
-                                       struct cof_place *place, uint32_t segment_blocks,
-                                       const uint8_t store_uuid[16], unsigned head_count,
-                                       const struct cof_cleaner_ops *ops, void *ctx);
+                                       const struct cof_cleaner_config *config);
 /* Waits for what the device still holds. Of a cleaner of zeros: nothing. */
 void cof_cleaner_done(struct cof_cleaner *cleaner);
 
@@ -140,8 +161,11 @@ COFFER_MUST_CHECK int cof_cleaner_cut(struct cof_cleaner *cleaner);
 /* Choose a victim and begin to read it. 0; NOT_FOUND: none is worth it; NO_SPACE: its survivors
  * have nowhere to go. pressed: one that gives a single block is worth it. */
 COFFER_MUST_CHECK int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed);
-/* Go on with the victim: at most about pages_max pages. 1: more to do now; 0: idle, or waiting for
- * the device (state says which). */
+/* The same with a victim that is given. */
+COFFER_MUST_CHECK int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim);
+/* Go on with the victim: about pages_max pages. 1: more to do now; 0: idle, or waiting for the
+ * device (state says which). NO_SPACE: there is no room for survivors, or for the checkpoint that
+ * must follow; what was moved counts, and the rest stays. IO: the victim does not read. */
 COFFER_MUST_CHECK int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait);
 
 #endif

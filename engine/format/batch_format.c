@@ -73,15 +73,6 @@ void cof_batch_header_encode(const struct cof_batch_header *header, uint8_t bloc
     cof_le64_put(disk->sum, cof_checksum64(block, 4096));
 }
 
-/* XXH3 of the block with the checksum field zero, without changing the caller's block. */
-static uint64_t header_sum(const uint8_t block[4096])
-{
-    uint8_t copy[4096];
-    memcpy(copy, block, 4096);
-    memset(copy + offsetof(struct cofd_batch_header, sum), 0, 8);
-    return cof_checksum64(copy, 4096);
-}
-
 /* The runs' pages and lists must add up to what the header says and fit the block. */
 static bool parts_fit(const uint8_t block[4096], const struct cof_batch_header *header)
 {
@@ -109,7 +100,9 @@ int cof_batch_header_decode(const uint8_t block[4096], struct cof_batch_header *
     if (memcmp(disk->magic, BATCH_MAGIC, 4) != 0) {
         return COFFER_E_NOT_A_STORE;
     }
-    if (cof_le64_get(disk->sum) != header_sum(block) || cof_le16_get(disk->format) != FORMAT) {
+    if (cof_le64_get(disk->sum) !=
+            cof_checksum64_block(block, offsetof(struct cofd_batch_header, sum)) ||
+        cof_le16_get(disk->format) != FORMAT) {
         return COFFER_E_CORRUPT;
     }
     header.lane = cof_le16_get(disk->lane);

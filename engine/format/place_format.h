@@ -8,10 +8,11 @@
  * Placement descriptor (48 + parts), one an extent:
  *        0   8  extent              8  16  extent uuid        24  4  key id
  *       28   4  volume tag         32   2  slots used         34  2  flags: 0 metadata, 1 summary
- *       36   1  pieces (at most 4) 37   1  batch refs (at most 64)
+ *       36   1  pieces (1 to 4)    37   1  batch refs (at most 64)
  *       38   1  present mode       39   1  live mode          40  1  present list length
  *       41   1  live list length   42   2  bytes in all       44  4  lineage number
- *       48      pieces of 8: segment 4, block 2, first slot 2 (bit 15: cleaner segment)
+ *       48      pieces of 8: segment 4, block 2, first slot 2 (bit 15: cleaner segment). Of a
+ *               fresh extent one, and the refs tell block and slot
  *        .      batch refs of 4: first slot 9 bits (low), block 14, distance to the header 7
  *        .      present: mode 0 every slot below `slots used`, and 511 if there is a summary;
  *               mode 1 a bitmap of 64 bytes; mode 2 a list of 2-byte slots (at most 32)
@@ -21,6 +22,11 @@
  * <= s; its block + rank(present, s) - rank(present, first slot). The header block, which holds
  * its tag and checksum as entry number block - header - 1, is `distance` blocks before the ref's
  * block. Distance 0: the run holds no pages, and block is the header itself.
+ *
+ * A moved extent (format/group_format.h) has no refs, and 1 to 4 pieces with bit 15; the first
+ * one's first slot is 0, and first slots ascend. A page in slot s: the last piece whose first slot
+ * is <= s; counted without headers, it is the page rank(present, s) - rank(present, first slot)
+ * behind the piece's block. Its header is in the block below that is a multiple of 128.
  *
  * Bucket (a record of the placement tree, 1 or 2 blocks), the descriptors of 16 extents:
  *        0   4  magic "COFP"        4   2  descriptors    6  2  blocks
@@ -75,7 +81,8 @@ struct cof_batch_ref {
     uint8_t distance;
 };
 
-/* In memory. Batch refs lie behind it, room for ref_capacity of them. */
+/* In memory. Batch refs lie behind it, room for ref_capacity of them. What is being filled has no
+ * refs yet, and is not moved. */
 struct cof_desc {
     uint64_t extent;
     uint32_t lineage, key_id, volume;
@@ -111,6 +118,14 @@ struct cof_footer {
     bool complete;
 };
 
+/* Slots whose pages, if any, lie one behind the other under one header. */
+struct cof_stretch {
+    unsigned first_slot, end_slot, pages;
+    uint32_t segment, block, header_block; /* block: of the first page */
+};
+
+/* ---- desc_format.c ---- */
+
 struct cof_desc *cof_desc_new(struct cof_env *env, unsigned ref_capacity);
 
 /* Bytes written (at most COF_DESC_BYTES_MAX). */
@@ -121,11 +136,33 @@ COFFER_MUST_CHECK int cof_desc_decode(struct cof_env *env, const uint8_t *at, si
                                       uint32_t segment_count, uint32_t segment_blocks,
                                       struct cof_desc **ret_desc, size_t *ret_bytes);
 
+/* Whether the cleaner moved it: its places are its pieces, and it has no references. */
+static inline bool cof_desc_moved(const struct cof_desc *desc)
+{
+    return desc->pieces[0].cleaner;
+}
+
+/* ---- desc_place.c ---- */
+
 /* Where the page in slot lies: segment, its block and its header's block. NOT_FOUND when the slot
  * holds no page. */
 COFFER_MUST_CHECK int cof_desc_locate(const struct cof_desc *desc, unsigned slot,
                                       uint32_t *ret_segment, uint32_t *ret_block,
                                       uint32_t *ret_header_block);
+/* The stretch that slot is in, or the next one behind it; false when there is none. To walk all:
+ * begin with slot 0, go on with end_slot. A run without pages is one, too: pages is 0, and block is
+ * the header. */
+bool cof_desc_stretch(const struct cof_desc *desc, unsigned slot, struct cof_stretch *ret_stretch);
+/* The first slot of the next piece (reference), or 512. */
+unsigned cof_desc_piece_end(const struct cof_desc *desc, unsigned piece);
+unsigned cof_desc_ref_end(const struct cof_desc *desc, unsigned ref);
+/* Whether one of its pieces lies there. */
+bool cof_desc_in_segment(const struct cof_desc *desc, uint32_t segment);
+/* Of a moved extent, pieces in which nothing lives go, but for a last one: their segments may be
+ * given to others. The slots of what stays keep their places. */
+void cof_desc_drop_dead_pieces(struct cof_desc *desc);
+
+/* ---- place_format.c ---- */
 
 void cof_footer_encode(const struct cof_footer *footer, uint8_t bytes[COF_FOOTER_BYTES]);
 COFFER_MUST_CHECK int cof_footer_decode(const uint8_t bytes[COF_FOOTER_BYTES],

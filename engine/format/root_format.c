@@ -74,6 +74,7 @@ void cof_root_encode(const struct cof_root *root, uint8_t block[4096])
     cof_le64_put(disk->created_ns, root->created_ns);
     cof_le64_put(disk->next_sequence, root->next_sequence);
     cof_le32_put(disk->next_number, root->next_number);
+    cof_le64_put(disk->placement_records, root->placement_records);
     cof_tree_pointer_encode(&root->catalogue, &disk->catalogue);
     cof_tree_pointer_encode(&root->placement, &disk->placement);
     cof_tree_pointer_encode(&root->segments, &disk->segments);
@@ -141,6 +142,7 @@ int cof_root_decode(const uint8_t block[4096], struct cof_root *ret_root)
     root.created_ns = cof_le64_get(disk->created_ns);
     root.next_sequence = cof_le64_get(disk->next_sequence);
     root.next_number = cof_le32_get(disk->next_number);
+    root.placement_records = cof_le64_get(disk->placement_records);
     cof_tree_pointer_decode(&disk->catalogue, &root.catalogue);
     cof_tree_pointer_decode(&disk->placement, &root.placement);
     cof_tree_pointer_decode(&disk->segments, &root.segments);

@@ -22,7 +22,9 @@
  *      168    24  tree pointer: segment table
  *      192    32  reserved for the root of a hash tree over tags (public-key scrub)
  *      224     4  next volume number (0: one above the highest in the catalogue)
- *      228    28  reserved
+ *      228     4  reserved
+ *      232     8  records of the placement tree, and 1; 0: not counted
+ *      240    16  reserved
  *      256   512  16 lane heads of 32: segment 4, next segment 4, block 4, flags 4, next batch
  *                 number 8, durable_upto 8. Head 0 is the lane of user writes, head 15 that of
  *                 checkpoints. flags bit 0: in use
@@ -48,7 +50,9 @@
 #define COF_INCOMPAT_SNAPSHOTS UINT64_C(1) /* volumes share pages: deaths obey cuts */
 #define COF_INCOMPAT_IMPORTS UINT64_C(2)   /* extents of other stores */
 #define COF_INCOMPAT_TAGS UINT64_C(4)      /* a record of tags beside an entry */
-#define COF_INCOMPAT_KNOWN (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS | COF_INCOMPAT_TAGS)
+#define COF_INCOMPAT_CLEANED UINT64_C(8)   /* extents in pieces, in cleaner segments */
+#define COF_INCOMPAT_KNOWN \
+    (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS | COF_INCOMPAT_TAGS | COF_INCOMPAT_CLEANED)
 #define COF_LANES 16u
 #define COF_LANE_USER 0u
 #define COF_LANE_CHECKPOINT 15u
@@ -74,7 +78,7 @@ struct cofd_root {
     uint8_t segment_bytes[4], segment_count[4], conditioned[4], reserved0[4];
     uint8_t next_extent[8], created_ns[8], next_sequence[8];
     struct cofd_tree_pointer catalogue, placement, segments;
-    uint8_t tag_tree[32], next_number[4], reserved1[28];
+    uint8_t tag_tree[32], next_number[4], reserved1[4], placement_records[8], reserved3[16];
     struct cofd_lane_head lanes[COF_LANES];
     uint8_t reserved2[3320];
     uint8_t sum[8];
@@ -106,6 +110,7 @@ struct cof_root {
     uint8_t store_uuid[16], session[16];
     uint32_t segment_bytes, segment_count, conditioned;
     uint64_t next_extent, created_ns, next_sequence;
+    uint64_t placement_records; /* and 1; 0: not counted */
     uint32_t next_number;
     struct cof_tree_pointer catalogue, placement, segments;
     struct cof_lane_head lanes[COF_LANES];

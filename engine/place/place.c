@@ -297,6 +297,12 @@ int cof_place_next(struct cof_place *place, uint32_t lineage, uint64_t *extent,
     }
 }
 
+static void make_dirty(struct cof_place *place, struct cof_bucket *bucket)
+{
+    place->dirty_count += bucket->dirty ? 0u : 1u;
+    bucket->dirty = true;
+}
+
 int cof_place_add(struct cof_place *place, struct cof_desc *desc)
 {
     struct cof_bucket *bucket;
@@ -316,7 +322,7 @@ int cof_place_add(struct cof_place *place, struct cof_desc *desc)
     }
     *at = desc;
     place->bytes += desc_bytes(desc);
-    bucket->dirty = true;
+    make_dirty(place, bucket);
     return 0;
 }
 
@@ -325,9 +331,19 @@ int cof_place_touch(struct cof_place *place, const struct cof_desc *desc)
     struct cof_bucket *bucket;
     int err = get_bucket(place, cof_bucket_key(desc->lineage, desc->extent), true, &bucket);
     if (err == 0) {
-        bucket->dirty = true;
+        make_dirty(place, bucket);
     }
     return err;
+}
+
+int cof_place_renew(struct cof_place *place, uint64_t key)
+{
+    struct cof_bucket *bucket;
+    int err = get_bucket(place, key, false, &bucket);
+    if (err == 0) {
+        make_dirty(place, bucket);
+    }
+    return err == COFFER_E_NOT_FOUND ? 0 : err;
 }
 
 int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent, unsigned slot)
@@ -352,8 +368,9 @@ int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent, u
         return err;
     }
     cof_bitmap_clear(&desc->live, slot);
-    cof_segments_live_sub(place->segments, segment, 1);
-    bucket->dirty = true;
+    cof_segments_died(place->segments, segment);
+    cof_desc_drop_dead_pieces(desc);
+    make_dirty(place, bucket);
     return 0;
 }
 
@@ -396,6 +413,7 @@ static int write_bucket(struct cof_place *place, const struct cof_raw_writer *wr
     cof_bucket_header_encode(bytes, count, blocks, bucket->key);
     err = cof_ptree_write(place->tree, writer, bucket->key, bytes, blocks);
     if (err == 0) {
+        place->dirty_count -= young ? 0u : 1u;
         bucket->dirty = young; /* what the log owns now is written by the next checkpoint */
     }
     return err;

@@ -10,7 +10,8 @@
  *  1. A bit of `live` is cleared only by cof_place_kill, while a checkpoint is being written that
  *     records why, and its segment's count goes with it.
  *  2. What cof_place_flush writes leaves out young descriptors: they are the log's.
- *  3. A descriptor that is not young, not pinned and has no live page is dropped at the flush.
+ *  3. A descriptor that is not young, not pinned and has no live page is dropped at the flush. A
+ *     piece of a moved extent goes with its last live page, since its segment may.
  * Under the store's lock. Pointers to descriptors are good until the lock is let go, or as long as
  * the descriptor is young or pinned.
  */
@@ -36,6 +37,7 @@ struct cof_place {
     struct cof_bucket *newest, *oldest;
     uint64_t bytes, budget_bytes;
     uint64_t bucket_count;
+    uint64_t dirty_count; /* buckets that the next flush writes */
     void *ctx;
     void (*dropped)(void *ctx, const struct cof_desc *desc);
 };
@@ -63,6 +65,8 @@ COFFER_MUST_CHECK int cof_place_next(struct cof_place *place, uint32_t lineage, 
 COFFER_MUST_CHECK int cof_place_add(struct cof_place *place, struct cof_desc *desc);
 /* desc was changed: its bucket must be written. */
 COFFER_MUST_CHECK int cof_place_touch(struct cof_place *place, const struct cof_desc *desc);
+/* Have the bucket of a key written anew by the next flush. */
+COFFER_MUST_CHECK int cof_place_renew(struct cof_place *place, uint64_t key);
 /* The page dies. Dying twice, or without ever having been, changes nothing. */
 COFFER_MUST_CHECK int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent,
                                      unsigned slot);

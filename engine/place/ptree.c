@@ -281,6 +281,17 @@ static int replace(struct cof_ptree *tree, const struct cof_raw_writer *writer, 
     return 0;
 }
 
+static int replace_record(struct cof_ptree *tree, const struct cof_raw_writer *writer, uint64_t key,
+                          const uint8_t *bytes, unsigned blocks, struct cof_tree_pointer *at)
+{
+    bool was = at->blocks != 0;
+    int err = replace(tree, writer, key, bytes, blocks, at);
+    if (err == 0 && was != (blocks != 0)) {
+        tree->record_count += was ? UINT64_MAX : 1u;
+    }
+    return err;
+}
+
 int cof_ptree_write(struct cof_ptree *tree, const struct cof_raw_writer *writer, uint64_t key,
                     const uint8_t *bytes, unsigned blocks)
 {
@@ -290,7 +301,7 @@ int cof_ptree_write(struct cof_ptree *tree, const struct cof_raw_writer *writer,
         return err;
     }
     if (tree->root.height == 0) {
-        return replace(tree, writer, key, bytes, blocks, &tree->root);
+        return replace_record(tree, writer, key, bytes, blocks, &tree->root);
     }
     err = load_top(tree);
     if (err != 0) {
@@ -305,7 +316,44 @@ int cof_ptree_write(struct cof_ptree *tree, const struct cof_raw_writer *writer,
         }
         node->dirty = true;
     }
-    return replace(tree, writer, key, bytes, blocks, &node->entries[slot_of(key, 1)]);
+    return replace_record(tree, writer, key, bytes, blocks, &node->entries[slot_of(key, 1)]);
+}
+
+static bool stands_at(const struct cof_tree_pointer *pointer, uint32_t segment, uint32_t block)
+{
+    return pointer->blocks != 0 && pointer->segment == segment && pointer->block == block;
+}
+
+int cof_ptree_leave(struct cof_ptree *tree, uint64_t key, uint32_t segment, uint32_t block,
+                    bool *ret_record)
+{
+    struct cof_tree_node *path[HEIGHT_MAX];
+    const struct cof_tree_pointer *pointer = &tree->root;
+    unsigned depth = 0;
+    bool found = false;
+    int err = covers(tree->root.height, key) ? load_top(tree) : COFFER_E_NOT_FOUND;
+    *ret_record = false;
+    for (unsigned level = tree->root.height; err == 0 && level > 0 && !found; level--) {
+        if (depth == 0) {
+            path[depth] = tree->top;
+        } else {
+            err = descend(tree, path[depth - 1u], level + 1u, slot_of(key, level + 1u), false,
+                          &path[depth]);
+        }
+        if (err == 0) {
+            found = stands_at(pointer, segment, block);
+            pointer = &path[depth]->entries[slot_of(key, level)];
+            depth++;
+        }
+    }
+    if (err != 0) {
+        return err == COFFER_E_NOT_FOUND ? 0 : err;
+    }
+    for (unsigned i = 0; found && i < depth; i++) {
+        path[i]->dirty = true;
+    }
+    *ret_record = !found && stands_at(pointer, segment, block);
+    return 0;
 }
 
 static bool empty(const struct cof_tree_node *node)

@@ -35,6 +35,8 @@ struct cof_ptree {
     enum cof_raw_kind kind;
     uint32_t segment_blocks;
     struct cof_tree_pointer root;
+    bool records_known; /* record_count was counted from the tree's beginning on */
+    uint64_t record_count;
     struct cof_tree_node *top; /* NULL: not read, or the tree has height 0 */
     uint64_t visit_budget; /* nodes a visit may still read: a forged tree can't make it endless */
 };
@@ -55,6 +57,10 @@ COFFER_MUST_CHECK int cof_ptree_read(struct cof_ptree *tree, uint64_t key, uint8
 /* Write a record and point to it (blocks 0: remove); the old one's blocks die. */
 COFFER_MUST_CHECK int cof_ptree_write(struct cof_ptree *tree, const struct cof_raw_writer *writer,
                                       uint64_t key, const uint8_t *bytes, unsigned blocks);
+/* Of the blocks at a place, which were written under key, is anything still the tree's? Nodes are
+ * written anew by the next flush; *ret_record: it is the record, which its owner has to write. */
+COFFER_MUST_CHECK int cof_ptree_leave(struct cof_ptree *tree, uint64_t key, uint32_t segment,
+                                      uint32_t block, bool *ret_record);
 /* Write all dirty nodes, bottom-up. tree->root is then what belongs in the root slot. */
 COFFER_MUST_CHECK int cof_ptree_flush(struct cof_ptree *tree, const struct cof_raw_writer *writer);
 

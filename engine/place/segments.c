@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+/* Deaths that the smoothed time of a segment's looks back on: the age by which the cleaner scores
+ * (bench/cleaner). */
+#define DEATHS_SMOOTHED 32.0
+#define AGE_PAGES 256.0 /* between a segment and the next, for what an earlier session wrote */
+
 static bool reserved(uint32_t segment)
 {
     return segment == 0 || segment == 32 || segment == 63; /* root slots */
@@ -101,6 +106,8 @@ int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t kee
         segment->live = 0;
         segment->fresh = 0;
         segment->own = 0;
+        segment->tries = 0;
+        segment->up2 = segments->clock;
         segments->dirty[at / COF_SEGMENTS_PER_RECORD] = true;
         segments->free_count--;
         segments->scan = at + 1u;
@@ -138,6 +145,13 @@ void cof_segments_live_sub(struct cof_segments *segments, uint32_t segment, uint
     touch(segments, segment);
 }
 
+void cof_segments_died(struct cof_segments *segments, uint32_t segment)
+{
+    struct cof_segment *at = &segments->table[segment];
+    at->up2 += (segments->clock_of_deaths - at->up2) / DEATHS_SMOOTHED;
+    cof_segments_live_sub(segments, segment, 1);
+}
+
 void cof_segments_fresh_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks)
 {
     cof_segments_live_add(segments, segment, blocks);
@@ -147,6 +161,11 @@ void cof_segments_fresh_add(struct cof_segments *segments, uint32_t segment, uin
 void cof_segments_pin(struct cof_segments *segments, uint32_t segment, int change)
 {
     segments->table[segment].pins = (uint32_t)((int)segments->table[segment].pins + change);
+}
+
+void cof_segments_read(struct cof_segments *segments, uint32_t segment, int change)
+{
+    segments->table[segment].readers = (uint32_t)((int)segments->table[segment].readers + change);
 }
 
 void cof_segments_freeze(struct cof_segments *segments)
@@ -176,8 +195,8 @@ uint32_t cof_segments_collect(struct cof_segments *segments, const uint32_t *kee
     for (uint32_t i = 0; i < segments->count; i++) {
         struct cof_segment *segment = &segments->table[i];
         if (segment->state != COF_SEGMENT_USED || segment->live != 0 || segment->own != 0 ||
-            segment->pins != 0 || contains(keep, keep_count, i) ||
-            (segment->lane != COF_LANE_CHECKPOINT && segment->sequence >= replay_sequence)) {
+            segment->pins != 0 || segment->readers != 0 || contains(keep, keep_count, i) ||
+            (segment->lane == COF_LANE_USER && segment->sequence >= replay_sequence)) {
             continue;
         }
         segment->state = COF_SEGMENT_FREE;
@@ -236,6 +255,8 @@ void cof_segments_settle(struct cof_segments *segments)
             continue;
         }
         segment->state = dead ? COF_SEGMENT_FREE : COF_SEGMENT_USED;
+        /* Nobody knows when its pages died: the older it is, the longer ago. */
+        segment->up2 = ((double)segment->sequence - (double)segments->next_sequence) * AGE_PAGES;
         segments->free_count += dead ? 1u : 0u;
     }
     memset(segments->dirty, 0, segments->count / COF_SEGMENTS_PER_RECORD + 1u);

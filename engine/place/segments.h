@@ -8,6 +8,7 @@
  *  2. live counts every block that some tree or the log since the last freeze refers to; fresh is
  *     the part of it that was appended after the freeze, and is left out of what is persisted;
  *     own are the blocks of the segment table's own tree, counted anew at open.
+ *  3. A segment with readers is not collected: what is being read without the lock stays.
  * Under the store's lock.
  */
 #ifndef COF_PLACE_SEGMENTS_H
@@ -18,8 +19,12 @@
 
 struct cof_segment {
     uint64_t sequence;
-    uint32_t live, fresh, own, pins;
+    double
+        up2; /* smoothed time of its pages' deaths, in pages written by callers; for the cleaner */
+    uint32_t live, fresh, own, pins, readers;
+    uint32_t moving; /* moves of its pages that are not published yet */
     uint8_t state, lane;
+    uint8_t tries; /* how often the cleaner took it for a victim */
 };
 
 struct cof_segments {
@@ -29,6 +34,8 @@ struct cof_segments {
     uint32_t count, free_count, conditioned, scan;
     unsigned records_written; /* records that the persisted table may have */
     uint64_t next_sequence, live_total;
+    double clock;           /* pages that callers wrote since open */
+    double clock_of_deaths; /* when what dies now was overwritten, at the latest */
 };
 
 COFFER_MUST_CHECK int cof_segments_init(struct cof_segments *segments, struct cof_env *env,
@@ -45,9 +52,13 @@ COFFER_MUST_CHECK int cof_segments_take(struct cof_segments *segments, unsigned 
 
 void cof_segments_live_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
 void cof_segments_live_sub(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
+/* A page of it died, and did not move. */
+void cof_segments_died(struct cof_segments *segments, uint32_t segment);
 /* As live_add, for blocks appended by the user lane. */
 void cof_segments_fresh_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
 void cof_segments_pin(struct cof_segments *segments, uint32_t segment, int change);
+/* Reads of it that go on when the lock is let go: +1 before, -1 after. */
+void cof_segments_read(struct cof_segments *segments, uint32_t segment, int change);
 /* At a freeze: what is fresh now belongs to the checkpoint. */
 void cof_segments_freeze(struct cof_segments *segments);
 /* Free what is dead. keep[] are segments that lanes hold; user-lane segments with a sequence of

@@ -104,6 +104,8 @@ static void freeze(struct coffer_store *store)
     checkpoint->merging = false;
     checkpoint->state = COF_CHECKPOINT_DRAIN;
     store->log_pages_since_checkpoint = 0;
+    store->frozen_deaths_ahead = store->deaths_ahead;
+    store->segments.clock_of_deaths = store->segments.clock;
 }
 
 /* ---- merge ---- */
@@ -248,17 +250,26 @@ void cof_checkpoint_breathe(struct coffer_store *store)
     breathe(store, true);
 }
 
-int cof_checkpoint_run(struct coffer_store *store, bool clean)
+static int run_whole(struct coffer_store *store, bool clean)
 {
     bool progress;
+    int err = step(store, clean, &progress);
+    return err == 0 ? run_to_idle(store, clean) : err;
+}
+
+int cof_checkpoint_run(struct coffer_store *store, bool clean)
+{
+    int err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
+    return err == 0 ? run_whole(store, clean) : err;
+}
+
+int cof_checkpoint_whole(struct coffer_store *store, unsigned spare)
+{
     int err = cof_checkpoint_settle(store);
     if (err == 0) {
-        err = cof_checkpoint_room(store, 0, COF_SPARE_ADMIN);
+        err = cof_checkpoint_room(store, 0, spare);
     }
-    if (err == 0) {
-        err = step(store, clean, &progress);
-    }
-    return err == 0 ? run_to_idle(store, clean) : err;
+    return err == 0 ? run_whole(store, false) : err;
 }
 
 int cof_checkpoint_light(struct coffer_store *store)
@@ -275,7 +286,7 @@ int cof_checkpoint_light(struct coffer_store *store)
 
 /* ---- slices ---- */
 
-int cof_store_slice(struct coffer_store *store)
+static int slice(struct coffer_store *store, bool cleaning)
 {
     struct cof_lane *lane = &store->lane;
     bool more = true;
@@ -295,5 +306,19 @@ int cof_store_slice(struct coffer_store *store)
             return err;
         }
     }
-    return more ? 1 : 0;
+    err = cleaning ? cof_cleaning_slice(store) : 0;
+    return err < 0 ? err : more || err > 0;
+}
+
+int cof_store_slice(struct coffer_store *store)
+{
+    if (store->background.running && store->segments.free_count < cof_cleaning_low(store)) {
+        cof_background_wake(store);
+    }
+    return slice(store, !store->background.running);
+}
+
+int cof_store_work(struct coffer_store *store)
+{
+    return slice(store, true);
 }

@@ -219,17 +219,15 @@ int cof_copy_plan(struct cof_copy *copy)
 int cof_copy_check_room(struct cof_copy *copy)
 {
     struct coffer_store *destination = copy->destination;
-    uint64_t usable = (uint64_t)(destination->segment_blocks - 4u) * 9u / 10u;
-    uint64_t kept = cof_segments_kept(destination);
-    uint64_t free_segments = destination->segments.free_count;
+    uint64_t capacity = cof_capacity_blocks(destination);
+    uint64_t live = destination->segments.live_total;
     if (cof_import_blocks((unsigned)copy->largest) + COF_FOOTER_BLOCKS + 2u >
         destination->segment_blocks) {
         return cof_fault(copy->fault, COFFER_E_UNSUPPORTED, COFFER_STAGE_NONE,
                          "the destination's segments are smaller than the source's extents: make "
                          "it with segments of the same size");
     }
-    if (free_segments <= kept ||
-        (copy->total_pages + copy->total_pages / 64u + 64u) > (free_segments - kept) * usable) {
+    if (live + copy->total_pages + copy->total_pages / 64u + 64u > capacity) {
         return cof_fault(copy->fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE,
                          "the destination has no room for the %llu MiB of the snapshot",
                          (unsigned long long)(copy->total_pages >> 8));

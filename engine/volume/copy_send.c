@@ -17,18 +17,9 @@
 #define ROOT_EVERY_PAGES (UINT64_C(64) << 10) /* 256 MiB: what a kill can cost */
 
 /* Others may have filled the store meanwhile: what checkpoints need is left to them. */
-static int admit(struct coffer_store *destination)
+static int admit(struct coffer_store *destination, unsigned pages)
 {
-    int err = COF_BROKEN(COPY_GREEDY) ? 0 : COFFER_E_AGAIN;
-    for (unsigned i = 0; i < 2 && err == COFFER_E_AGAIN; i++) {
-        err = i > 0 ? cof_checkpoint_run(destination, false) : 0;
-        if (err == 0) {
-            err = destination->segments.free_count > cof_segments_kept(destination)
-                      ? cof_store_admit(destination, 1)
-                      : COFFER_E_AGAIN;
-        }
-    }
-    return err == COFFER_E_AGAIN ? COFFER_E_NO_SPACE : err;
+    return COF_BROKEN(COPY_GREEDY) ? 0 : cof_import_admit(destination, pages);
 }
 
 /* The destination's lock is taken here. */
@@ -37,7 +28,7 @@ static int store_extent(struct cof_copy *copy, const struct cof_extent_copy *ext
     struct coffer_store *destination = copy->destination;
     int err;
     pthread_mutex_lock(&destination->lock);
-    err = destination->error != 0 ? COFFER_E_FAILED : admit(destination);
+    err = destination->error != 0 ? COFFER_E_FAILED : admit(destination, extent->pages);
     if (err == 0) {
         err = cof_extent_write(destination, copy->to->entry.number, extent);
     }

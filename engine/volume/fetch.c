@@ -47,17 +47,18 @@ void cof_tags_put(struct cof_tag_cache *tags, struct cof_vaddr addr,
     memcpy(place->entry, entry, COF_ENTRY_BYTES);
 }
 
+void cof_tags_forget(struct cof_tag_cache *tags, struct cof_vaddr addr)
+{
+    struct cof_tag_entry *place = tag_place(tags, addr);
+    if (place->addr == addr.bits) {
+        memset(place, 0, sizeof *place);
+    }
+}
+
 const uint8_t *cof_header_entries(const struct coffer_store *store, const uint8_t header[4096],
                                   uint32_t segment, uint32_t header_block, unsigned *ret_pages)
 {
-    struct cof_batch_header fields;
-    if (cof_batch_header_decode(header, &fields) != 0 ||
-        memcmp(fields.store_uuid, store->uuid, 16) != 0 || fields.segment != segment ||
-        fields.block != header_block) {
-        return NULL;
-    }
-    *ret_pages = fields.pages;
-    return header + cof_batch_entries_offset(header, &fields);
+    return cof_entries_of_header(header, store->uuid, segment, header_block, ret_pages);
 }
 
 int cof_entry_from_header(const struct coffer_store *store, const uint8_t header[4096],

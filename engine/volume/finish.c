@@ -190,6 +190,8 @@ static void build_root(struct coffer_store *store, bool clean, struct cof_root *
     root->catalogue = store->catalogue_tree.root;
     root->placement = store->placement_tree.root;
     root->segments = store->segment_tree.root;
+    root->placement_records =
+        store->placement_tree.records_known ? store->placement_tree.record_count + 1u : 0u;
     root->next_extent = store->next_extent;
     root->next_number = store->next_number;
     root->next_sequence = store->segments.next_sequence;
@@ -208,9 +210,14 @@ static void build_root(struct coffer_store *store, bool clean, struct cof_root *
 
 static uint32_t collect(struct coffer_store *store)
 {
-    uint32_t keep[5] = {store->lane.segment, store->lane.next_segment, store->meta.segment,
-                        store->meta.next_segment, store->checkpoint.head.segment};
-    return cof_segments_collect(&store->segments, keep, 5, store->checkpoint.head_sequence);
+    uint32_t keep[5u + COF_CLEANER_HEADS_MAX] = {store->lane.segment, store->lane.next_segment,
+                                                 store->meta.segment, store->meta.next_segment,
+                                                 store->checkpoint.head.segment};
+    for (unsigned i = 0; i < COF_CLEANER_HEADS_MAX; i++) {
+        keep[5u + i] = store->cleaner.heads[i].segment;
+    }
+    return cof_segments_collect(&store->segments, keep, 5u + COF_CLEANER_HEADS_MAX,
+                                store->checkpoint.head_sequence);
 }
 
 /* Give the space of free segments back to the file system from the top, but for a pool of written
@@ -234,7 +241,7 @@ static void punch(struct coffer_store *store)
 }
 
 /* What a negative control must catch: segments that only the coming root gives up, given up now. */
-static void free_early(struct coffer_store *store)
+void cof_segments_free_early(struct coffer_store *store)
 {
     (void)collect(store);
     for (uint32_t i = 0; i < store->segments.conditioned; i++) {
@@ -281,7 +288,7 @@ static int write_all(struct coffer_store *store, bool full)
         err = volume->frozen_valid ? apply_deaths(store, volume) : 0;
     }
     if (COF_BROKEN(EARLY_FREE)) {
-        free_early(store);
+        cof_segments_free_early(store);
     }
     if (err == 0) {
         err = cof_place_flush(&store->place, &writer);
@@ -296,6 +303,9 @@ static int write_all(struct coffer_store *store, bool full)
     }
     if (err == 0) {
         err = cof_catalogue_flush(store, &writer);
+    }
+    if (err == 0) {
+        err = cof_cleaning_renew(store, &writer);
     }
     if (err == 0) {
         err = cof_ptree_flush(&store->catalogue_tree, &writer);
@@ -329,12 +339,15 @@ int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
         store->frozen_extents = NULL;
         store->frozen_count = 0;
         store->checkpoint.count++;
+        store->deaths_ahead -= store->frozen_deaths_ahead;
+        store->frozen_deaths_ahead = 0;
         store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
     }
     if (!clean) {
         (void)collect(store);
         punch(store);
     }
+    cof_cleaning_settled(store);
     store->checkpoint.state = COF_CHECKPOINT_IDLE;
     return 0;
 }

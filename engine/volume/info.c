@@ -28,6 +28,31 @@ static void fill_traffic(const struct coffer_store *store, struct coffer_store_i
     }
 }
 
+static void fill_space(const struct coffer_store *store, struct coffer_store_info *info)
+{
+    const struct cof_cleaner_stats *stats = &store->cleaner.stats;
+    info->capacity_bytes = cof_capacity_blocks(store) * COF_BLOCK_BYTES;
+    info->reserve_bytes = (uint64_t)cof_reserve_segments(store) * store->root.segment_bytes;
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        info->provisioned_bytes += volume->size_pages * COF_PAGE_BYTES;
+    }
+    info->warn_percent = store->warn_percent;
+    info->space_warning = cof_space_is_low(store) ? 1u : 0u;
+    info->cleaner_heads = store->cleaner.head_count;
+    info->segments_waiting = store->cleaning.waiting_count;
+    info->written_bytes = store->written_pages * COF_PAGE_BYTES;
+    info->cleaned_segments = stats->victims;
+    info->moved_bytes = stats->moved_pages * COF_PAGE_BYTES;
+    info->cleaner_written_bytes = stats->write_bytes;
+    info->cleaner_damaged_pages = stats->damaged_pages;
+    info->light_checkpoints = store->cleaning.light_count;
+    info->device_writes += stats->writes;
+    info->device_write_bytes += stats->write_bytes;
+    info->device_reads += stats->reads;
+    info->device_read_bytes += stats->read_bytes;
+}
+
 int coffer_store_info_get(struct coffer_store *store, struct coffer_store_info *ret_info)
 {
     struct coffer_store_info info;
@@ -54,6 +79,7 @@ int coffer_store_info_get(struct coffer_store *store, struct coffer_store_info *
     info.memory_bytes = atomic_load(&store->env.heap_bytes);
     info.checkpoints = store->checkpoint.count;
     fill_traffic(store, &info);
+    fill_space(store, &info);
     pthread_mutex_unlock(&store->lock);
     memcpy(ret_info, &info, size);
     ret_info->size = size;

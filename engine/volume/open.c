@@ -21,6 +21,7 @@
 #define ARENA_DEFAULT (UINT64_C(1) << 20)
 #define CHECKPOINT_NS_DEFAULT UINT64_C(60000000000)
 #define SYNC_NS_DEFAULT UINT64_C(1000000000)
+#define WARN_PERCENT_DEFAULT 85u
 #define OPENERS_MAX 4096u
 
 struct opening {
@@ -141,6 +142,10 @@ static int open_segments(struct opening *opening)
                    COF_RAW_CATALOGUE, store->segment_blocks, &store->root.catalogue);
     cof_ptree_init(&store->placement_tree, &store->env, &store->io, &store->segments,
                    COF_RAW_PLACEMENT, store->segment_blocks, &store->root.placement);
+    store->placement_tree.records_known =
+        store->root.placement_records != 0 || store->root.placement.blocks == 0;
+    store->placement_tree.record_count =
+        store->root.placement_records != 0 ? store->root.placement_records - 1u : 0u;
     err = cof_ptree_visit(&store->segment_tree, &records);
     if (err == 0) {
         err = cof_ptree_visit(&store->segment_tree, &own);
@@ -198,7 +203,8 @@ static int pin_tails(struct opening *opening)
                 return cof_fault(opening->fault, err, COFFER_STAGE_PLACEMENT,
                                  "the placement table is damaged");
             }
-            if (desc->volume == item->entry.number && !desc->metadata && !desc->pinned) {
+            if (desc->volume == item->entry.number && !desc->metadata && !desc->pinned &&
+                !cof_desc_moved(desc)) {
                 desc->pinned = true;
                 cof_segments_pin(&store->segments, desc->pieces[0].segment, 1);
             }
@@ -272,7 +278,7 @@ static int make_lanes(struct opening *opening)
         err = cof_lane_init(&store->meta, &store->env, &meta);
     }
     store->lanes_ready = err == 0;
-    return err;
+    return err == 0 ? cof_cleaning_init(store, opening->opts->cleaner_heads) : err;
 }
 
 /* A new session: where a clean close left the lanes, or, after a crash, in fresh segments, since
@@ -348,6 +354,7 @@ static void dismantle(struct coffer_store *store)
 {
     struct cof_env env = store->env;
     cof_queues_done(store);
+    cof_cleaner_done(&store->cleaner);
     if (store->lanes_ready || store->lane.batches != NULL) {
         cof_lane_done(&store->lane);
     }
@@ -391,13 +398,24 @@ static void dismantle(struct coffer_store *store)
 int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store **ret_store,
                       struct coffer_fault *fault)
 {
-    struct opening opening = {NULL, opts, fault, false};
+    struct coffer_store_opts all;
+    struct opening opening = {NULL, &all, fault, false};
     struct cof_env env;
     struct coffer_store *store;
     int err = 0;
     cof_fault_clear(fault);
     if (opts == NULL || opts->size < offsetof(struct coffer_store_opts, staging_bytes)) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
+    memset(&all, 0, sizeof all); /* a caller of before knows fewer members */
+    memcpy(&all, opts, opts->size < sizeof all ? opts->size : sizeof all);
+    if (all.warn_percent > 100u || all.cleaner_heads > COF_CLEANER_HEADS_MAX) {
+        if (all.device != NULL) {
+            all.device->ops->close(all.device);
+        }
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "a warning comes at 1 to 100 percent, and there are 1 to %u cleaner heads",
+                         COF_CLEANER_HEADS_MAX);
     }
     cof_env_init(&env, opts->env);
     store = cof_calloc(&env, 1, sizeof *store);
@@ -410,9 +428,10 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
     cof_env_init(&store->env, opts->env);
     store->read_only = (opts->flags & COFFER_OPEN_READ_ONLY) != 0;
     store->anchor = opts->anchor;
-    store->delta_entries_max = or_default(opts->delta_entries_max, DELTA_DEFAULT);
-    store->checkpoint_ns = or_default(opts->checkpoint_ns, CHECKPOINT_NS_DEFAULT);
-    store->sync_ns = or_default(opts->sync_ns, SYNC_NS_DEFAULT);
+    store->delta_entries_max = or_default(all.delta_entries_max, DELTA_DEFAULT);
+    store->checkpoint_ns = or_default(all.checkpoint_ns, CHECKPOINT_NS_DEFAULT);
+    store->sync_ns = or_default(all.sync_ns, SYNC_NS_DEFAULT);
+    store->warn_percent = all.warn_percent != 0 ? all.warn_percent : WARN_PERCENT_DEFAULT;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->admin, NULL);
     store->lock_ready = true;
@@ -430,6 +449,12 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
         }
     }
     pthread_mutex_unlock(&store->lock);
+    if (err == 0 && (opts->flags & COFFER_OPEN_BACKGROUND) != 0 && !store->read_only) {
+        err = cof_background_start(store);
+        if (err != 0) {
+            cof_fault(fault, err, COFFER_STAGE_NONE, "no thread can be started");
+        }
+    }
     if (err != 0) {
         dismantle(store);
         return err;
@@ -491,6 +516,7 @@ int coffer_store_close(struct coffer_store *store)
     if (has_requests(store)) {
         return COFFER_E_BUSY;
     }
+    cof_background_stop(store);
     while (store->volumes != NULL && !full) {
         closed = coffer_volume_close(store->volumes);
         full = closed == COFFER_E_NO_SPACE && store->error == 0;

@@ -118,30 +118,13 @@ int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64
 
 /* ---- placing ---- */
 
-/* Room in the store for the next pages; runs a checkpoint if that can make some. */
-static int admit(struct cof_io_request *request, uint64_t pages)
-{
-    struct coffer_store *store = request->queue->store;
-    int err = cof_store_admit(store, pages);
-    if (err == COFFER_E_AGAIN) {
-        err = cof_checkpoint_run(store, false);
-        if (err == 0) {
-            err = cof_store_admit(store, pages);
-        }
-        if (err == COFFER_E_AGAIN) {
-            err = COFFER_E_NO_SPACE;
-        }
-    }
-    return err;
-}
-
 static int prepare(struct cof_io_request *request, struct cof_extent **ret_extent)
 {
     struct coffer_store *store = request->queue->store;
     int err = cof_extent_prepare(request->io.volume, false, ret_extent);
     if (err == COFFER_E_NO_SPACE && request->retries == 0) {
         request->retries = 1; /* the lane's next segment may be one that a checkpoint frees */
-        err = cof_checkpoint_run(store, false);
+        err = cof_store_relieve(store);
         if (err == 0) {
             err = cof_extent_prepare(request->io.volume, false, ret_extent);
         }
@@ -197,7 +180,7 @@ static int place_pages(struct cof_io_request *request, uint64_t page, uint64_t l
     uint64_t words[CHUNK_PAGES];
     unsigned count = left < CHUNK_PAGES ? (unsigned)left : CHUNK_PAGES;
     unsigned room, slot, first;
-    int err = admit(request, count);
+    int err = cof_store_admit(volume, page, count);
     if (err == 0) {
         err = prepare(request, &extent);
     }
@@ -237,7 +220,7 @@ static int place_discard(struct cof_io_request *request, uint64_t page, uint64_t
     uint64_t words[2] = {cof_word(COF_WORD_DISCARD_START, page),
                          cof_word(COF_WORD_DISCARD_LENGTH, pages)};
     unsigned slot, first;
-    int err = admit(request, 2);
+    int err = cof_log_ready(store, 2);
     for (;;) {
         if (err == 0) {
             err = prepare(request, &extent);

@@ -313,7 +313,7 @@ static int take_footer_desc(struct scan *scan, const uint8_t *bytes, size_t *use
         return err;
     }
     *used += length;
-    if (desc->pieces[0].segment != scan->segment || desc->metadata) {
+    if (desc->pieces[0].segment != scan->segment || desc->metadata || cof_desc_moved(desc)) {
         cof_free(&store->env, desc);
         return COFFER_E_CORRUPT;
     }

@@ -256,6 +256,9 @@ static int add_extent(struct replay *replay, struct cof_desc *desc)
     struct job *job;
     unsigned count = desc->summary ? 2u : desc->ref_count;
     int err = 0;
+    if (cof_desc_moved(desc)) {
+        return refuse(replay, desc, COFFER_E_CORRUPT, "it was moved, and has no lists any more");
+    }
     if (replay->block_count + count > GROUP_BLOCKS || replay->job_count == GROUP_BLOCKS) {
         err = run_group(replay);
     }

@@ -3,6 +3,11 @@
  * volume/space.c - whether there is room: for pages that a caller wants to write, and for the
  * checkpoint that must follow them; and when a checkpoint is due.
  *
+ * What may live is all segments but a reserve, which deaths that no checkpoint has settled, the
+ * log's headers and the cleaner work in. A full store takes no new pages; it goes on with those
+ * that take the place of pages of the volume's own, with discards and with deletions, as each gives
+ * back at the next checkpoint what it takes.
+ *
  * A checkpoint that runs out of space half-way fails the store, so none may begin without the
  * blocks that it can need at most. Whoever may wait leaves more segments free than whoever must
  * not: writes leave those that an administrator's calls need, these leave one that a volume can be
@@ -12,6 +17,11 @@
 #include "volume/store.h"
 
 #define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
+#define ROOT_SEGMENTS 3u
+#define RESERVE_PERCENT 7u /* docs/decisions/0016 */
+#define RESERVE_SEGMENTS_MIN 16u
+#define WARN_HYSTERESIS 5u  /* percent less, before it is said again */
+#define RELIEFS_MAX 100000u /* an end, should each help and none be enough */
 
 /* ---- room ---- */
 
@@ -22,35 +32,59 @@ static uint64_t usable_blocks(const struct coffer_store *store)
     return (uint64_t)(store->segment_blocks - 4u) * 9u / 10u;
 }
 
+/* Buckets that there are, at most: no more can change. */
+static uint64_t buckets_max(const struct coffer_store *store)
+{
+    uint64_t fresh = (store->young_count + store->frozen_count) / COF_BUCKET_EXTENTS + 2u;
+    return store->placement_tree.records_known
+               ? store->placement_tree.record_count + fresh
+               : store->next_extent / COF_BUCKET_EXTENTS + store->lineage_count + 2u;
+}
+
+/* Leaves that a merge may write: no more than the volume has. */
+static uint64_t leaves_of(const struct coffer_volume *volume, const struct cof_delta *delta)
+{
+    uint64_t leaves = volume->size_pages / COF_NODE_FANOUT + 1u;
+    return delta->leaf_estimate < leaves ? delta->leaf_estimate : leaves;
+}
+
 /* Blocks that a checkpoint of what is dirty may need: a leaf and its parents, a bucket for each
- * death, the entries of volumes that are written to, and the tables. */
+ * death and each extent that moved, the entries of volumes that are written to, and the tables. */
 static uint64_t checkpoint_need(const struct coffer_store *store)
 {
-    uint64_t buckets = store->next_extent / COF_BUCKET_EXTENTS + 2u;
-    uint64_t leaves = 2u, dirty = 0, entries = 4u * COF_ENTRY_BLOCKS;
+    uint64_t buckets = buckets_max(store);
+    uint64_t leaves = 2u, dirty = store->place.dirty_count, entries = 4u * COF_ENTRY_BLOCKS;
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
-        leaves += volume->active.leaf_estimate + volume->frozen.leaf_estimate + 2u;
+        leaves += leaves_of(volume, &volume->active) + leaves_of(volume, &volume->frozen) + 2u;
         dirty += volume->active.count + volume->frozen.count + volume->active_kills.count;
         entries += COF_ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
     }
     if (dirty > buckets) {
         dirty = buckets; /* a volume's pages die under the store's own lineage only */
     }
-    return leaves * 2u + dirty * COF_BUCKET_BLOCKS + entries;
+    return leaves * 2u + dirty * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
+           cof_segments_records(&store->segments);
+}
+
+/* Of that, what the checkpoint lane's own segments hold. */
+static uint64_t blocks_here(const struct coffer_store *store)
+{
+    const struct cof_lane *meta = &store->meta;
+    uint64_t here = 0;
+    if (meta->segment != COF_NO_SEGMENT &&
+        meta->block + COF_FOOTER_BLOCKS < store->segment_blocks) {
+        here = (store->segment_blocks - meta->block - COF_FOOTER_BLOCKS) / 2u;
+    }
+    return here + (meta->next_segment != COF_NO_SEGMENT ? usable_blocks(store) : 0u);
 }
 
 int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
     uint64_t free_segments = store->segments.free_count;
-    uint64_t here = 0;
-    if (store->meta.segment != COF_NO_SEGMENT &&
-        store->meta.block + COF_FOOTER_BLOCKS < store->segment_blocks) {
-        here = (store->segment_blocks - store->meta.block - COF_FOOTER_BLOCKS) / 2u;
-    }
-    free_segments += store->meta.next_segment != COF_NO_SEGMENT ? 1u : 0u;
     free_segments -= free_segments < spare ? free_segments : spare;
-    return checkpoint_need(store) + blocks <= here + free_segments * usable_blocks(store)
+    return checkpoint_need(store) + blocks <=
+                   blocks_here(store) + free_segments * usable_blocks(store)
                ? 0
                : COFFER_E_NO_SPACE;
 }
@@ -58,48 +92,171 @@ int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsig
 int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
     int err = cof_checkpoint_settle(store);
-    return err == 0 ? cof_checkpoint_room(store, blocks, spare) : err;
+    for (uint32_t i = 0; err == 0 && i < RELIEFS_MAX; i++) {
+        err = cof_checkpoint_room(store, blocks, spare);
+        if (err != COFFER_E_NO_SPACE || cof_store_relieve(store) != 0) {
+            break;
+        }
+        err = cof_checkpoint_settle(store);
+    }
+    return store->error != 0 ? COFFER_E_FAILED : err;
+}
+
+uint32_t cof_checkpoint_floor(const struct coffer_store *store)
+{
+    uint64_t need = checkpoint_need(store), here = blocks_here(store);
+    uint64_t usable = usable_blocks(store);
+    return need <= here ? 1u : (uint32_t)(1u + (need - here + usable - 1u) / usable);
 }
 
 uint32_t cof_segments_kept(const struct coffer_store *store)
 {
-    uint32_t kept = store->segments.count / 32u;
-    return kept < 4u ? 4u : kept;
+    return cof_checkpoint_floor(store) + COF_CLEANER_SEGMENTS;
 }
 
-int cof_store_admit(struct coffer_store *store, uint64_t pages)
+/* ---- admission ---- */
+
+uint32_t cof_reserve_segments(const struct coffer_store *store)
 {
+    uint32_t reserve = (uint32_t)((uint64_t)store->segments.count * RESERVE_PERCENT / 100u);
+    return reserve < RESERVE_SEGMENTS_MIN ? RESERVE_SEGMENTS_MIN : reserve;
+}
+
+uint64_t cof_capacity_blocks(const struct coffer_store *store)
+{
+    return (uint64_t)(store->segments.count - ROOT_SEGMENTS - cof_reserve_segments(store)) *
+           store->segment_blocks;
+}
+
+/* Whether what lives, with `grown` pages more, stays below the reserve. */
+static bool fits(const struct coffer_store *store, uint64_t grown)
+{
+    uint64_t live = store->segments.live_total;
+    live -= live < store->deaths_ahead ? live : store->deaths_ahead;
+    return live + grown <= cof_capacity_blocks(store);
+}
+
+static bool above(const struct coffer_store *store, uint32_t percent)
+{
+    return store->segments.live_total > cof_capacity_blocks(store) / 100u * percent;
+}
+
+bool cof_space_is_low(const struct coffer_store *store)
+{
+    return above(store, store->warn_percent);
+}
+
+void cof_space_warn(struct coffer_store *store)
+{
+    uint32_t less = store->warn_percent > WARN_HYSTERESIS ? WARN_HYSTERESIS : 0u;
+    bool low = cof_space_is_low(store);
+    if (low && !store->warned) {
+        cof_log(&store->env, COFFER_LOG_WARN,
+                "the store is %u %% full: make it larger, or delete what is not needed",
+                (unsigned)(store->segments.live_total * 100u / cof_capacity_blocks(store)));
+    }
+    store->warned = low || (store->warned && above(store, store->warn_percent - less));
+}
+
+/* Whether the log has segments for `pages` pages, at two blocks each, and the checkpoint after them
+ * has room. */
+static bool log_has_room(const struct coffer_store *store, uint64_t pages)
+{
+    const struct cof_lane *lane = &store->lane;
     uint64_t usable = usable_blocks(store), kept = cof_segments_kept(store);
     uint64_t free_segments = store->segments.free_count;
-    uint64_t spare = free_segments > kept ? (free_segments - kept) * usable : 0;
-    uint64_t here = 0;
-    bool dirty = false;
-    if (store->lane.segment != COF_NO_SEGMENT &&
-        store->lane.block + COF_FOOTER_BLOCKS + 4u < store->segment_blocks) {
-        here = (store->segment_blocks - store->lane.block - COF_FOOTER_BLOCKS - 4u) / 2u;
+    uint64_t room = free_segments > kept ? (free_segments - kept) * usable : 0;
+    if (lane->segment != COF_NO_SEGMENT &&
+        lane->block + COF_FOOTER_BLOCKS + 4u < store->segment_blocks) {
+        room += store->segment_blocks - lane->block - COF_FOOTER_BLOCKS - 4u;
     }
-    here += store->lane.next_segment != COF_NO_SEGMENT && store->lane.next_announced ? usable : 0u;
-    if (pages * 2u <= here + spare &&
-        cof_checkpoint_room(store, pages * COF_BUCKET_BLOCKS, COF_SPARE_WRITE) == 0) {
-        return 0;
+    room += lane->next_segment != COF_NO_SEGMENT && lane->next_announced ? usable : 0u;
+    return pages * 2u <= room &&
+           cof_checkpoint_room(store, pages * COF_BUCKET_BLOCKS, COF_SPARE_WRITE) == 0;
+}
+
+int cof_log_ready(struct coffer_store *store, uint64_t pages)
+{
+    for (uint32_t i = 0; !log_has_room(store, pages); i++) {
+        int err = i < RELIEFS_MAX ? cof_store_relieve(store) : COFFER_E_NO_SPACE;
+        if (err != 0) {
+            return err;
+        }
     }
-    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
-         volume = volume->next) {
-        dirty = dirty || volume->active.count != 0 || volume->active_kills.count != 0 ||
-                volume->frozen_valid;
+    return store->error != 0 ? COFFER_E_FAILED : 0;
+}
+
+/* Pages of the range that have no page of the volume's own under them: what is overwritten there
+ * stays, with a snapshot or because it was nothing. What can't be read is taken for new. */
+static uint64_t count_grown(struct coffer_volume *volume, uint64_t page, uint64_t pages)
+{
+    const struct cof_birth *birth = volume->store->birth;
+    uint64_t held = volume->cut.pages, grown = 0;
+    if (birth != NULL && birth->volume == volume && !birth->done && birth->cut > held) {
+        held = birth->cut;
     }
-    return dirty ? COFFER_E_AGAIN : COFFER_E_NO_SPACE;
+    for (uint64_t i = 0; i < pages; i++) {
+        struct cof_vaddr addr;
+        grown += cof_volume_lookup(volume, page + i, &addr) != 0 || cof_vaddr_zero(addr) ||
+                         cof_vaddr_position(addr) <= held
+                     ? 1u
+                     : 0u;
+    }
+    return grown;
+}
+
+int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages)
+{
+    struct coffer_store *store = volume->store;
+    uint64_t grown;
+    int err = cof_log_ready(store, pages);
+    if (err != 0 || fits(store, pages)) {
+        return err;
+    }
+    grown = count_grown(volume, page, pages);
+    if (grown > 0 && !fits(store, grown)) {
+        err = cof_checkpoint_whole(store, 0);
+        if (err == 0) {
+            err = cof_log_ready(store, pages);
+        }
+        if (err != 0) {
+            return err;
+        }
+        grown = count_grown(volume, page, pages);
+        if (grown > 0 && !fits(store, grown)) {
+            return COFFER_E_NO_SPACE;
+        }
+    }
+    store->deaths_ahead += pages - grown;
+    return 0;
+}
+
+int cof_import_admit(struct coffer_store *store, uint64_t pages)
+{
+    int err = fits(store, pages) ? 0 : cof_checkpoint_whole(store, 0);
+    if (err == 0 && !fits(store, pages)) {
+        err = COFFER_E_NO_SPACE;
+    }
+    for (uint32_t i = 0; err == 0 && i < RELIEFS_MAX; i++) {
+        uint64_t spare = COF_SPARE_WRITE + pages / usable_blocks(store) + 1u;
+        if (cof_checkpoint_room(store, pages * 2u, (unsigned)spare) == 0) {
+            return 0;
+        }
+        err = cof_store_relieve(store);
+    }
+    return err != 0 ? err : COFFER_E_NO_SPACE;
 }
 
 /* ---- time ---- */
 
-/* Log that may wait for a checkpoint: an eighth of the free space, which it ties up, or 1/32 of the
- * store when that is more. Rarer is quicker: each checkpoint holds the lane for its syncs. */
+/* Log that may wait for a checkpoint: an eighth of what does not live, which is what the cleaner
+ * lives on (docs/decisions/0015). */
 static uint64_t log_pages_due(const struct coffer_store *store)
 {
-    uint64_t free_pages = (uint64_t)store->segments.free_count * store->segment_blocks;
-    uint64_t store_pages = (uint64_t)store->segments.count * store->segment_blocks;
-    return free_pages / 8u > store_pages / 32u ? free_pages / 8u : store_pages / 32u;
+    uint64_t blocks = (uint64_t)(store->segments.count - ROOT_SEGMENTS) * store->segment_blocks;
+    uint64_t live = store->segments.live_total;
+    uint64_t due = live < blocks ? (blocks - live) / 8u : 0u;
+    return due < LOG_PAGES_MAX ? due : LOG_PAGES_MAX;
 }
 
 bool cof_checkpoint_due(struct coffer_store *store)
@@ -114,7 +271,6 @@ bool cof_checkpoint_due(struct coffer_store *store)
         return false;
     }
     return store->keys_wanted || dirty + kills >= store->delta_entries_max ||
-           store->log_pages_since_checkpoint >= LOG_PAGES_MAX ||
            store->log_pages_since_checkpoint >= log_pages_due(store) ||
            cof_monotonic_ns(&store->env) - store->checkpoint.last_ns >= store->checkpoint_ns;
 }

@@ -10,6 +10,7 @@
 #define COF_VOLUME_STORE_H
 
 #include "base/env.h"
+#include "clean/clean.h"
 #include "crypto/keys.h"
 #include "format/catalogue_format.h"
 #include "format/taglist_format.h"
@@ -147,6 +148,30 @@ struct cof_checkpoint {
     uint64_t count;
 };
 
+#define COF_WAITING_MAX 64u
+#define COF_RENEWALS_MAX 1024u
+
+/* What the cleaner did that waits for the next root. */
+struct cof_cleaning {
+    uint64_t settled_sequence;         /* the checkpoint lane's segment at the last root */
+    uint32_t waiting[COF_WAITING_MAX]; /* victims */
+    unsigned waiting_count;
+    struct cof_renewal { /* records of the catalogue in victims */
+        uint64_t key;
+        uint32_t segment;
+    } renewals[COF_RENEWALS_MAX];
+    unsigned renewal_count;
+    uint64_t renewal_blocks;
+    uint64_t light_count; /* checkpoints that let victims go, since open */
+};
+
+/* A thread of the store's own, where one was asked for. */
+struct cof_background {
+    pthread_t thread;
+    pthread_cond_t wake;
+    bool running, stopping;
+};
+
 struct coffer_store {
     struct cof_env env;
     struct coffer_segdev *dev;
@@ -197,7 +222,14 @@ struct coffer_store {
     uint64_t closed_queue_reads, closed_queue_read_bytes; /* and those of copies */
     struct coffer_queue *sync_queues;                     /* idle ones, for the synchronous calls */
     struct cof_checkpoint checkpoint;
-    bool keys_wanted; /* a volume used up its spare data keys */
+    struct cof_cleaner cleaner;
+    struct cof_cleaning cleaning;
+    struct cof_background background;
+    uint32_t warn_percent;
+    bool warned;                                /* of space, since there was more */
+    uint64_t deaths_ahead, frozen_deaths_ahead; /* of a full store: pages that were overwritten */
+    uint64_t written_pages;                     /* by callers since open */
+    bool keys_wanted;                           /* a volume used up its spare data keys */
     uint64_t recovered_blocks, recovery_ns, log_pages_since_checkpoint;
     uint64_t replayed_batch; /* number after the last that was replayed */
     int error;               /* sticky */
@@ -524,11 +556,12 @@ bool cof_tags_get(const struct cof_tag_cache *tags, struct cof_vaddr addr,
                   uint8_t ret_entry[COF_ENTRY_BYTES]);
 void cof_tags_put(struct cof_tag_cache *tags, struct cof_vaddr addr,
                   const uint8_t entry[COF_ENTRY_BYTES]);
-/* The entries of a batch, in its header: NULL unless the header is whole, this store's and this
- * place's. */
+void cof_tags_forget(struct cof_tag_cache *tags, struct cof_vaddr addr);
+/* The entries of a batch or group, in its header: NULL unless the header is whole, this store's and
+ * this place's. */
 const uint8_t *cof_header_entries(const struct coffer_store *store, const uint8_t header[4096],
                                   uint32_t segment, uint32_t header_block, unsigned *ret_pages);
-/* The entry of the page at block, out of its batch header. */
+/* The entry of the page at block, out of its header. */
 COFFER_MUST_CHECK int cof_entry_from_header(const struct coffer_store *store,
                                             const uint8_t header[4096], uint32_t segment,
                                             uint32_t header_block, uint32_t block,
@@ -567,10 +600,42 @@ COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint
  * asked before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks,
                                            unsigned spare);
-/* Segments that the log leaves to checkpoints: enough for one that frees others. */
+/* Segments that belong to checkpoints alone: what the next may need. */
+uint32_t cof_checkpoint_floor(const struct coffer_store *store);
+/* And those that the log leaves: to the cleaner, too. */
+#define COF_CLEANER_SEGMENTS 2u
 uint32_t cof_segments_kept(const struct coffer_store *store);
-/* Whether pages more dirty pages may be taken: 0; AGAIN: a checkpoint must run first; NO_SPACE. */
-COFFER_MUST_CHECK int cof_store_admit(struct coffer_store *store, uint64_t pages);
+uint32_t cof_reserve_segments(const struct coffer_store *store);
+/* That may live. */
+uint64_t cof_capacity_blocks(const struct coffer_store *store);
+/* Whether the log takes slots for `pages` pages, or discards, more: 0, once what can give room was
+ * done, or NO_SPACE. The lock is let go meanwhile. */
+COFFER_MUST_CHECK int cof_log_ready(struct coffer_store *store, uint64_t pages);
+/* The same, and that the store is not full, or the pages take the place of others. */
+COFFER_MUST_CHECK int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages);
+/* The same for pages that come in through the checkpoint lane. */
+COFFER_MUST_CHECK int cof_import_admit(struct coffer_store *store, uint64_t pages);
+
+/* ---- cleaning.c ---- */
+COFFER_MUST_CHECK int cof_cleaning_init(struct coffer_store *store, unsigned heads);
+/* A slice of the cleaner's work, when segments are few. 1: there is more to do now. */
+COFFER_MUST_CHECK int cof_cleaning_slice(struct coffer_store *store);
+/* Below so many free segments it works. */
+uint32_t cof_cleaning_low(const struct coffer_store *store);
+/* One victim (COF_NO_SEGMENT: the best) from begin to end. NO_SPACE: there is none, or no room for
+ * its survivors. */
+COFFER_MUST_CHECK int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim);
+/* One measure that may give room, the least first: letting victims go, another victim, a
+ * checkpoint. 0: ask again; NO_SPACE: none is left. */
+COFFER_MUST_CHECK int cof_store_relieve(struct coffer_store *store);
+/* Blocks of the catalogue that victims had, anew: with the root that is being written. */
+COFFER_MUST_CHECK int cof_cleaning_renew(struct coffer_store *store,
+                                         const struct cof_raw_writer *writer);
+/* Log a warning when more lives than the threshold, once until less does. */
+void cof_space_warn(struct coffer_store *store);
+bool cof_space_is_low(const struct coffer_store *store);
+/* New roots are durable. */
+void cof_cleaning_settled(struct coffer_store *store);
 
 /* ---- checkpoint.c ---- */
 /* One step; *ret_more: there is more to do now. */
@@ -582,12 +647,23 @@ void cof_checkpoint_breathe(struct coffer_store *store);
 /* Run to the end of one whole checkpoint that begins after this call. NO_SPACE: there is no room
  * for it, and nothing was done; any other error fails the store. */
 COFFER_MUST_CHECK int cof_checkpoint_run(struct coffer_store *store, bool clean);
+/* The same where less has to stay free. */
+COFFER_MUST_CHECK int cof_checkpoint_whole(struct coffer_store *store, unsigned spare);
 /* Make catalogue, placement and segments durable as they are, without moving the place where
  * replay begins: for a volume that was created, opened or changed. Any error fails the store, so
  * ask cof_checkpoint_room before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
-/* A slice of what is due. */
+/* A slice of what is due, on a caller's thread: cleaning is left to the background thread, if there
+ * is one. cof_store_work: all of it. 1: more is due now. */
 COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store);
+COFFER_MUST_CHECK int cof_store_work(struct coffer_store *store);
+
+/* ---- background.c ---- */
+COFFER_MUST_CHECK int cof_background_start(struct coffer_store *store);
+/* There is work. The lock is held. */
+void cof_background_wake(struct coffer_store *store);
+/* Waits for it. No lock is held. */
+void cof_background_stop(struct coffer_store *store);
 void cof_store_fail(struct coffer_store *store, int error);
 void cof_queues_wake(struct coffer_store *store);
 
@@ -596,6 +672,8 @@ void cof_queues_wake(struct coffer_store *store);
 COFFER_MUST_CHECK int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean);
 /* Only new roots: for the open of a store that was closed cleanly. */
 COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
+/* A broken engine's: what a root that is not durable yet does not need is free. */
+void cof_segments_free_early(struct coffer_store *store);
 void cof_queue_free(struct coffer_queue *queue);
 
 /* ---- snapshot.c ---- */

@@ -282,7 +282,7 @@ int cof_volume_delete_named(struct coffer_store *store, const struct coffer_volu
                             struct coffer_fault *fault)
 {
     struct coffer_volume *volume;
-    int err = cof_checkpoint_room(store, 0, COF_SPARE_ADMIN);
+    int err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_NONE, "the store is full: make it larger first");
     }

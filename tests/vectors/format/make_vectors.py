@@ -232,10 +232,8 @@ def descriptors():
         ("metadata with a summary", dict(base, metadata=True, summary=True,
                                          present=list(range(100)) + [511],
                                          live=list(range(100)) + [511])),
-        ("two pieces, a ref without pages",
+        ("a ref without pages",
          dict(base, slots_used=101, present=list(range(100)),
-              pieces=base["pieces"] + [{"segment": 10, "block": 4, "first_slot": 60,
-                                        "cleaner": True}],
               refs=base["refs"] + [{"first_slot": 100, "block": 200, "distance": 0}])),
     ]
     return [dict(name=n, inputs=i, segment_count=64, segment_blocks=256, **result(descriptor(i)))

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clean/cleaner.c - one victim after another.
+ *
+ *   IDLE --begin--> READ --the segment is in memory--> MOVE --all extents it names--> IDLE
+ *
+ * An extent's pieces in the victim move in the order of their slots; where that would make a fifth
+ * piece, all its pieces move together. A victim that is being read and moved has a reader, so it is
+ * not freed and used again meanwhile.
+ * Under the store's lock.
+ */
+#include "clean/internal.h"
+
+#include "base/checksum.h"
+#include "base/testhook.h"
+#include "format/endian.h"
+#include "format/vaddr.h"
+
+#include <string.h>
+
+#define BLOCK 4096u
+#define READ_BYTES (1u << 20)
+
+/* ---- life ---- */
+
+static int make_buffers(struct cof_cleaner *cleaner)
+{
+    size_t segment_bytes = (size_t)cleaner->segment_blocks * BLOCK;
+    size_t reads = segment_bytes / READ_BYTES + 1u;
+    cleaner->victim_bytes = cof_alloc_aligned(cleaner->env, segment_bytes);
+    cleaner->reads = cof_calloc(cleaner->env, reads, sizeof *cleaner->reads);
+    cleaner->read_iov = cof_calloc(cleaner->env, reads, sizeof *cleaner->read_iov);
+    if (cleaner->victim_bytes == NULL || cleaner->reads == NULL || cleaner->read_iov == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    for (unsigned i = 0; i < COF_CLEANER_GROUPS; i++) {
+        cleaner->groups[i].buffer =
+            cof_alloc_aligned(cleaner->env, (size_t)COF_GROUP_BLOCKS * BLOCK);
+        if (cleaner->groups[i].buffer == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
+    }
+    return cleaner->dev->ops->channel_open(cleaner->dev, (unsigned)reads + COF_CLEANER_GROUPS,
+                                           &cleaner->channel);
+}
+
+int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
+                     const struct cof_cleaner_config *config)
+{
+    memset(cleaner, 0, sizeof *cleaner);
+    cleaner->env = env;
+    cleaner->dev = config->dev;
+    cleaner->io = config->io;
+    cleaner->segments = config->segments;
+    cleaner->place = config->place;
+    cleaner->segment_blocks = config->segment_blocks;
+    memcpy(cleaner->store_uuid, config->store_uuid, sizeof cleaner->store_uuid);
+    cleaner->head_count = config->head_count;
+    cleaner->ops = config->ops;
+    cleaner->ctx = config->ctx;
+    return 0;
+}
+
+/* Buffers are made when there is something to clean. */
+static int ensure_buffers(struct cof_cleaner *cleaner)
+{
+    int err;
+    if (cleaner->channel != NULL) {
+        return 0;
+    }
+    err = make_buffers(cleaner);
+    if (err != 0) {
+        cleaner->channel = NULL;
+        cof_cleaner_done(cleaner);
+    }
+    return err;
+}
+
+void cof_cleaner_done(struct cof_cleaner *cleaner)
+{
+    if (cleaner->env == NULL) {
+        return;
+    }
+    if (cleaner->channel != NULL) {
+        for (unsigned failures = 0;
+             (cleaner->flying > 0 || cleaner->reads_flying > 0) && failures < 1000u;) {
+            failures += cof_cleaner_poll(cleaner, true) < 0 ? 1u : 0u;
+        }
+        cleaner->dev->ops->channel_close(cleaner->channel);
+        cleaner->channel = NULL;
+    }
+    cof_moves_done(cleaner);
+    for (unsigned i = 0; i < COF_CLEANER_GROUPS; i++) {
+        cof_free_aligned(cleaner->env, cleaner->groups[i].buffer);
+        cleaner->groups[i].buffer = NULL;
+    }
+    cof_free_aligned(cleaner->env, cleaner->victim_bytes);
+    cof_free_aligned(cleaner->env, cleaner->gather_bytes);
+    cof_free(cleaner->env, cleaner->reads);
+    cof_free(cleaner->env, cleaner->read_iov);
+    cof_free(cleaner->env, cleaner->extents);
+    cleaner->victim_bytes = NULL;
+    cleaner->gather_bytes = NULL;
+    cleaner->reads = NULL;
+    cleaner->read_iov = NULL;
+    cleaner->extents = NULL;
+    cleaner->extent_capacity = 0;
+}
+
+/* ---- victims ---- */
+
+/* How often the pages of a segment were moved: into which head they go. */
+static unsigned generation(const struct cof_cleaner *cleaner, uint32_t segment)
+{
+    unsigned lane = cleaner->segments->table[segment].lane;
+    unsigned moved = lane >= COF_LANE_CLEANER && lane < COF_LANE_CLEANER + COF_CLEANER_HEADS_MAX
+                         ? lane - COF_LANE_CLEANER + 1u
+                         : 0u;
+    return moved < cleaner->head_count ? moved : cleaner->head_count - 1u;
+}
+
+/* The head of its pages' age; when no segment can be taken, the one with the most room. */
+static unsigned choose_head(const struct cof_cleaner *cleaner, uint32_t segment)
+{
+    unsigned chosen = generation(cleaner, segment);
+    for (unsigned i = 0; cleaner->ops->segments_left(cleaner->ctx) == 0 && i < cleaner->head_count;
+         i++) {
+        if (cof_head_room(cleaner, i) > cof_head_room(cleaner, chosen)) {
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
+static uint64_t room_for(const struct cof_cleaner *cleaner, unsigned head)
+{
+    uint64_t each = cleaner->segment_blocks - cleaner->segment_blocks / COF_GROUP_BLOCKS;
+    return cof_head_room(cleaner, head) + cleaner->ops->segments_left(cleaner->ctx) * each;
+}
+
+int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
+{
+    struct cof_segment *segment = &cleaner->segments->table[victim];
+    int err;
+    if (cleaner->error != 0) {
+        return COFFER_E_FAILED;
+    }
+    if (!cof_victim_possible(cleaner, victim)) {
+        return COFFER_E_BUSY;
+    }
+    if (room_for(cleaner, choose_head(cleaner, victim)) < segment->live) {
+        return COFFER_E_NO_SPACE;
+    }
+    err = ensure_buffers(cleaner);
+    if (err != 0) {
+        return err;
+    }
+    cleaner->victim = victim;
+    cleaner->scan = victim + 1u;
+    segment->tries++;
+    cof_segments_read(cleaner->segments, victim, 1);
+    cleaner->state = COF_CLEANER_READ;
+    return cof_victim_start(cleaner, victim);
+}
+
+int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed)
+{
+    uint32_t victim = cof_victim_pick(cleaner, pressed);
+    return victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(cleaner, victim) : COFFER_E_NOT_FOUND;
+}
+
+static void leave_victim(struct cof_cleaner *cleaner)
+{
+    cof_segments_read(cleaner->segments, cleaner->victim, -1);
+    cleaner->state = COF_CLEANER_IDLE;
+}
+
+/* ---- moving ---- */
+
+/* Pieces from..to of an extent, and where their blocks are in memory. */
+struct source {
+    unsigned from, to;
+    const uint8_t *bytes[COF_PIECES_MAX]; /* of each piece's segment, from block first[] on */
+    uint32_t first[COF_PIECES_MAX];
+};
+
+static unsigned pages_of(const struct cof_desc *desc, unsigned from, unsigned to)
+{
+    unsigned count = 0, end = cof_desc_piece_end(desc, to);
+    for (unsigned slot = desc->pieces[from].first_slot; slot < end; slot++) {
+        count += cof_bitmap_get(&desc->live, slot) ? 1u : 0u;
+    }
+    return count;
+}
+
+static int put_page(struct cof_cleaner *cleaner, const struct cof_desc *desc,
+                    const struct source *source, unsigned piece, unsigned slot,
+                    struct cof_move *move)
+{
+    uint32_t segment, block, header;
+    const uint8_t *page, *entry;
+    int err = cof_desc_locate(desc, slot, &segment, &block, &header);
+    if (err != 0) {
+        return err;
+    }
+    page = source->bytes[piece] + (size_t)(block - source->first[piece]) * BLOCK;
+    entry = cof_victim_entry(cleaner, source->bytes[piece], source->first[piece], segment, header,
+                             block);
+    if (entry == NULL) {
+        return COFFER_E_CORRUPT; /* without its header nobody has the page's tag */
+    }
+    if (cof_checksum64(page, BLOCK) != cof_le64_get(entry + 16)) {
+        cleaner->stats.damaged_pages++;
+        cof_log(cleaner->env, COFFER_LOG_WARN,
+                "a damaged page moves as it is: segment %u, block %u", segment, block);
+    }
+    return cof_move_put(cleaner, move, slot, page, entry);
+}
+
+static int put_all(struct cof_cleaner *cleaner, const struct cof_desc *desc,
+                   const struct source *source, struct cof_move *move)
+{
+    int err = 0;
+    bool lose = COF_BROKEN(CLEAN_LOSE);
+    for (unsigned piece = source->from; err == 0 && piece <= source->to; piece++) {
+        unsigned end = cof_desc_piece_end(desc, piece);
+        for (unsigned slot = desc->pieces[piece].first_slot; err == 0 && slot < end; slot++) {
+            if (cof_bitmap_get(&desc->live, slot) && !lose) {
+                err = put_page(cleaner, desc, source, piece, slot, move);
+            }
+            lose = lose && !cof_bitmap_get(&desc->live, slot);
+        }
+    }
+    return err;
+}
+
+static int move_pieces(struct cof_cleaner *cleaner, const struct cof_desc *desc,
+                       const struct source *source)
+{
+    struct cof_move *move = cof_move_begin(cleaner, desc, source->from, source->to,
+                                           choose_head(cleaner, cleaner->victim));
+    int err;
+    if (move == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = put_all(cleaner, desc, source, move);
+    if (err != 0) {
+        cof_move_abandon(cleaner, move);
+        return err;
+    }
+    cof_move_commit(cleaner, move);
+    return 0;
+}
+
+/* Read a piece that lies elsewhere, from its first group's header to its last page. */
+static int read_piece(struct cof_cleaner *cleaner, const struct cof_desc *desc, unsigned piece,
+                      uint8_t *bytes, struct source *source, uint32_t *ret_blocks)
+{
+    uint32_t first = cof_group_header_block(desc->pieces[piece].block), last = 0;
+    unsigned end = cof_desc_piece_end(desc, piece);
+    for (unsigned slot = desc->pieces[piece].first_slot; slot < end; slot++) {
+        uint32_t segment, header;
+        if (cof_bitmap_get(&desc->present, slot) &&
+            cof_desc_locate(desc, slot, &segment, &last, &header) != 0) {
+            return COFFER_E_CORRUPT;
+        }
+    }
+    source->bytes[piece] = bytes;
+    source->first[piece] = first;
+    *ret_blocks = last - first + 1u;
+    return cof_sync_io_read(cleaner->io, desc->pieces[piece].segment, first * BLOCK, bytes,
+                            (size_t)*ret_blocks * BLOCK);
+}
+
+/* All pieces together: at most 512 pages, and for each piece the rest of a group before it and the
+ * headers that it crosses. */
+#define GATHER_BLOCKS ((size_t)COF_BITMAP_BITS + COF_PIECES_MAX * (COF_GROUP_BLOCKS + 8u))
+
+static int gather(struct cof_cleaner *cleaner, const struct cof_desc *desc)
+{
+    struct source source = {.from = 0, .to = desc->piece_count - 1u};
+    uint32_t used = 0;
+    int err = 0;
+    if (cleaner->gather_bytes == NULL) {
+        cleaner->gather_bytes = cof_alloc_aligned(cleaner->env, GATHER_BLOCKS * BLOCK);
+        if (cleaner->gather_bytes == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
+    }
+    for (unsigned i = 0; err == 0 && i < desc->piece_count; i++) {
+        uint32_t blocks = 0;
+        if (desc->pieces[i].segment == cleaner->victim) {
+            source.bytes[i] = cleaner->victim_bytes;
+        } else {
+            err = read_piece(cleaner, desc, i, cleaner->gather_bytes + (size_t)used * BLOCK,
+                             &source, &blocks);
+        }
+        used += blocks;
+    }
+    cleaner->stats.gathers++;
+    return err == 0 ? move_pieces(cleaner, desc, &source) : err;
+}
+
+/* Pieces that so many pages in a row may make. */
+static unsigned parts(const struct cof_cleaner *cleaner, unsigned head, unsigned pages)
+{
+    uint32_t here = cof_head_room(cleaner, head);
+    uint32_t each = cleaner->segment_blocks - cleaner->segment_blocks / COF_GROUP_BLOCKS;
+    return pages <= here ? 1u : (here > 0 ? 1u : 0u) + (pages - here + each - 1u) / each;
+}
+
+static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned *pages)
+{
+    struct cof_desc *desc;
+    int err = cof_place_find(cleaner->place, (uint32_t)(what >> 39), what & COF_EXTENT_MAX, &desc);
+    if (err != 0) {
+        return err == COFFER_E_NOT_FOUND ? 0 : err;
+    }
+    if (desc->young || desc->pinned) {
+        return 0;
+    }
+    for (unsigned i = 0; err == 0 && i < desc->piece_count; i++) {
+        struct source source = {.from = i, .to = i};
+        unsigned live = desc->pieces[i].segment == cleaner->victim ? pages_of(desc, i, i) : 0u;
+        unsigned head = choose_head(cleaner, cleaner->victim);
+        if (live == 0) {
+            continue;
+        }
+        *pages += live;
+        if (desc->piece_count - 1u + parts(cleaner, head, live) > COF_PIECES_MAX) {
+            *pages += pages_of(desc, 0, desc->piece_count - 1u);
+            return gather(cleaner, desc);
+        }
+        source.bytes[i] = cleaner->victim_bytes;
+        err = move_pieces(cleaner, desc, &source);
+    }
+    return err;
+}
+
+/* Buffers for an extent of any size, whatever runs end its groups early. */
+static bool has_buffers(const struct cof_cleaner *cleaner)
+{
+    return cof_groups_free(cleaner) >= COF_BITMAP_BITS / COF_GROUP_PAGES + 2u;
+}
+
+static int move_some(struct cof_cleaner *cleaner, unsigned pages_max)
+{
+    unsigned pages = 0;
+    int err = 0;
+    while (err == 0 && pages < pages_max && cleaner->extent_next < cleaner->extent_count) {
+        if (!cleaner->ops->may_change(cleaner->ctx, 1)) {
+            return COFFER_E_NO_SPACE;
+        }
+        if (!has_buffers(cleaner)) {
+            return cleaner->flying > 0 ? 0 : cof_cleaner_cut(cleaner);
+        }
+        pages++; /* one that is gone costs a look, too */
+        err = move_extent(cleaner, cleaner->extents[cleaner->extent_next], &pages);
+        cleaner->extent_next++;
+        if (err == COFFER_E_CORRUPT || err == COFFER_E_LIMIT || err == COFFER_E_IO) {
+            cof_log(
+                cleaner->env, COFFER_LOG_WARN,
+                "extent %llu stays in segment %u, which does not become free: %s",
+                (unsigned long long)(cleaner->extents[cleaner->extent_next - 1u] & COF_EXTENT_MAX),
+                cleaner->victim, coffer_error_sentence(err));
+            err = cleaner->error;
+        }
+    }
+    if (err == 0 && cleaner->extent_next == cleaner->extent_count) {
+        cleaner->stats.victims++;
+        leave_victim(cleaner);
+    }
+    return err;
+}
+
+int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait)
+{
+    int err = cof_cleaner_poll(cleaner, wait);
+    if (err < 0) {
+        return err;
+    }
+    if (cleaner->state == COF_CLEANER_READ && cleaner->reads_flying == 0) {
+        err = cleaner->read_error != 0 ? cleaner->read_error : cof_victim_parse(cleaner);
+        if (err != 0) {
+            cof_log(cleaner->env, COFFER_LOG_WARN, "segment %u is not cleaned: %s", cleaner->victim,
+                    coffer_error_sentence(err));
+            leave_victim(cleaner);
+            return err;
+        }
+        cleaner->state = COF_CLEANER_MOVE;
+    }
+    if (cleaner->state == COF_CLEANER_MOVE) {
+        err = move_some(cleaner, pages_max);
+        if (err == COFFER_E_NO_SPACE) {
+            cleaner->segments->table[cleaner->victim].tries--; /* it was not the victim's fault */
+        }
+        if (err != 0 && cleaner->state != COF_CLEANER_IDLE) {
+            leave_victim(cleaner);
+        }
+    }
+    return err < 0 ? err : cleaner->state == COF_CLEANER_MOVE && has_buffers(cleaner);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/background.c - a thread of the store's own, for those who ask for one: it runs what is due,
+ * as coffer_store_maintain does, and all of the cleaner's work that a caller need not wait for.
+ *
+ * It takes the store's lock like any other, sleeps while nothing is due, has all signals blocked,
+ * and is joined before the store is taken apart. A child of fork has no such thread, and no use of
+ * the store either.
+ */
+#include "volume/store.h"
+
+#include <signal.h>
+#include <time.h>
+
+#define SLEEP_NS 20000000L
+
+static void sleep_a_little(struct cof_background *background, pthread_mutex_t *lock)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLEEP_NS;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(&background->wake, lock, &until);
+}
+
+static void *run(void *arg)
+{
+    struct coffer_store *store = arg;
+    pthread_mutex_lock(&store->lock);
+    while (!store->background.stopping) {
+        if (cof_store_work(store) > 0) {
+            cof_checkpoint_breathe(store);
+        } else {
+            sleep_a_little(&store->background, &store->lock);
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+    return NULL;
+}
+
+int cof_background_start(struct coffer_store *store)
+{
+    struct cof_background *background = &store->background;
+    pthread_condattr_t attributes;
+    sigset_t all, before;
+    int failed;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&background->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    background->running = true;
+    failed = pthread_create(&background->thread, NULL, run, store);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0) {
+        background->running = false;
+        pthread_cond_destroy(&background->wake);
+        return COFFER_E_NO_MEMORY;
+    }
+    return 0;
+}
+
+void cof_background_wake(struct coffer_store *store)
+{
+    if (store->background.running) {
+        pthread_cond_signal(&store->background.wake);
+    }
+}
+
+void cof_background_stop(struct coffer_store *store)
+{
+    struct cof_background *background = &store->background;
+    if (!background->running) {
+        return;
+    }
+    pthread_mutex_lock(&store->lock);
+    background->stopping = true;
+    pthread_cond_signal(&background->wake);
+    pthread_mutex_unlock(&store->lock);
+    pthread_join(background->thread, NULL);
+    pthread_cond_destroy(&background->wake);
+    background->running = false;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/cleaning.c - when the cleaner works, and what it asks of the store.
+ *
+ * In slices while segments are few, in the background of whatever the caller does; at once, when a
+ * request finds no room. Victims are let go by a light checkpoint, some at a time; those with pages
+ * in a group that is still filling wait for it, unless they are most of them.
+ *
+ * Invariants
+ *  1. Nothing moves, and nothing is published, while a walk holds the trees.
+ *  2. The cleaner leaves what the next checkpoint may need; the log leaves two segments more.
+ * Under the store's lock throughout; breathes where it waits.
+ */
+#include "volume/store.h"
+
+#include "base/testhook.h"
+
+#include <string.h>
+
+#define HEADS_FROM_SEGMENTS 1024u /* three heads from there on: docs/decisions/0015 */
+#define SLICE_PAGES 32u
+#define RUN_PAGES 512u
+#define RELEASES 256u /* of so many segments, one is let go at a time */
+
+/* ---- what the cleaner asks for ---- */
+
+static int take_segment(void *ctx, unsigned lane, uint32_t *ret_segment)
+{
+    struct coffer_store *store = ctx;
+    uint64_t sequence;
+    bool fresh;
+    int err = cof_segments_take(&store->segments, lane, cof_checkpoint_floor(store), ret_segment,
+                                &sequence, &fresh);
+    if (err == 0) {
+        store->root.incompat |= COF_INCOMPAT_CLEANED;
+    }
+    return err;
+}
+
+static uint32_t segments_left(void *ctx)
+{
+    const struct coffer_store *store = ctx;
+    uint32_t floor = cof_checkpoint_floor(store);
+    return store->segments.free_count > floor ? store->segments.free_count - floor : 0u;
+}
+
+static bool may_change(void *ctx, unsigned descriptors)
+{
+    const struct coffer_store *store = ctx;
+    return cof_checkpoint_room(store, (uint64_t)descriptors * COF_BUCKET_BLOCKS, 0) == 0;
+}
+
+static bool may_clean(void *ctx, uint32_t segment)
+{
+    const struct coffer_store *store = ctx;
+    const struct cof_segment *at = &store->segments.table[segment];
+    if (at->pins != 0 || segment == store->lane.segment || segment == store->lane.next_segment ||
+        segment == store->meta.segment || segment == store->meta.next_segment ||
+        segment == store->checkpoint.head.segment) {
+        return false;
+    }
+    if (at->lane == COF_LANE_USER) {
+        return at->sequence < store->checkpoint.head_sequence;
+    }
+    return at->lane != COF_LANE_CHECKPOINT || at->sequence < store->cleaning.settled_sequence;
+}
+
+static int remember_renewal(struct coffer_store *store, uint64_t key, uint32_t segment)
+{
+    struct cof_cleaning *cleaning = &store->cleaning;
+    struct cof_tree_pointer pointer;
+    int err = cof_ptree_find(&store->catalogue_tree, key, &pointer);
+    if (err != 0) {
+        return err;
+    }
+    if (cleaning->renewal_count == COF_RENEWALS_MAX) {
+        return COFFER_E_LIMIT; /* with the victim's next try */
+    }
+    cleaning->renewals[cleaning->renewal_count].key = key;
+    cleaning->renewals[cleaning->renewal_count++].segment = segment;
+    cleaning->renewal_blocks += pointer.blocks;
+    return 0;
+}
+
+/* A block of a tree that stands in a victim: the next root has it elsewhere. What does not read
+ * stays, and so does the victim. */
+static int renew(void *ctx, enum cof_raw_kind kind, uint64_t key, uint32_t segment, uint32_t block)
+{
+    struct coffer_store *store = ctx;
+    struct cof_ptree *tree = kind == COF_RAW_PLACEMENT   ? &store->placement_tree
+                             : kind == COF_RAW_CATALOGUE ? &store->catalogue_tree
+                             : kind == COF_RAW_SEGMENTS  ? &store->segment_tree
+                                                         : NULL;
+    bool record = false;
+    int err = tree != NULL ? cof_ptree_leave(tree, key, segment, block, &record) : 0;
+    if (err == 0 && record) {
+        if (kind == COF_RAW_PLACEMENT) {
+            err = cof_place_renew(&store->place, key);
+        } else if (kind == COF_RAW_CATALOGUE) {
+            err = remember_renewal(store, key, segment);
+        } else if (key < cof_segments_records(&store->segments)) {
+            store->segments.dirty[key] = true;
+        }
+    }
+    return err == COFFER_E_NO_MEMORY ? err : 0;
+}
+
+static void resealed(void *ctx, const struct cof_desc *old, const struct cof_desc *next)
+{
+    struct coffer_store *store = ctx;
+    for (unsigned slot = 0; slot < COF_BITMAP_BITS; slot++) {
+        if (cof_bitmap_get(&next->present, slot)) {
+            cof_tags_forget(&store->tags, cof_vaddr_make(next->lineage, next->extent, slot, false));
+        }
+    }
+    for (struct coffer_volume *volume = store->volumes; volume != NULL; volume = volume->next) {
+        if (volume->number == next->volume) {
+            cof_keys_count(volume, old->key_id, -1, false);
+            cof_keys_count(volume, next->key_id, 1, false);
+        }
+    }
+}
+
+static const struct cof_cleaner_ops ops = {take_segment,  renew,      may_clean,
+                                           segments_left, may_change, resealed};
+
+int cof_cleaning_init(struct coffer_store *store, unsigned heads)
+{
+    struct cof_cleaner_config config = {.dev = store->dev,
+                                        .io = &store->io,
+                                        .segments = &store->segments,
+                                        .place = &store->place,
+                                        .segment_blocks = store->segment_blocks,
+                                        .store_uuid = store->root.store_uuid,
+                                        .head_count = heads,
+                                        .ops = &ops,
+                                        .ctx = store};
+    if (heads == 0) {
+        config.head_count =
+            store->segments.count < HEADS_FROM_SEGMENTS ? 1u : COF_CLEANER_HEADS_MAX;
+    } else if (heads > COF_CLEANER_HEADS_MAX) {
+        return COFFER_E_INVALID;
+    }
+    return cof_cleaner_init(&store->cleaner, &store->env, &config);
+}
+
+/* ---- trees' blocks that leave ---- */
+
+int cof_cleaning_renew(struct coffer_store *store, const struct cof_raw_writer *writer)
+{
+    struct cof_cleaning *cleaning = &store->cleaning;
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < cleaning->renewal_count; i++) {
+        struct cof_tree_pointer pointer;
+        uint64_t key = cleaning->renewals[i].key;
+        uint8_t *bytes;
+        if (cof_ptree_find(&store->catalogue_tree, key, &pointer) != 0 ||
+            pointer.segment != cleaning->renewals[i].segment) {
+            continue; /* it was written anew, or is gone */
+        }
+        bytes = cof_alloc(&store->env, (size_t)pointer.blocks * COF_BLOCK_BYTES);
+        if (bytes != NULL && cof_ptree_fetch(&store->catalogue_tree, &pointer, bytes) == 0) {
+            err = cof_ptree_write(&store->catalogue_tree, writer, key, bytes, pointer.blocks);
+        }
+        cof_free(&store->env, bytes);
+    }
+    cleaning->renewal_count = 0;
+    cleaning->renewal_blocks = 0;
+    return err;
+}
+
+/* ---- victims that wait ---- */
+
+static uint32_t release_count(const struct coffer_store *store)
+{
+    uint32_t count = store->segments.count / RELEASES;
+    return count < 2u ? 2u : count < COF_WAITING_MAX ? count : COF_WAITING_MAX;
+}
+
+uint32_t cof_cleaning_low(const struct coffer_store *store)
+{
+    return cof_checkpoint_floor(store) + release_count(store) + store->cleaner.head_count +
+           COF_CLEANER_SEGMENTS;
+}
+
+static void forget_published(struct coffer_store *store)
+{
+    struct cof_cleaning *cleaning = &store->cleaning;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < cleaning->waiting_count; i++) {
+        uint32_t segment = cleaning->waiting[i];
+        if (segment < store->segments.count && store->segments.table[segment].moving != 0) {
+            cleaning->waiting[kept++] = segment;
+        }
+    }
+    cleaning->waiting_count = kept;
+}
+
+void cof_cleaning_settled(struct coffer_store *store)
+{
+    cof_space_warn(store);
+    store->cleaning.settled_sequence = store->meta.sequence;
+    forget_published(store);
+}
+
+static int fail(struct coffer_store *store, int err)
+{
+    cof_store_fail(store, err);
+    return err;
+}
+
+/* Write groups that are filling, if fewer than half of the victims could go without. */
+static int cut_if_most_wait(struct coffer_store *store)
+{
+    struct cof_cleaning *cleaning = &store->cleaning;
+    unsigned moving = 0;
+    int err = 0;
+    for (unsigned i = 0; i < cleaning->waiting_count; i++) {
+        moving += store->segments.table[cleaning->waiting[i]].moving != 0 ? 1u : 0u;
+    }
+    if (moving * 2u > cleaning->waiting_count) {
+        err = cof_cleaner_cut(&store->cleaner);
+    }
+    while (err >= 0 && store->cleaner.flying > 0) {
+        err = cof_cleaner_poll(&store->cleaner, true);
+    }
+    return err < 0 ? fail(store, err) : 0;
+}
+
+/* Let victims go. NO_SPACE: the checkpoint has no room. */
+static int release(struct coffer_store *store)
+{
+    int err = cof_checkpoint_settle(store);
+    if (err == 0) {
+        err = cut_if_most_wait(store);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_room(store, 0, 0);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_light(store);
+        store->cleaning.light_count += err == 0 ? 1u : 0u;
+    }
+    return err;
+}
+
+/* ---- work ---- */
+
+/* A step of the cleaner. 1: it did something; 0: it waits for the device. Soft errors (no room, a
+ * victim that does not read) end the victim only. */
+static int work(struct coffer_store *store, unsigned pages, bool wait)
+{
+    struct cof_cleaning *cleaning = &store->cleaning;
+    struct cof_cleaner *cleaner = &store->cleaner;
+    uint64_t victims = cleaner->stats.victims;
+    uint32_t victim = cleaner->victim;
+    int err = cof_cleaner_step(cleaner, pages, wait);
+    if (cleaner->stats.victims != victims && cleaning->waiting_count < COF_WAITING_MAX) {
+        cleaning->waiting[cleaning->waiting_count++] = victim;
+    }
+    if (COF_BROKEN(CLEAN_FREE)) {
+        cof_segments_free_early(store);
+    }
+    return cleaner->error != 0 ? fail(store, cleaner->error) : err;
+}
+
+static bool may_work(const struct coffer_store *store)
+{
+    return store->checkpoint.state != COF_CHECKPOINT_HELD && store->error == 0 && !store->read_only;
+}
+
+int cof_cleaning_slice(struct coffer_store *store)
+{
+    uint32_t low, have = store->segments.free_count;
+    int err = 0;
+    if (!may_work(store)) {
+        return 0;
+    }
+    low = cof_cleaning_low(store);
+    if (store->cleaner.state == COF_CLEANER_IDLE) {
+        err = cof_cleaner_poll(&store->cleaner, false);
+        if (err < 0) {
+            return fail(store, err);
+        }
+        if (have >= low || store->checkpoint.state != COF_CHECKPOINT_IDLE) {
+            return 0;
+        }
+        err = store->cleaning.waiting_count >= release_count(store)
+                  ? release(store)
+                  : cof_cleaner_begin(&store->cleaner, false);
+        return store->error != 0 ? store->error : err == 0;
+    }
+    err = work(store, SLICE_PAGES * (1u + (have < low ? low - have : 0u)), false);
+    return store->error != 0 ? store->error : err > 0;
+}
+
+/* One victim, from begin to end. NO_SPACE: none, or no room for its survivors. */
+int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
+{
+    int err = 0;
+    while (store->checkpoint.state == COF_CHECKPOINT_HELD && store->error == 0) {
+        cof_checkpoint_breathe(store);
+    }
+    if (store->cleaner.state == COF_CLEANER_IDLE) {
+        err = victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(&store->cleaner, victim)
+                                       : cof_cleaner_begin(&store->cleaner, pressed);
+    }
+    while (err >= 0 && store->error == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
+        err = may_work(store) ? work(store, RUN_PAGES, true) : 0;
+        cof_checkpoint_breathe(store);
+    }
+    return store->error != 0 ? COFFER_E_FAILED : err < 0 ? COFFER_E_NO_SPACE : 0;
+}
+
+static bool has_unsettled(const struct coffer_store *store)
+{
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        if (volume->active.count != 0 || volume->active_kills.count != 0 || volume->frozen_valid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int cof_store_relieve(struct coffer_store *store)
+{
+    int err;
+    if (store->error != 0) {
+        return COFFER_E_FAILED;
+    }
+    if (store->checkpoint.state != COF_CHECKPOINT_IDLE) {
+        return cof_checkpoint_settle(store);
+    }
+    if (store->cleaning.waiting_count > 0) {
+        err = release(store);
+        store->cleaning.waiting_count = err == 0 ? store->cleaning.waiting_count : 0u;
+        if (err != COFFER_E_NO_SPACE) {
+            return err;
+        }
+    }
+    err = cof_clean_one(store, false, COF_NO_SEGMENT);
+    if (err == COFFER_E_NO_SPACE && has_unsettled(store)) {
+        err = cof_checkpoint_whole(store, 0);
+    }
+    return err == COFFER_E_NO_SPACE ? cof_clean_one(store, true, COF_NO_SEGMENT) : err;
+}
