@@ -55,8 +55,8 @@ struct cof_group_header {
 /* Fill in the fixed part, zeros behind the last entry and the last run, and the checksum; the
  * entries and runs that count are in place. */
 void cof_group_header_encode(const struct cof_group_header *header, uint8_t block[4096]);
-/* 0; NOT_A_STORE when the magic is absent; CORRUPT when the checksum, a count, the lane or the block
- * is wrong, or a run names no extent. */
+/* 0; NOT_A_STORE when the magic is absent; CORRUPT when the checksum, a count, the lane or the
+ * block is wrong, or a run names no extent. */
 COFFER_MUST_CHECK int cof_group_header_decode(const uint8_t block[4096],
                                               struct cof_group_header *ret_header);
 

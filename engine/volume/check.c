@@ -3,7 +3,7 @@
  * volume/check.c - check and scrub.
  *
  * Without keys: every tree of the root, every descriptor, every live page against the checksum in
- * its batch header, and the live blocks counted anew against the segment table. With keys, for
+ * its header, what groups name, and the live blocks counted anew against the segment table. With keys, for
  * each volume that opens: its map against the live bitmaps, both ways, every page read, its tag
  * verified, and its list of tags. Nothing is changed. Findings go to the caller; only what stops
  * the check itself is an error. Extents are taken in the order of their numbers, which is nearly
@@ -13,6 +13,7 @@
 
 #include "base/checksum.h"
 #include "format/endian.h"
+#include "format/group_format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -160,63 +161,101 @@ static int check_trees(struct check *check)
 
 /* ---- descriptors and pages ---- */
 
-static int check_ref(struct check *check, const struct cof_desc *desc, unsigned at)
+/* Into check->batch: the header, and behind it the pages. */
+static int read_stretch(struct check *check, const struct cof_stretch *stretch)
 {
-    struct coffer_store *store = check->store;
-    const struct cof_batch_ref *ref = &desc->refs[at];
-    uint32_t segment = desc->pieces[0].segment;
-    uint32_t header_block = (uint32_t)ref->block - ref->distance;
-    unsigned end = at + 1u < desc->ref_count ? desc->refs[at + 1u].first_slot : COF_BITMAP_BITS;
-    unsigned pages = 0;
-    int err;
-    for (unsigned slot = ref->first_slot; slot < end; slot++) {
-        pages += cof_bitmap_get(&desc->present, slot) ? 1u : 0u;
+    struct cof_sync_io *io = &check->store->io;
+    size_t bytes = (size_t)stretch->pages * COF_BLOCK_BYTES;
+    bool adjoins = stretch->block == stretch->header_block + 1u;
+    int err = cof_sync_io_read(io, stretch->segment, stretch->header_block * COF_BLOCK_BYTES,
+                               check->batch, COF_BLOCK_BYTES + (adjoins ? bytes : 0u));
+    if (err == 0 && !adjoins && bytes > 0) {
+        err = cof_sync_io_read(io, stretch->segment, stretch->block * COF_BLOCK_BYTES,
+                               check->batch + COF_BLOCK_BYTES, bytes);
     }
-    err = cof_sync_io_read(&store->io, segment, header_block * COF_BLOCK_BYTES, check->batch,
-                           (size_t)(ref->distance + pages + (ref->distance == 0 ? 1u : 0u)) *
-                               COF_BLOCK_BYTES);
+    return err;
+}
+
+/* The page in slot, which is number `page` of its stretch. */
+static int check_slot(struct check *check, const struct cof_desc *desc,
+                      const struct cof_stretch *stretch, unsigned slot, unsigned page)
+{
+    const uint8_t *bytes = check->batch + (size_t)(1u + page) * COF_BLOCK_BYTES;
+    uint8_t entry[COF_ENTRY_BYTES];
+    uint32_t block = stretch->block + page;
+    int err = cof_entry_from_header(check->store, check->batch, stretch->segment,
+                                    stretch->header_block, block, entry);
+    check->live[stretch->segment]++;
+    check->summary.pages_checked++;
+    if (err == 0 && cof_checksum64(bytes, COF_BLOCK_BYTES) == cof_le64_get(entry + 16)) {
+        return 0;
+    }
+    return report(check, COFFER_E_CORRUPT, COFFER_STAGE_CHECKSUM, COFFER_NOWHERE, stretch->segment,
+                  (uint64_t)block * COF_BLOCK_BYTES,
+                  err != 0 ? "extent %llu slot %u: its header is damaged"
+                           : "extent %llu slot %u: the page is damaged",
+                  (unsigned long long)desc->extent, slot);
+}
+
+/* The cleaner finds what lives in a segment by what its groups name. */
+static int check_group_names(struct check *check, const struct cof_desc *desc,
+                             const struct cof_stretch *stretch)
+{
+    struct cof_group_header header;
+    if (cof_group_header_decode(check->batch, &header) != 0) {
+        return 0; /* each of its pages has been reported */
+    }
+    for (unsigned i = 0; i < header.runs; i++) {
+        uint32_t lineage;
+        uint64_t extent;
+        cof_group_run(check->batch, i, &lineage, &extent);
+        if (lineage == desc->lineage && extent == desc->extent) {
+            return 0;
+        }
+    }
+    return report(check, COFFER_E_CORRUPT, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE, stretch->segment,
+                  (uint64_t)stretch->header_block * COF_BLOCK_BYTES,
+                  "extent %llu: its group does not name it", (unsigned long long)desc->extent);
+}
+
+static int check_stretch(struct check *check, const struct cof_desc *desc,
+                         const struct cof_stretch *stretch)
+{
+    unsigned page = 0;
+    int err = read_stretch(check, stretch);
     if (err != 0) {
-        return report(check, err, COFFER_STAGE_IO, COFFER_NOWHERE, segment,
-                      (uint64_t)header_block * COF_BLOCK_BYTES, "extent %llu can't be read: %s",
-                      (unsigned long long)desc->extent, coffer_error_sentence(err));
+        return report(check, err, COFFER_STAGE_IO, COFFER_NOWHERE, stretch->segment,
+                      (uint64_t)stretch->header_block * COF_BLOCK_BYTES,
+                      "extent %llu can't be read: %s", (unsigned long long)desc->extent,
+                      coffer_error_sentence(err));
     }
-    for (unsigned slot = ref->first_slot; slot < end; slot++) {
-        uint8_t entry[COF_ENTRY_BYTES];
-        uint32_t where, block, header;
-        if (!cof_bitmap_get(&desc->live, slot) ||
-            cof_desc_locate(desc, slot, &where, &block, &header) != 0) {
-            continue;
+    for (unsigned slot = stretch->first_slot; err == 0 && slot < stretch->end_slot; slot++) {
+        if (cof_bitmap_get(&desc->live, slot)) {
+            err = check_slot(check, desc, stretch, slot, page);
         }
-        check->live[segment]++;
-        check->summary.pages_checked++;
-        err = cof_entry_from_header(store, check->batch, segment, header_block, block, entry);
-        if (err != 0 ||
-            cof_checksum64(check->batch + (size_t)(block - header_block) * COF_BLOCK_BYTES,
-                           COF_BLOCK_BYTES) != cof_le64_get(entry + 16)) {
-            err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_CHECKSUM, COFFER_NOWHERE, segment,
-                         (uint64_t)block * COF_BLOCK_BYTES,
-                         err != 0 ? "extent %llu slot %u: its batch header is damaged"
-                                  : "extent %llu slot %u: the page is damaged",
-                         (unsigned long long)desc->extent, slot);
-            if (err != 0) {
-                return err;
-            }
-        }
+        page += cof_bitmap_get(&desc->present, slot) ? 1u : 0u;
     }
-    return advance(check, (uint64_t)(pages + 1u) * COF_BLOCK_BYTES);
+    if (err == 0 && cof_desc_moved(desc)) {
+        err = check_group_names(check, desc, stretch);
+    }
+    return err != 0 ? err : advance(check, (uint64_t)(stretch->pages + 1u) * COF_BLOCK_BYTES);
 }
 
 static int check_desc(struct check *check, const struct cof_desc *desc)
 {
+    struct cof_stretch stretch;
     int err = 0;
-    if (check->store->segments.table[desc->pieces[0].segment].state != COF_SEGMENT_USED) {
-        err =
-            report(check, COFFER_E_CORRUPT, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE,
-                   desc->pieces[0].segment, COFFER_NOWHERE,
-                   "extent %llu lies in a segment that is free", (unsigned long long)desc->extent);
+    for (unsigned i = 0; err == 0 && i < desc->piece_count; i++) {
+        uint32_t segment = desc->pieces[i].segment;
+        if (check->store->segments.table[segment].state != COF_SEGMENT_USED) {
+            err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_PLACEMENT, COFFER_NOWHERE, segment,
+                         COFFER_NOWHERE, "extent %llu lies in a segment that is free",
+                         (unsigned long long)desc->extent);
+        }
     }
-    for (unsigned i = 0; err == 0 && i < desc->ref_count; i++) {
-        err = check_ref(check, desc, i);
+    for (unsigned slot = 0; err == 0 && cof_desc_stretch(desc, slot, &stretch);
+         slot = stretch.end_slot) {
+        err = check_stretch(check, desc, &stretch);
     }
     return err;
 }
@@ -411,6 +450,12 @@ static int collect_delta(struct check *check, const struct cof_delta *delta)
     return err;
 }
 
+static uint64_t segment_of(const struct cof_desc *desc, unsigned slot)
+{
+    uint32_t segment, block, header;
+    return cof_desc_locate(desc, slot, &segment, &block, &header) == 0 ? segment : COFFER_NOWHERE;
+}
+
 /* What is live and what is referred to must be the same; summaries and deaths that wait for the
  * next checkpoint are both. */
 static int compare_desc(struct check *check, const struct cof_desc *desc)
@@ -434,7 +479,7 @@ static int compare_desc(struct check *check, const struct cof_desc *desc)
             continue;
         }
         err = report(check, COFFER_E_CORRUPT, COFFER_STAGE_MAP, COFFER_NOWHERE,
-                     desc->pieces[0].segment, COFFER_NOWHERE,
+                     segment_of(desc, slot), COFFER_NOWHERE,
                      live ? "extent %llu slot %u is live, but nothing refers to it"
                           : "extent %llu slot %u is in use, but marked as dead",
                      (unsigned long long)desc->extent, slot);

@@ -69,6 +69,7 @@ static int send_oldest(struct cof_copy *copy)
         err = store_extent(copy, extent);
     }
     pthread_mutex_lock(&copy->source->lock);
+    cof_extent_read_end(copy->source, extent);
     return err;
 }
 
@@ -104,7 +105,7 @@ static int send_extent(struct cof_copy *copy, const struct cof_writer *writer,
     if (err != COFFER_E_NOT_FOUND) {
         return err;
     }
-    cof_extent_read_start(&copy->reader, desc, extent);
+    cof_extent_read_start(copy->source, &copy->reader, desc, extent);
     copy->reading++;
     return copy->reading == COF_COPY_AHEAD ? send_oldest(copy) : 0;
 }
@@ -126,10 +127,11 @@ static int make_buffers(struct cof_copy *copy)
 static void free_buffers(struct cof_copy *copy)
 {
     cof_reader_done(&copy->reader);
+    pthread_mutex_lock(&copy->source->lock);
     for (unsigned i = 0; i < COF_COPY_AHEAD; i++) {
+        cof_extent_read_end(copy->source, &copy->extents[i]);
         cof_free_aligned(&copy->destination->env, copy->extents[i].buffer);
     }
-    pthread_mutex_lock(&copy->source->lock);
     copy->source->closed_queue_reads += copy->reader.requests;
     copy->source->closed_queue_read_bytes += copy->reader.bytes;
     pthread_mutex_unlock(&copy->source->lock);

@@ -4,6 +4,8 @@
  */
 #include "volume/store.h"
 
+#include "format/group_format.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -175,6 +177,21 @@ static void segments(struct dump *dump, const struct coffer_store *store)
     end(dump);
 }
 
+static void pieces(struct dump *dump, const struct cof_desc *desc)
+{
+    array(dump, "pieces");
+    for (unsigned i = 0; cof_desc_moved(desc) && i < desc->piece_count; i++) {
+        const struct cof_piece *piece = &desc->pieces[i];
+        object(dump, NULL);
+        number(dump, "segment", piece->segment);
+        number(dump, "first_slot", piece->first_slot);
+        number(dump, "block", piece->block);
+        number(dump, "header_block", cof_group_header_block(piece->block));
+        end(dump);
+    }
+    end(dump);
+}
+
 static void extent(struct dump *dump, const struct cof_desc *desc)
 {
     object(dump, NULL);
@@ -198,6 +215,7 @@ static void extent(struct dump *dump, const struct cof_desc *desc)
         end(dump);
     }
     end(dump);
+    pieces(dump, desc);
     end(dump);
 }
 

@@ -8,16 +8,22 @@
  * which name; whether its pages are still there does not matter, because they were sealed. Wraps
  * and records stand in the blocks behind the header, so those must be there and whole.
  *
+ * What the cleaner moved may stand nowhere else any more, and the header of a group says what it
+ * holds (tags), but not under which name. That says the placement table of the root, so the live
+ * pages of moved extents are taken through it; in an older table a place may be another's by now.
+ *
  * Invariants
  *  1. Nothing is left out for being old, dead or foreign; what can't be read is told.
- *  2. No key, no lock and no state of the store is used but its channel to the device: what is
- *     parsed here is untrusted, and nothing of it is believed beyond its own bounds.
+ *  2. No key and no state of the store is used but its channel to the device and, for what was
+ *     moved, its placement table: what is parsed here is untrusted, and nothing of it is believed
+ *     beyond its own bounds.
  *  3. A name never says less than (key, nonce): see coffer/audit.h.
  */
 #include "volume/store.h"
 
 #include "base/checksum.h"
 #include "format/endian.h"
+#include "format/group_format.h"
 #include "format/vaddr.h"
 
 #include <coffer/audit.h>
@@ -352,6 +358,96 @@ static int visit_device(struct audit *audit)
     return err;
 }
 
+/* ---- what was moved ---- */
+
+static int visit_stretch(struct audit *audit, const struct cof_desc *desc,
+                         const struct cof_stretch *stretch)
+{
+    struct coffer_store *store = audit->store;
+    struct coffer_seal seal = {.kind = COFFER_SEAL_PAGE, .extent = desc->extent};
+    uint32_t page = stretch->block - stretch->header_block - 1u;
+    const uint8_t *entries = NULL;
+    unsigned pages = 0;
+    int err =
+        cof_sync_io_read(&store->io, stretch->segment, stretch->header_block * COF_BLOCK_BYTES,
+                         audit->record, COF_BLOCK_BYTES);
+    if (err == 0) {
+        entries = cof_header_entries(store, audit->record, stretch->segment, stretch->header_block,
+                                     &pages);
+    } else if (store->io.broken) {
+        return COFFER_E_IO; /* else it was told when the device was read */
+    }
+    memcpy(seal.store_uuid.bytes, store->uuid, 16);
+    memcpy(seal.uuid.bytes, desc->uuid, 16);
+    seal.segment = stretch->segment;
+    seal.offset = stretch->header_block * COF_BLOCK_BYTES;
+    err = 0;
+    for (unsigned slot = stretch->first_slot; err == 0 && slot < stretch->end_slot; slot++) {
+        if (entries != NULL && page < pages && cof_bitmap_get(&desc->live, slot)) {
+            const uint8_t *at = entries + (size_t)page * COF_ENTRY_BYTES;
+            seal.slot = slot;
+            set_name(&seal, desc->uuid, 16, slot);
+            set_ciphertext(&seal, at, 16, at + 16, 8);
+            err = give(audit, &seal);
+        }
+        page += cof_bitmap_get(&desc->present, slot) ? 1u : 0u;
+    }
+    return err;
+}
+
+static int visit_moved_extent(struct audit *audit, const struct cof_desc *desc)
+{
+    struct cof_stretch stretch;
+    int err = 0;
+    if (desc->key_id == 0) {
+        audit->summary.plain_pages += cof_bitmap_count(&desc->live);
+        return 0;
+    }
+    for (unsigned slot = 0; err == 0 && cof_desc_stretch(desc, slot, &stretch);
+         slot = stretch.end_slot) {
+        err = visit_stretch(audit, desc, &stretch);
+    }
+    return err;
+}
+
+static int visit_moved_of(struct audit *audit, uint32_t lineage)
+{
+    struct coffer_store *store = audit->store;
+    int err = 0;
+    for (uint64_t extent = 1; err == 0 && extent <= COF_EXTENT_MAX; extent++) {
+        struct cof_desc *desc, moved;
+        int found;
+        pthread_mutex_lock(&store->lock);
+        found = cof_place_next(&store->place, lineage, &extent, &desc);
+        if (found == 0) {
+            moved = *desc; /* all of it: what was moved has no references */
+        }
+        cof_place_trim(&store->place);
+        pthread_mutex_unlock(&store->lock);
+        if (found == COFFER_E_NOT_FOUND || found == COFFER_E_NO_MEMORY) {
+            return found == COFFER_E_NOT_FOUND ? 0 : found;
+        }
+        if (found != 0) {
+            audit->summary.records_lost++;
+            extent |= COF_BUCKET_EXTENTS - 1u;
+        } else if (cof_desc_moved(&moved)) {
+            err = visit_moved_extent(audit, &moved);
+        }
+    }
+    return err;
+}
+
+static int visit_moved(struct audit *audit)
+{
+    struct coffer_store *store = audit->store;
+    bool any = (store->root.incompat & COF_INCOMPAT_CLEANED) != 0;
+    int err = 0;
+    for (uint32_t lineage = 0; any && err == 0 && lineage <= store->lineage_count; lineage++) {
+        err = visit_moved_of(audit, lineage);
+    }
+    return err;
+}
+
 int coffer_store_visit_seals(struct coffer_store *store, const struct coffer_seals_opts *opts,
                              struct coffer_seals_summary *ret_summary, struct coffer_fault *fault)
 {
@@ -368,6 +464,9 @@ int coffer_store_visit_seals(struct coffer_store *store, const struct coffer_sea
         err = cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_NONE, "no memory for the audit");
     } else {
         err = visit_device(&audit);
+        if (err == 0) {
+            err = visit_moved(&audit);
+        }
         if (err != 0 && store->io.broken) {
             cof_fault(fault, err, COFFER_STAGE_IO, "the device does not answer any more");
             cof_fault_at(fault, COFFER_NOWHERE, audit.segment, COFFER_NOWHERE);

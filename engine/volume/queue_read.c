@@ -4,16 +4,15 @@
  *
  * Addresses are looked up under the store's lock; pages that lie in consecutive blocks of one
  * batch become one device read, beside which the batch's header is read when a tag is not cached.
- * Pages are opened where they were read to, outside the lock. A page that does not open is looked
- * up again: if it has moved meanwhile (its segment was freed and used again), it is read from its
- * new place; else the error is the page's, its memory is zeroed, and the other pages are delivered.
+ * Pages are opened where they were read to, outside the lock: from look-up until then the segment
+ * has a reader, so what dies or moves meanwhile still stands where it was found. When a page does
+ * not open, the error is the page's, its memory is zeroed, and the other pages are delivered.
  */
 #include "volume/queue.h"
 
 #include <sched.h>
 #include <string.h>
 
-#define RETRIES_MAX 8u
 #define POOL_MAX 64u
 
 static struct cof_read_run *run_new(struct coffer_queue *queue)
@@ -76,43 +75,6 @@ static enum coffer_stage stage_of(int err)
                                      : COFFER_STAGE_PLACEMENT;
 }
 
-/* Whether the page is still where the run read it from. Under the lock. */
-static bool moved(struct coffer_volume *volume, const struct cof_read_run *run, unsigned i)
-{
-    struct coffer_store *store = volume->store;
-    struct cof_vaddr addr;
-    struct cof_desc *desc;
-    uint32_t segment, block, header;
-    if (cof_volume_lookup(volume, run->first_page + i, &addr) != 0 ||
-        addr.bits != run->addrs[i].bits) {
-        return true;
-    }
-    if (cof_place_find(&store->place, cof_lineage_of(volume, addr), cof_vaddr_extent(addr),
-                       &desc) != 0 ||
-        cof_desc_locate(desc, cof_vaddr_slot(addr), &segment, &block, &header) != 0) {
-        return false;
-    }
-    return segment != run->segment || block != run->block + i;
-}
-
-static void page_failed(struct cof_read_run *run, unsigned i, int err)
-{
-    struct cof_io_request *request = run->owner;
-    struct coffer_volume *volume = request->io.volume;
-    struct coffer_store *store = volume->store;
-    bool again;
-    pthread_mutex_lock(&store->lock);
-    again = request->retries < RETRIES_MAX && moved(volume, run, i);
-    pthread_mutex_unlock(&store->lock);
-    if (again) {
-        request->retries++;
-        cof_read_start(request, run->first_page + i, 1);
-        return;
-    }
-    fail_page(request, run->first_page + i, run->targets[i], err, stage_of(err), run->segment,
-              run->block + i);
-}
-
 static int tags_from_header(struct cof_read_run *run)
 {
     struct coffer_store *store = run->owner->queue->store;
@@ -140,7 +102,8 @@ static void open_run(struct cof_read_run *run)
                                           run->targets[i], run->entries[i]);
         }
         if (page_err != 0) {
-            page_failed(run, i, page_err);
+            fail_page(request, run->first_page + i, run->targets[i], page_err, stage_of(page_err),
+                      run->segment, run->block + i);
         }
     }
     pthread_mutex_lock(&store->lock);
@@ -148,6 +111,7 @@ static void open_run(struct cof_read_run *run)
         cof_tags_put(&store->tags, cof_store_address(run->owner->io.volume, run->addrs[i]),
                      run->entries[i]);
     }
+    cof_segments_read(&store->segments, run->segment, -1);
     cof_opener_put(store, run->opener);
     pthread_mutex_unlock(&store->lock);
     cof_run_free(queue, run);
@@ -222,6 +186,7 @@ static bool continues(const struct cof_read_run *run, const struct place *place,
            run->opener->volume == volume->number && run->opener->lineage == place->desc->lineage;
 }
 
+/* Under the lock. */
 static int begin_run(struct cof_io_request *request, const struct place *place, uint64_t page,
                      struct cof_read_run **ret_run)
 {
@@ -235,6 +200,7 @@ static int begin_run(struct cof_io_request *request, const struct place *place, 
         cof_run_free(request->queue, run);
         return err;
     }
+    cof_segments_read(&request->queue->store->segments, place->segment, 1);
     run->owner = request;
     run->first_page = page;
     run->segment = place->segment;

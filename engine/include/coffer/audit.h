@@ -34,11 +34,11 @@ struct coffer_seal {
     enum coffer_seal_kind kind;
     uint8_t name[16];              /* XXH3-128 of what stands for (key, nonce)                */
     uint8_t ciphertext[16];        /* XXH3-128 of what was sealed, its tag included           */
-    struct coffer_uuid store_uuid; /* that the batch header names                             */
+    struct coffer_uuid store_uuid; /* that the header names                                   */
     struct coffer_uuid uuid;       /* the extent's; zeros for WRAP and RECORD                 */
     uint64_t extent;               /* its number; for WRAP and RECORD: the volume's number    */
     uint32_t slot;                 /* PAGE: its slot, LIST: the first, WRAP: the data key's id */
-    uint64_t segment, offset;      /* of the batch header, or of the catalogue record, in bytes */
+    uint64_t segment, offset;      /* of the header, or of the catalogue record, in bytes         */
 };
 
 struct coffer_seals_opts {
@@ -56,14 +56,16 @@ struct coffer_seals_summary {
     uint64_t headers;                      /* batch headers of whatever session and store  */
     uint64_t pages, lists, wraps, records; /* seals of each kind that were visited         */
     uint64_t plain_pages;                  /* of unencrypted volumes: no key, no nonce     */
-    uint64_t records_lost;                 /* of the catalogue: named, overwritten since   */
+    uint64_t records_lost;                 /* of the catalogue: named, overwritten since;
+                                              of the placement table: damaged              */
     uint64_t unreadable_bytes;
     uint64_t bytes_read;
 };
 
 /* Read every block of a store that was opened READ_ONLY (INVALID else), and visit the seals that
  * batch headers with a right checksum name: of whatever session, store or age, in free segments
- * and behind a lost tail too; the same seal as often as it stands there. No key is asked for.
+ * and behind a lost tail too; and those of live pages that the cleaner moved. The same seal as
+ * often as it stands there. No key is asked for.
  * Bounded memory; time in proportion to the device's size. One thread. */
 COFFER_MUST_CHECK int coffer_store_visit_seals(struct coffer_store *store,
                                                const struct coffer_seals_opts *opts,
