@@ -3,8 +3,9 @@
  * volume/import_read.c - extents of another store, read there as they lie.
  *
  * Begun under the store's lock, which the descriptor needs; waited for and checked without it. Its
- * pages may be moved meanwhile, but what they were moved from has readers, and stays. No page is opened and no key is needed; each is
- * checked against its checksum, and each header must be of this store and this place.
+ * pages may be moved meanwhile, but what they were moved from has readers, and stays. No page is
+ * opened and no key is needed; each is checked against its checksum, and each header must be of
+ * this store and this place.
  */
 #include "volume/import.h"
 
