@@ -6,6 +6,7 @@
 #include "format/batch_format.h"
 #include "format/catalogue_format.h"
 #include "format/endian.h"
+#include "format/group_format.h"
 #include "format/place_format.h"
 #include "format/vaddr.h"
 #include "unit/vector_fixture.h"
@@ -45,7 +46,8 @@ static void get_root(const json_t *inputs, struct cof_root *root)
     get_pointer(member(inputs, "catalogue"), &root->catalogue);
     get_pointer(member(inputs, "placement"), &root->placement);
     get_pointer(member(inputs, "segments"), &root->segments);
-    json_object_foreach (json_object_get(inputs, "lanes"), key, head) {
+    json_object_foreach(json_object_get(inputs, "lanes"), key, head)
+    {
         struct cof_lane_head *lane = &root->lanes[atoi(key)];
         lane->used = true;
         lane->segment = (uint32_t)number_of(head, "segment");
@@ -120,7 +122,8 @@ static void put_parts(const json_t *inputs, uint8_t block[4096], struct cof_batc
     header->runs = (uint16_t)json_array_size(runs);
     header->pages = (uint16_t)json_array_size(entries);
     at = cof_batch_lists_offset(header);
-    json_array_foreach (runs, i, item) {
+    json_array_foreach(runs, i, item)
+    {
         struct cof_run run;
         get_run(item, &run);
         cof_run_encode(&run, block + COF_BATCH_HEADER_BYTES + i * COF_RUN_BYTES);
@@ -128,7 +131,8 @@ static void put_parts(const json_t *inputs, uint8_t block[4096], struct cof_batc
         at += cof_run_list_bytes(&run);
     }
     assert_int_equal(cof_batch_entries_offset(block, header), at);
-    json_array_foreach (entries, i, item) {
+    json_array_foreach(entries, i, item)
+    {
         fixed_of(item, "tag", block + at, 16);
         cof_le64_put(block + at + 16, hex_of(item, "sum"));
         at += COF_ENTRY_BYTES;
@@ -156,11 +160,55 @@ static void check_batch_header(const json_t *vector, const json_t *inputs)
     assert_memory_equal(block, again, sizeof block);
 }
 
+static void check_group_header(const json_t *vector, const json_t *inputs)
+{
+    struct cof_group_header header = {.lane = (uint16_t)number_of(inputs, "lane")}, seen;
+    uint8_t block[4096], again[4096];
+    size_t i;
+    json_t *item;
+    memset(block, 0x5a, sizeof block); /* what a group before left there */
+    fixed_of(inputs, "store_uuid", header.store_uuid, 16);
+    header.segment = (uint32_t)number_of(inputs, "segment");
+    header.block = (uint32_t)number_of(inputs, "block");
+    json_array_foreach(member(inputs, "entries"), i, item)
+    {
+        uint8_t *at = block + COF_GROUP_ENTRIES_OFFSET + i * COF_ENTRY_BYTES;
+        fixed_of(item, "tag", at, 16);
+        cof_le64_put(at + 16, hex_of(item, "sum"));
+        header.pages++;
+    }
+    json_array_foreach(member(inputs, "run_list"), i, item)
+    {
+        uint32_t lineage = (uint32_t)number_of(item, "lineage");
+        uint64_t extent = number_of(item, "extent");
+        cof_group_run_put(block, (unsigned)i, lineage, extent);
+        cof_group_run(block, (unsigned)i, &lineage, &extent);
+        assert_true(lineage == number_of(item, "lineage") && extent == number_of(item, "extent"));
+        header.runs++;
+    }
+    cof_group_header_encode(&header, block);
+    check_bytes(vector, block, sizeof block);
+    assert_int_equal(cof_group_header_decode(block, &seen), 0);
+    memcpy(again, block, sizeof again);
+    cof_group_header_encode(&seen, again);
+    assert_memory_equal(block, again, sizeof block);
+}
+
+static void check_refused_group(const json_t *vector, const json_t *inputs)
+{
+    struct cof_group_header header;
+    uint8_t block[4096];
+    (void)inputs;
+    assert_int_equal(bytes_of(vector, "bytes", block, sizeof block), sizeof block);
+    assert_int_equal(cof_group_header_decode(block, &header), COFFER_E_CORRUPT);
+}
+
 static void get_bits(const json_t *inputs, const char *name, struct cof_bitmap *map)
 {
     size_t i;
     json_t *slot;
-    json_array_foreach (json_object_get(inputs, name), i, slot) {
+    json_array_foreach(json_object_get(inputs, name), i, slot)
+    {
         cof_bitmap_set(map, (unsigned)json_integer_value(slot));
     }
 }
@@ -182,13 +230,15 @@ static struct cof_desc *get_desc(const json_t *inputs)
     desc->summary = truth_of(inputs, "summary");
     desc->piece_count = (uint8_t)json_array_size(pieces);
     desc->ref_count = (uint8_t)json_array_size(refs);
-    json_array_foreach (pieces, i, item) {
+    json_array_foreach(pieces, i, item)
+    {
         desc->pieces[i].segment = (uint32_t)number_of(item, "segment");
         desc->pieces[i].block = (uint16_t)number_of(item, "block");
         desc->pieces[i].first_slot = (uint16_t)number_of(item, "first_slot");
         desc->pieces[i].cleaner = truth_of(item, "cleaner");
     }
-    json_array_foreach (refs, i, item) {
+    json_array_foreach(refs, i, item)
+    {
         desc->refs[i].first_slot = (uint16_t)number_of(item, "first_slot");
         desc->refs[i].block = (uint16_t)number_of(item, "block");
         desc->refs[i].distance = (uint8_t)number_of(item, "distance");
@@ -198,12 +248,58 @@ static struct cof_desc *get_desc(const json_t *inputs)
     return desc;
 }
 
+/* The page of each slot, and of no other slot; and the same by stretches. */
+static void check_places(const json_t *vector, const struct cof_desc *desc)
+{
+    const json_t *pages = json_object_get(vector, "pages");
+    uint32_t segment, block, header;
+    struct cof_stretch stretch = {.end_slot = 0};
+    unsigned at = 0, slot;
+    size_t i;
+    json_t *page;
+    json_array_foreach(pages, i, page)
+    {
+        slot = (unsigned)number_of(page, "slot");
+        assert_int_equal(cof_desc_locate(desc, slot, &segment, &block, &header), 0);
+        assert_int_equal(segment, number_of(page, "segment"));
+        assert_int_equal(block, number_of(page, "block"));
+        assert_int_equal(header, number_of(page, "header_block"));
+        while (slot >= stretch.end_slot) {
+            assert_true(cof_desc_stretch(desc, stretch.end_slot, &stretch));
+            at = 0;
+        }
+        assert_true(slot >= stretch.first_slot && stretch.segment == segment);
+        assert_true(stretch.header_block == header && stretch.block + at++ == block);
+        assert_true(at <= stretch.pages);
+    }
+    for (slot = 0; pages != NULL && slot < COF_BITMAP_BITS; slot++) {
+        i -= cof_desc_locate(desc, slot, &segment, &block, &header) == 0 ? 1u : 0u;
+    }
+    assert_true(pages == NULL || i == 0);
+}
+
+static void check_refused_descriptor(const json_t *vector, const uint8_t *bytes, size_t length)
+{
+    struct cof_desc *none = NULL;
+    size_t read = 0;
+    assert_int_equal(cof_desc_decode(&env, bytes, length,
+                                     (uint32_t)number_of(vector, "segment_count"),
+                                     (uint32_t)number_of(vector, "segment_blocks"), &none, &read),
+                     COFFER_E_CORRUPT);
+    assert_null(none);
+}
+
 static void check_descriptor(const json_t *vector, const json_t *inputs)
 {
     struct cof_desc *desc = get_desc(inputs), *seen = NULL;
     uint8_t bytes[COF_DESC_BYTES_MAX], again[COF_DESC_BYTES_MAX];
     size_t used = cof_desc_encode(desc, bytes), read = 0;
     check_bytes(vector, bytes, used);
+    if (desc->piece_count > 1 && desc->ref_count > 0) { /* older than moved extents: refused */
+        check_refused_descriptor(vector, bytes, used);
+        cof_free(&env, desc);
+        return;
+    }
     assert_int_equal(cof_desc_decode(&env, bytes, used,
                                      (uint32_t)number_of(vector, "segment_count"),
                                      (uint32_t)number_of(vector, "segment_blocks"), &seen, &read),
@@ -213,8 +309,16 @@ static void check_descriptor(const json_t *vector, const json_t *inputs)
     assert_memory_equal(bytes, again, used);
     assert_true(cof_bitmap_equal(&seen->present, &desc->present));
     assert_true(cof_bitmap_equal(&seen->live, &desc->live));
+    check_places(vector, seen);
     cof_free(&env, desc);
     cof_free(&env, seen);
+}
+
+static void check_refused(const json_t *vector, const json_t *inputs)
+{
+    uint8_t bytes[COF_DESC_BYTES_MAX];
+    (void)inputs;
+    check_refused_descriptor(vector, bytes, bytes_of(vector, "bytes", bytes, sizeof bytes));
 }
 
 static void check_footer(const json_t *vector, const json_t *inputs)
@@ -234,7 +338,8 @@ static void check_footer(const json_t *vector, const json_t *inputs)
     footer.first_block = (uint32_t)number_of(inputs, "first_block");
     footer.complete = truth_of(inputs, "complete");
     footer.descriptors = (uint16_t)json_array_size(descs);
-    json_array_foreach (descs, i, desc) {
+    json_array_foreach(descs, i, desc)
+    {
         at += unhex(json_string_value(desc), bytes + at, sizeof bytes - at);
     }
     cof_footer_encode(&footer, bytes);
@@ -270,10 +375,9 @@ static void check_tree_entry(const json_t *vector, const json_t *inputs)
 
 static void check_segment_record(const json_t *vector, const json_t *inputs)
 {
-    struct cof_segment_record record = {number_of(inputs, "sequence"),
-                                        (uint32_t)number_of(inputs, "live"),
-                                        (uint8_t)number_of(inputs, "state"),
-                                        (uint8_t)number_of(inputs, "lane")};
+    struct cof_segment_record record = {
+        number_of(inputs, "sequence"), (uint32_t)number_of(inputs, "live"),
+        (uint8_t)number_of(inputs, "state"), (uint8_t)number_of(inputs, "lane")};
     struct cof_segment_record seen;
     uint8_t bytes[16];
     cof_segment_record_encode(&record, bytes);
@@ -285,10 +389,9 @@ static void check_segment_record(const json_t *vector, const json_t *inputs)
 
 static void check_address(const json_t *vector, const json_t *inputs)
 {
-    struct cof_vaddr addr = cof_vaddr_make((unsigned)number_of(inputs, "index"),
-                                           number_of(inputs, "extent"),
-                                           (unsigned)number_of(inputs, "slot"),
-                                           truth_of(inputs, "hole"));
+    struct cof_vaddr addr =
+        cof_vaddr_make((unsigned)number_of(inputs, "index"), number_of(inputs, "extent"),
+                       (unsigned)number_of(inputs, "slot"), truth_of(inputs, "hole"));
     assert_true(addr.bits == hex_of(vector, "bytes"));
     assert_int_equal(cof_vaddr_index(addr), number_of(inputs, "index"));
     assert_int_equal(cof_vaddr_extent(addr), number_of(inputs, "extent"));
@@ -298,8 +401,8 @@ static void check_address(const json_t *vector, const json_t *inputs)
 
 static void check_slot_word(const json_t *vector, const json_t *inputs)
 {
-    uint64_t word = cof_word((enum cof_word_type)number_of(inputs, "type"),
-                             number_of(inputs, "value"));
+    uint64_t word =
+        cof_word((enum cof_word_type)number_of(inputs, "type"), number_of(inputs, "value"));
     assert_true(word == hex_of(vector, "bytes"));
     assert_int_equal(cof_word_type(word), number_of(inputs, "type"));
     assert_int_equal(cof_word_value(word), number_of(inputs, "value"));
@@ -307,8 +410,8 @@ static void check_slot_word(const json_t *vector, const json_t *inputs)
 
 static void check_chain_word(const json_t *vector, const json_t *inputs)
 {
-    assert_true(cof_chain_word(number_of(inputs, "extent"),
-                               (unsigned)number_of(inputs, "slots")) == hex_of(vector, "bytes"));
+    assert_true(cof_chain_word(number_of(inputs, "extent"), (unsigned)number_of(inputs, "slots")) ==
+                hex_of(vector, "bytes"));
 }
 
 static void root_slots(void **state)
@@ -317,6 +420,7 @@ static void root_slots(void **state)
     each_vector("root", "root", check_root);
     each_vector("families", "root", check_root);
     each_vector("tags", "root", check_root);
+    each_vector("groups", "root", check_root);
 }
 
 static void the_log(void **state)
@@ -337,6 +441,10 @@ static void placement(void **state)
     each_vector("place", "bucket", check_bucket);
     each_vector("place", "tree_entry", check_tree_entry);
     each_vector("place", "segment_record", check_segment_record);
+    each_vector("groups", "group_header", check_group_header);
+    each_vector("groups", "refused_group", check_refused_group);
+    each_vector("groups", "descriptor", check_descriptor);
+    each_vector("groups", "refused_descriptor", check_refused);
 }
 
 static void words(void **state)

@@ -232,8 +232,11 @@ def descriptors():
         ("metadata with a summary", dict(base, metadata=True, summary=True,
                                          present=list(range(100)) + [511],
                                          live=list(range(100)) + [511])),
-        ("a ref without pages",
+        # Made before there were moved extents: as it stands, a reader refuses it.
+        ("two pieces, a ref without pages",
          dict(base, slots_used=101, present=list(range(100)),
+              pieces=base["pieces"] + [{"segment": 10, "block": 4, "first_slot": 60,
+                                        "cleaner": True}],
               refs=base["refs"] + [{"first_slot": 100, "block": 200, "distance": 0}])),
     ]
     return [dict(name=n, inputs=i, segment_count=64, segment_blocks=256, **result(descriptor(i)))
@@ -620,6 +623,106 @@ def tags():
             "refused_list": [dict(name=n, inputs={}, **result(data)) for n, data in refused]}
 
 
+# ---- what the cleaner moved ----
+
+def group_header(i, fixed=None):
+    entries = b"".join(bytes.fromhex(e["tag"]) + struct.pack("<Q", int(e["sum"], 16))
+                       for e in i["entries"])
+    runs = b"".join(struct.pack("<Q", r["lineage"] << 39 | r["extent"]) for r in i["run_list"])
+    tail = entries + bytes(127 * 24 - len(entries)) + runs + bytes(123 * 8 - len(runs))
+
+    def head(total):
+        return struct.pack("<4sHH16sIIHH20xQ", fixed or b"COFG", i.get("format", 1), i["lane"],
+                           STORE, i["segment"], i["block"], i.get("pages", len(i["entries"])),
+                           i.get("runs", len(i["run_list"])), total)
+    return head(sum64(head(0) + tail)) + tail
+
+
+def pages_of(i):
+    """Slot by slot, as a reader would walk: the blocks of a piece but those of headers."""
+    found = []
+    for n, piece in enumerate(i["pieces"]):
+        end = i["pieces"][n + 1]["first_slot"] if n + 1 < len(i["pieces"]) else 512
+        block = piece["block"]
+        for slot in sorted(s for s in i["present"] if piece["first_slot"] <= s < end):
+            block += 1 if block % 128 == 0 else 0
+            found.append({"slot": slot, "segment": piece["segment"], "block": block,
+                          "header_block": block // 128 * 128})
+            block += 1
+    return found
+
+
+def moved(places, present, **other):
+    base = {"extent": 0x1234567, "uuid": UUID.hex(), "key_id": 5, "volume": 2, "lineage": 1,
+            "slots_used": 511, "metadata": False, "summary": False, "refs": [],
+            "pieces": [{"segment": s, "block": b, "first_slot": f, "cleaner": True}
+                       for s, b, f in places],
+            "present": list(present), "live": list(present)}
+    return dict(base, **other)
+
+
+def groups():
+    entries = [{"tag": octets(n, 16).hex(), "sum": f"{0x0123456789abcdef * (n + 1) % 2**64:016x}"}
+               for n in range(127)]
+    run_list = [{"lineage": n % 3, "extent": (1 << 39) - 1 - n} for n in range(123)]
+    full = {"lane": 3, "store_uuid": STORE.hex(), "segment": 0x01020304, "block": 0x3f80,
+            "entries": entries, "run_list": run_list}
+    short = dict(full, lane=1, segment=9, block=0, entries=entries[:2],
+                 run_list=[{"lineage": 131071, "extent": 1}])
+    bad = [("lane 0", dict(short, lane=0)), ("lane 4", dict(short, lane=4)),
+           ("format 2", dict(short, format=2)), ("block 127", dict(short, block=127)),
+           ("no pages", dict(short, pages=0)), ("128 pages", dict(full, pages=128)),
+           ("no runs", dict(short, runs=0)), ("124 runs", dict(full, runs=124)),
+           ("more runs than pages", dict(short, run_list=run_list[:3])),
+           ("a run of no extent", dict(short, run_list=[{"lineage": 5, "extent": 0}]))]
+    cases = [
+        ("one piece", moved([(9, 1, 0)], range(100), slots_used=100)),
+        ("across a group's end, with a summary",
+         moved([(9, 100, 0)], list(range(0, 120, 2)) + [511], slots_used=120, summary=True,
+               live=[0, 56, 58, 511])),
+        ("four pieces", moved([(9, 3, 0), (10, 129, 7), (9, 120, 300), (63, 255, 510)],
+                              [1, 2, 6, 7, 8] + list(range(290, 310)) + [510])),
+        ("up to the last block", moved([(11, 2, 0)], range(1, 254))),
+        ("a piece without a page", moved([(9, 3, 0), (10, 4, 50)], range(50), slots_used=50)),
+    ]
+    one = [(9, 1, 0)]
+    ref = [{"first_slot": 0, "block": 2, "distance": 1}]
+    wrong = [
+        ("a piece in a header's block", moved([(9, 128, 0)], range(3))),
+        ("a piece in the first header's block", moved([(9, 0, 0)], range(3))),
+        ("a piece beyond the segment", moved([(9, 257, 0)], [])),
+        ("a page beyond the segment", moved([(11, 2, 0)], range(254))),
+        ("a piece beyond the store", moved([(64, 1, 0)], range(3))),
+        ("segment 0", moved([(0, 1, 0)], range(3))),
+        ("first slots that do not begin at 0", moved([(9, 1, 1)], range(3))),
+        ("first slots that do not ascend", moved([(9, 1, 0), (10, 1, 4), (11, 1, 4)], range(9))),
+        ("five pieces", moved([(9, 1 + n, n) for n in range(5)], range(5))),
+        ("no piece", moved([], [])),
+        ("a moved extent with a reference", moved(one, range(3), refs=ref)),
+        ("neither references nor the cleaner's bit",
+         moved([], range(3), pieces=[{"segment": 9, "block": 1, "first_slot": 0,
+                                      "cleaner": False}])),
+        ("a second piece without the cleaner's bit",
+         moved([], range(9), pieces=[{"segment": 9, "block": 1, "first_slot": 0, "cleaner": True},
+                                     {"segment": 9, "block": 9, "first_slot": 4,
+                                      "cleaner": False}])),
+        ("two pieces of a fresh extent",
+         moved([], range(3), refs=ref, pieces=[{"segment": 9, "block": 0, "first_slot": 0,
+                                                "cleaner": False}] * 2)),
+    ]
+    limits = {"segment_count": 64, "segment_blocks": 256}
+    root_inputs = dict(roots()[1]["inputs"], incompat=15, next_number=9)
+    return {"root": [dict(name="moved extents", inputs=root_inputs,
+                          **result(root_slot(root_inputs), 768))],
+            "group_header": [dict(name=n, inputs=i, **result(group_header(i), 512))
+                             for n, i in (("full", full), ("two pages", short))],
+            "refused_group": [dict(name=n, inputs={}, **result(group_header(i))) for n, i in bad],
+            "descriptor": [dict(name=n, inputs=i, pages=pages_of(i), **limits,
+                                **result(descriptor(i))) for n, i in cases],
+            "refused_descriptor": [dict(name=n, inputs={}, **limits, **result(descriptor(i)))
+                                   for n, i in wrong]}
+
+
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     segment, batch, run_list = logs()
@@ -632,7 +735,7 @@ def main():
                        "segment_record": record},
              "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
              "aad": aads(), "words": words(), "sealed": sealed(), "families": families(),
-             "tags": tags()}
+             "tags": tags(), "groups": groups()}
     for name, content in files.items():
         with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
             json.dump(content, out, indent=1)
