@@ -3,11 +3,11 @@
  * volume/check.c - check and scrub.
  *
  * Without keys: every tree of the root, every descriptor, every live page against the checksum in
- * its header, what groups name, and the live blocks counted anew against the segment table. With keys, for
- * each volume that opens: its map against the live bitmaps, both ways, every page read, its tag
- * verified, and its list of tags. Nothing is changed. Findings go to the caller; only what stops
- * the check itself is an error. Extents are taken in the order of their numbers, which is nearly
- * that of the disk.
+ * its header, what groups name, and the live blocks counted anew against the segment table. With
+ * keys, for each volume that opens: its map against the live bitmaps, both ways, every page read,
+ * its tag verified, and its list of tags. Nothing is changed. Findings go to the caller; only what
+ * stops the check itself is an error. Extents are taken in the order of their numbers, which is
+ * nearly that of the disk.
  */
 #include "volume/queue.h"
 

@@ -20,9 +20,16 @@ static struct cof_env *environment(void)
     return &env;
 }
 
-/* Every slot lies inside the device or nowhere. */
+/* Every slot lies inside the device or nowhere, and every stretch has an end. */
 static void locate_all(const struct cof_desc *desc)
 {
+    struct cof_stretch stretch;
+    for (unsigned at = 0; cof_desc_stretch(desc, at, &stretch); at = stretch.end_slot) {
+        harness_require(stretch.end_slot > at && stretch.segment < SEGMENT_COUNT &&
+                            stretch.header_block < SEGMENT_BLOCKS &&
+                            stretch.block + stretch.pages <= SEGMENT_BLOCKS,
+                        "the stretch of slot %u lies at block %u", at, stretch.block);
+    }
     for (unsigned slot = 0; slot < COF_BITMAP_BITS; slot++) {
         uint32_t segment = 0, block = 0, header = 0;
         if (cof_desc_locate(desc, slot, &segment, &block, &header) == 0) {
@@ -46,6 +53,8 @@ static int try_descriptor(const uint8_t *data, size_t size)
                     length);
     locate_all(desc);
     harness_require(cof_desc_encode(desc, bytes) <= COF_DESC_BYTES_MAX, "encode is too long");
+    cof_desc_drop_dead_pieces(desc);
+    locate_all(desc);
     cof_free(environment(), desc);
     return 1;
 }
@@ -109,6 +118,12 @@ static size_t seed_descriptor(unsigned number, uint8_t *bytes, uint64_t extent)
     desc->pieces[0] = (struct cof_piece){.segment = 3, .block = 0, .first_slot = 0};
     desc->ref_count = 1;
     desc->refs[0] = (struct cof_batch_ref){.first_slot = 0, .block = 2, .distance = 1};
+    if (number >= 2) {
+        desc->ref_count = 0;
+        desc->piece_count = 2;
+        desc->pieces[0] = (struct cof_piece){3, 120, 0, true};
+        desc->pieces[1] = (struct cof_piece){4, 1, 13, true};
+    }
     length = cof_desc_encode(desc, bytes);
     cof_free(environment(), desc);
     return length;
@@ -121,7 +136,7 @@ size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room)
         return 0;
     }
     if (number < 4) {
-        return seed_descriptor(number % 2, bytes, 7);
+        return seed_descriptor(number, bytes, 7);
     }
     memset(bytes, 0, COF_FOOTER_BYTES);
     if (number == 5) {
@@ -131,7 +146,7 @@ size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room)
         return COF_FOOTER_BYTES;
     }
     for (unsigned i = 0; i < 4; i++) {
-        length += seed_descriptor(i % 2, bytes + length, 32 + i);
+        length += seed_descriptor(i, bytes + length, 32 + i);
     }
     cof_bucket_header_encode(bytes, 4, 1, 2);
     return 4096;

@@ -10,6 +10,7 @@
 #include "format/batch_format.h"
 #include "format/catalogue_format.h"
 #include "format/endian.h"
+#include "format/group_format.h"
 #include "format/place_format.h"
 #include "format/vaddr.h"
 
@@ -48,20 +49,48 @@ static int try_desc(const uint8_t *bytes, size_t length, struct cof_desc **ret_d
     return err;
 }
 
+/* Stretches have all slots of references or pieces, once, and say what locate says. */
+static void check_stretches(const struct cof_desc *desc)
+{
+    struct cof_stretch stretch;
+    unsigned seen = 0, located = 0;
+    for (unsigned at = 0; cof_desc_stretch(desc, at, &stretch); at = stretch.end_slot) {
+        uint32_t segment, block, header, next = stretch.block;
+        assert_true(stretch.first_slot >= at && stretch.end_slot > stretch.first_slot);
+        for (unsigned slot = stretch.first_slot; slot < stretch.end_slot; slot++) {
+            if (cof_desc_locate(desc, slot, &segment, &block, &header) == 0) {
+                assert_true(segment == stretch.segment && block == next++);
+                assert_true(header == stretch.header_block);
+                seen++;
+            }
+        }
+        assert_int_equal(next - stretch.block, stretch.pages);
+    }
+    for (unsigned slot = 0; slot < COF_BITMAP_BITS; slot++) {
+        uint32_t segment, block, header;
+        located += cof_desc_locate(desc, slot, &segment, &block, &header) == 0 ? 1u : 0u;
+    }
+    assert_int_equal(seen, located);
+}
+
 /* Every page that it places lies in its segment, behind a header that lies there too. */
 static void check_desc(const struct cof_desc *desc)
 {
-    assert_true(desc->piece_count >= 1 && desc->piece_count <= COF_PIECES_MAX);
-    assert_true(desc->ref_count >= 1 && desc->ref_count <= COF_BATCH_REFS_MAX);
+    bool moved = cof_desc_moved(desc);
+    assert_true(desc->piece_count >= 1 && desc->piece_count <= (moved ? COF_PIECES_MAX : 1u));
+    assert_true(desc->ref_count <= COF_BATCH_REFS_MAX && (desc->ref_count == 0) == moved);
     assert_true(desc->slots_used <= COF_EXTENT_SLOTS);
+    check_stretches(desc);
     for (unsigned slot = 0; slot < COF_BITMAP_BITS; slot++) {
         uint32_t segment = 0, block = 0, header = 0;
         if (cof_desc_locate(desc, slot, &segment, &block, &header) != 0) {
             continue;
         }
         assert_true(segment != COF_NO_SEGMENT && segment < SEGMENTS);
-        assert_true(block < SEGMENT_BLOCKS && header >= 1 && header < block);
-        assert_true(block - header - 1u < COF_BATCH_PAGES_MAX);
+        assert_true(block < SEGMENT_BLOCKS && header >= (moved ? 0u : 1u) && header < block);
+        assert_true(block - header - 1u < (moved ? COF_GROUP_PAGES : COF_BATCH_PAGES_MAX));
+        assert_true(!moved || header % COF_GROUP_BLOCKS == 0);
+        assert_true(cof_desc_in_segment(desc, segment));
         assert_true(cof_bitmap_get(&desc->present, slot));
     }
     for (unsigned i = 0; i < COF_BITMAP_WORDS; i++) {
@@ -84,18 +113,30 @@ static void accept_desc(struct cof_desc *desc)
     cof_free(&env, desc);
 }
 
-/* A descriptor of random shape that is right. */
-static size_t make_desc(struct prng *prng, uint8_t bytes[COF_DESC_BYTES_MAX])
+/* Pieces of a moved extent: some may have no page. Returns the slots used. */
+static unsigned give_pieces(struct prng *prng, struct cof_desc *desc)
 {
-    unsigned refs = 1u + prng_below(prng, 6), block = 2, slot = 0;
-    struct cof_desc *desc = cof_desc_new(&env, refs);
-    size_t used;
-    assert_non_null(desc);
-    desc->extent = 1u + prng_below(prng, 1000);
-    desc->lineage = 1;
-    desc->volume = 1u + prng_below(prng, 9);
-    desc->key_id = prng_below(prng, 9);
-    random_bytes(prng, desc->uuid, 16);
+    unsigned slot = 0;
+    desc->piece_count = (uint8_t)(1u + prng_below(prng, COF_PIECES_MAX));
+    for (unsigned i = 0; i < desc->piece_count; i++) {
+        unsigned slots = 1u + prng_below(prng, 100);
+        uint32_t room = SEGMENT_BLOCKS / COF_GROUP_BLOCKS * COF_GROUP_PAGES - slots;
+        desc->pieces[i] = (struct cof_piece){1u + prng_below(prng, SEGMENTS - 1u),
+                                             (uint16_t)cof_group_page_block(prng_below(prng, room)),
+                                             (uint16_t)slot, true};
+        for (unsigned k = 0; k < slots; k++) {
+            if (prng_chance(prng, 3, 4)) {
+                cof_bitmap_set(&desc->present, slot + k);
+            }
+        }
+        slot += slots;
+    }
+    return slot;
+}
+
+static unsigned give_refs(struct prng *prng, struct cof_desc *desc, unsigned refs)
+{
+    unsigned block = 2, slot = 0;
     desc->piece_count = 1;
     desc->pieces[0].segment = 1u + prng_below(prng, SEGMENTS - 1u);
     desc->pieces[0].block = 2;
@@ -109,6 +150,22 @@ static size_t make_desc(struct prng *prng, uint8_t bytes[COF_DESC_BYTES_MAX])
         slot += pages;
         block += pages + 1u;
     }
+    return slot;
+}
+
+/* A descriptor of random shape that is right. */
+static size_t make_desc(struct prng *prng, uint8_t bytes[COF_DESC_BYTES_MAX])
+{
+    unsigned refs = prng_chance(prng, 1, 3) ? 0u : 1u + prng_below(prng, 6), slot;
+    struct cof_desc *desc = cof_desc_new(&env, refs);
+    size_t used;
+    assert_non_null(desc);
+    desc->extent = 1u + prng_below(prng, 1000);
+    desc->lineage = 1;
+    desc->volume = 1u + prng_below(prng, 9);
+    desc->key_id = prng_below(prng, 9);
+    random_bytes(prng, desc->uuid, 16);
+    slot = refs == 0 ? give_pieces(prng, desc) : give_refs(prng, desc, refs);
     desc->slots_used = (uint16_t)slot;
     if (prng_chance(prng, 1, 2)) {
         cof_bitmap_clear(&desc->present, prng_below(prng, slot));
@@ -241,7 +298,70 @@ static void a_descriptor_outside_its_segment_is_refused(void **state)
     cof_free(&env, desc);
 }
 
+/* ---- pieces in which nothing lives ---- */
+
+static void dead_pieces_go_and_what_stays_keeps_its_place(void **state)
+{
+    struct prng prng = {9};
+    unsigned gone = 0, last = 0;
+    (void)state;
+    for (unsigned round = 0; round < 3000; round++) {
+        struct cof_desc *desc = cof_desc_new(&env, 0), *before = cof_desc_new(&env, 0);
+        uint8_t bytes[COF_DESC_BYTES_MAX];
+        struct cof_desc *again = NULL;
+        assert_true(desc != NULL && before != NULL);
+        desc->extent = 1;
+        desc->slots_used = (uint16_t)give_pieces(&prng, desc);
+        for (unsigned i = 0; i < desc->piece_count; i++) {
+            bool dies = prng_chance(&prng, 1, 2);
+            for (unsigned slot = desc->pieces[i].first_slot; slot < cof_desc_piece_end(desc, i);
+                 slot++) {
+                if (!dies && cof_bitmap_get(&desc->present, slot) && prng_chance(&prng, 1, 9)) {
+                    cof_bitmap_set(&desc->live, slot);
+                }
+            }
+        }
+        *before = *desc;
+        cof_desc_drop_dead_pieces(desc);
+        gone += before->piece_count - desc->piece_count;
+        last += cof_bitmap_count(&desc->live) == 0 ? 1u : 0u;
+        for (unsigned slot = 0; slot < COF_BITMAP_BITS; slot++) {
+            uint32_t a[3], b[3];
+            if (cof_bitmap_get(&desc->live, slot)) {
+                assert_int_equal(cof_desc_locate(before, slot, &a[0], &a[1], &a[2]), 0);
+                assert_int_equal(cof_desc_locate(desc, slot, &b[0], &b[1], &b[2]), 0);
+                assert_memory_equal(a, b, sizeof a);
+            }
+        }
+        for (unsigned i = 0; desc->piece_count > 1 && i < desc->piece_count; i++) {
+            assert_true(cof_bitmap_rank(&desc->live, cof_desc_piece_end(desc, i)) >
+                        cof_bitmap_rank(&desc->live, desc->pieces[i].first_slot));
+        }
+        assert_int_equal(try_desc(bytes, cof_desc_encode(desc, bytes), &again), 0);
+        accept_desc(again);
+        cof_free(&env, desc);
+        cof_free(&env, before);
+    }
+    assert_true(gone > 1000 && last > 100);
+}
+
 /* ---- structures of whole blocks, all under a checksum ---- */
+
+static void make_group(uint8_t block[4096])
+{
+    struct cof_group_header header = {
+        .lane = 2, .pages = 3, .runs = 2, .segment = 9, .block = COF_GROUP_BLOCKS};
+    memset(block, 0, 4096);
+    cof_group_run_put(block, 0, 1, 77);
+    cof_group_run_put(block, 1, 0, COF_EXTENT_MAX);
+    cof_group_header_encode(&header, block);
+}
+
+static int decode_group(const uint8_t *block)
+{
+    struct cof_group_header header;
+    return cof_group_header_decode(block, &header);
+}
 
 static void make_batch(uint8_t block[4096])
 {
@@ -315,6 +435,7 @@ struct whole {
 static const struct whole wholes[] = {
     {make_batch, decode_batch, 4096, 4},
     {make_segment, decode_segment, 4096, 4},
+    {make_group, decode_group, 4096, 4},
     {make_root, decode_root, 4096, 8},
     {make_footer, decode_footer, COF_FOOTER_BYTES, 4},
 };
@@ -383,10 +504,38 @@ static void a_right_checksum_does_not_excuse_a_batch(void **state)
         accepted++;
         assert_true(header.pages <= COF_BATCH_PAGES_MAX && header.runs <= COF_BATCH_RUNS_MAX);
         assert_true(cof_batch_entries_offset(block, &header) +
-                        (size_t)header.pages * COF_ENTRY_BYTES <= 4096u);
+                        (size_t)header.pages * COF_ENTRY_BYTES <=
+                    4096u);
     }
     assert_true(accepted > 1000 && refused > 1000);
     free(block);
+}
+
+static void a_right_checksum_does_not_excuse_a_group(void **state)
+{
+    struct prng prng = {10};
+    uint8_t block[4096];
+    unsigned accepted = 0, refused = 0;
+    (void)state;
+    for (unsigned round = 0; round < 100000; round++) {
+        struct cof_group_header header;
+        make_group(block);
+        for (unsigned k = 1u + prng_below(&prng, 2); k > 0; k--) {
+            unsigned at = prng_chance(&prng, 1, 4) ? COF_GROUP_RUNS_OFFSET : 6u;
+            block[at + prng_below(&prng, 32)] = (uint8_t)prng_below(&prng, 200);
+        }
+        memset(block + 56, 0, 8);
+        cof_le64_put(block + 56, cof_checksum64(block, 4096));
+        if (cof_group_header_decode(block, &header) != 0) {
+            refused++;
+            continue;
+        }
+        accepted++;
+        assert_true(header.lane >= 1 && header.lane <= 3 && header.block % 128u == 0);
+        assert_true(header.pages >= 1 && header.pages <= 127u && header.runs <= header.pages);
+        assert_true(header.runs >= 1 && header.runs <= 123u);
+    }
+    assert_true(accepted > 1000 && refused > 1000);
 }
 
 static void a_right_checksum_does_not_excuse_a_root(void **state)
@@ -501,6 +650,8 @@ int main(void)
         cmocka_unit_test(every_bit_flip_of_a_whole_structure_is_seen),
         cmocka_unit_test(random_bytes_are_no_structure),
         cmocka_unit_test(a_right_checksum_does_not_excuse_a_batch),
+        cmocka_unit_test(dead_pieces_go_and_what_stays_keeps_its_place),
+        cmocka_unit_test(a_right_checksum_does_not_excuse_a_group),
         cmocka_unit_test(a_right_checksum_does_not_excuse_a_root),
         cmocka_unit_test(a_newer_format_is_told_from_damage),
         cmocka_unit_test(volume_entries_and_records_are_bounded),

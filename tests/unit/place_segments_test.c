@@ -105,12 +105,21 @@ static void collect_frees_only_what_nothing_needs(void **state)
 {
     uint32_t live = take_any(0), own = take_any(0), pinned = take_any(0), kept = take_any(0);
     uint32_t dead = take_any(0), log = take_any(0), checkpoint = take_any(COF_LANE_CHECKPOINT);
+    uint32_t cleaner = take_any(3), read = take_any(0);
     uint64_t replay = segments.table[log].sequence;
     (void)state;
     cof_segments_live_add(&segments, live, 3);
     segments.table[own].own = 1;
     cof_segments_pin(&segments, pinned, 1);
-    assert_int_equal(cof_segments_collect(&segments, &kept, 1, replay), 2);
+    cof_segments_read(&segments, read, 1);
+    cof_segments_read(&segments, read, 1);
+    segments.table[read].sequence = 0; /* no replay needs it */
+    assert_int_equal(cof_segments_collect(&segments, &kept, 1, replay), 3);
+    cof_segments_read(&segments, read, -1);
+    assert_int_equal(cof_segments_collect(&segments, &kept, 1, replay), 0);
+    assert_int_equal(segments.table[read].state, COF_SEGMENT_USED);
+    cof_segments_read(&segments, read, -1);
+    assert_int_equal(segments.table[cleaner].state, COF_SEGMENT_FREE);
     assert_int_equal(segments.table[dead].state, COF_SEGMENT_FREE);
     assert_int_equal(segments.table[checkpoint].state, COF_SEGMENT_FREE);
     assert_int_equal(segments.table[live].state, COF_SEGMENT_USED);
@@ -122,7 +131,7 @@ static void collect_frees_only_what_nothing_needs(void **state)
     cof_segments_live_sub(&segments, live, 3);
     segments.table[own].own = 0;
     cof_segments_pin(&segments, pinned, -1);
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 5);
+    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 6);
     assert_int_equal(segments.free_count, COUNT - RESERVED);
     assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
 }

@@ -127,8 +127,8 @@ static void a_page_dies_once(void **state)
     assert_false(cof_bitmap_get(&desc->live, 3));
     assert_int_equal(f.segments.table[50].live, 9);
     kill_page(17, 3);
-    kill_page(17, 11);  /* never was */
-    kill_page(99, 3);   /* nor this extent */
+    kill_page(17, 11); /* never was */
+    kill_page(99, 3);  /* nor this extent */
     assert_int_equal(f.segments.table[50].live, 9);
     assert_int_equal(f.segments.live_total, 9);
 }
@@ -246,6 +246,45 @@ static void what_is_young_is_left_out_until_it_grew_old(void **state)
     assert_null(find(3));
 }
 
+/* Of a moved extent: slots 0..4 in one segment, 5..9 in another. */
+static void a_piece_goes_with_its_last_page(void **state)
+{
+    struct cof_desc *desc;
+    uint32_t segment, block, header;
+    (void)state;
+    desc = add(17, 50);
+    desc->ref_count = 0;
+    desc->piece_count = 2;
+    desc->pieces[0] = (struct cof_piece){50, 1, 0, true};
+    desc->pieces[1] = (struct cof_piece){51, 126, 5, true};
+    cof_segments_live_sub(&f.segments, 50, 5);
+    cof_segments_live_add(&f.segments, 51, 5);
+    for (unsigned slot = 0; slot < 4; slot++) {
+        kill_page(17, slot);
+    }
+    assert_int_equal(desc->piece_count, 2);
+    assert_int_equal(f.segments.table[50].live, 1);
+    kill_page(17, 9);
+    assert_int_equal(f.segments.table[51].live, 4);
+    kill_page(17, 4);
+    assert_int_equal(f.segments.table[50].live, 0);
+    flush();
+    reopen(1u << 20);
+    desc = find(17);
+    assert_non_null(desc);
+    assert_true(cof_desc_moved(desc) && desc->piece_count == 1);
+    assert_false(cof_desc_in_segment(desc, 50));
+    assert_int_equal(cof_desc_locate(desc, 4, &segment, &block, &header), COFFER_E_NOT_FOUND);
+    assert_int_equal(cof_desc_locate(desc, 7, &segment, &block, &header), 0);
+    assert_true(segment == 51 && block == 129 && header == 128);
+    for (unsigned slot = 5; slot < 9; slot++) {
+        kill_page(17, slot);
+    }
+    assert_int_equal(f.segments.table[51].live, 0);
+    flush();
+    assert_null(find(17));
+}
+
 static void an_empty_bucket_leaves_the_tree(void **state)
 {
     struct cof_tree_pointer pointer;
@@ -289,12 +328,11 @@ static void a_damaged_bucket_is_corrupt_and_nothing_else_is(void **state)
     (void)add(5, 50);
     (void)add(1000, 50);
     flush();
-    assert_int_equal(
-        cof_ptree_read(&tree, cof_bucket_key(LINEAGE, 5), bytes, 2, &blocks), 0);
+    assert_int_equal(cof_ptree_read(&tree, cof_bucket_key(LINEAGE, 5), bytes, 2, &blocks), 0);
     bytes[COF_BUCKET_HEADER_BYTES + 48] = 0xff; /* the piece's segment */
     bytes[COF_BUCKET_HEADER_BYTES + 51] = 0xff;
-    assert_int_equal(
-        cof_ptree_write(&tree, &f.writer, cof_bucket_key(LINEAGE, 5), bytes, blocks), 0);
+    assert_int_equal(cof_ptree_write(&tree, &f.writer, cof_bucket_key(LINEAGE, 5), bytes, blocks),
+                     0);
     assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
     reopen(1u << 20);
     assert_int_equal(cof_place_find(&place, LINEAGE, 5, &desc), COFFER_E_CORRUPT);
@@ -337,6 +375,7 @@ int main(void)
         CASE(a_bucket_of_large_descriptors_takes_two_blocks),
         CASE(what_is_dead_is_dropped_at_the_flush_but_not_what_is_pinned),
         CASE(what_is_young_is_left_out_until_it_grew_old),
+        CASE(a_piece_goes_with_its_last_page),
         CASE(an_empty_bucket_leaves_the_tree),
         CASE(the_cache_keeps_its_budget_and_what_is_dirty),
         CASE(a_damaged_bucket_is_corrupt_and_nothing_else_is),

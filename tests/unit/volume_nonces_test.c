@@ -7,6 +7,7 @@
  */
 #include "base/testhook.h"
 #include "common/disk_forge.h"
+#include "common/hand_mover.h"
 #include "common/recorder.h"
 #include "format/catalogue_format.h"
 #include "unit/volume_fixture.h"
@@ -251,6 +252,89 @@ static void plain_pages_are_counted_and_have_no_name(void **state)
     assert_true(after.plain_pages >= 700);
     assert_int_equal(after.pages, before.pages);
     assert_int_equal(after.lists, before.lists);
+    expect_none(&audit);
+}
+
+/* Nothing is left of segments that are free. Closes the store. Returns how many pages live. */
+static uint64_t wipe_free_segments(void)
+{
+    struct sim_disk_options options = {.seed = 5, .record = true};
+    struct cof_segments *segments = &f.store->segments;
+    bool is_free[SEGMENTS];
+    struct sim_image *image;
+    struct cof_desc *desc;
+    uint64_t live = 0;
+    for (uint32_t i = 0; i < SEGMENTS; i++) {
+        is_free[i] = segments->table[i].state == COF_SEGMENT_FREE;
+    }
+    for (uint64_t extent = 1; cof_place_next(&f.store->place, 0, &extent, &desc) == 0; extent++) {
+        live += cof_desc_moved(desc) ? cof_bitmap_count(&desc->live) : 0u;
+    }
+    fixture_close_store(&f);
+    image = sim_disk_image_live(f.disk);
+    for (uint32_t i = 0; i < SEGMENTS; i++) {
+        for (uint32_t block = 0; is_free[i] && block < SEGMENT_BYTES / PAGE; block++) {
+            sim_image_put(image, i, block, NULL);
+        }
+    }
+    sim_disk_free(f.disk);
+    f.disk = sim_disk_from_image(image, &options);
+    sim_image_free(image);
+    return live;
+}
+
+static void what_was_moved_has_its_name_still(void **state)
+{
+    struct audit audit = {0};
+    struct coffer_seals_summary before, twice_there, after;
+    uint64_t live;
+    (void)state;
+    go_on(&f, 1500, 1);
+    visit(&f, &audit, &before);
+    assert_int_equal(fixture_open_store(&f, 0), 0);
+    assert_true(hand_move_all(f.store, 3) > 3);
+    assert_int_equal(coffer_store_checkpoint(f.store, &f.fault), 0);
+    live = wipe_free_segments();
+    assert_true(live >= 1480);
+    visit(&f, &audit, &after);
+    assert_true(after.pages >= live && after.pages < before.pages);
+    assert_true(after.lists < before.lists); /* these nobody needs any more */
+    assert_int_equal(fixture_open_store(&f, 0), 0);
+    assert_true(hand_move_all(f.store, 2) > 3);
+    fixture_close_store(&f);
+    visit(&f, &audit, &twice_there);
+    assert_int_equal(after.plain_pages + twice_there.plain_pages, 0);
+    assert_int_equal(after.records_lost, 0);
+    expect_none(&audit);
+}
+
+static void damage_of_a_moved_extent_does_not_end_the_audit(void **state)
+{
+    struct audit audit = {0};
+    struct coffer_seals_summary sound, damaged;
+    struct sim_disk_options options = {.seed = 5, .record = true};
+    struct sim_image *image;
+    uint32_t segment = COF_NO_SEGMENT;
+    (void)state;
+    go_on(&f, 1500, 1);
+    assert_int_equal(fixture_open_store(&f, 0), 0);
+    assert_true(hand_move_all(f.store, 1) > 3);
+    assert_int_equal(coffer_store_checkpoint(f.store, &f.fault), 0);
+    for (uint32_t i = 1; segment == COF_NO_SEGMENT; i++) {
+        segment = f.store->segments.table[i].state == COF_SEGMENT_USED &&
+                          f.store->segments.table[i].lane == 1
+                      ? i
+                      : COF_NO_SEGMENT;
+    }
+    (void)wipe_free_segments();
+    visit(&f, &audit, &sound);
+    image = sim_disk_image_live(f.disk);
+    sim_image_poke(image, segment, 0, 100, "\x55\xaa\x55", 3);
+    sim_disk_free(f.disk);
+    f.disk = sim_disk_from_image(image, &options);
+    sim_image_free(image);
+    visit(&f, &audit, &damaged);
+    assert_int_equal(damaged.pages, sound.pages - 127u);
     expect_none(&audit);
 }
 
@@ -592,6 +676,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(every_page_and_list_that_was_sealed_is_seen),
         CASE(plain_pages_are_counted_and_have_no_name),
+        CASE(what_was_moved_has_its_name_still),
+        CASE(damage_of_a_moved_extent_does_not_end_the_audit),
         CASE(copies_that_both_go_on_share_no_pair),
         CASE(an_older_state_that_goes_on_shares_no_pair),
         CASE(what_a_lost_tail_left_is_seen),
