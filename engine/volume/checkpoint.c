@@ -80,6 +80,16 @@ static void freeze_young(struct coffer_store *store)
     store->young_extents = NULL;
 }
 
+void cof_checkpoint_begin_here(struct coffer_store *store)
+{
+    const struct cof_lane *lane = &store->lane;
+    cof_lane_head(lane, &store->checkpoint.head);
+    store->checkpoint.head_sequence = lane->segment != COF_NO_SEGMENT ? lane->sequence
+                                      : lane->next_segment != COF_NO_SEGMENT
+                                          ? lane->next_sequence
+                                          : store->segments.next_sequence;
+}
+
 static void freeze(struct coffer_store *store)
 {
     struct cof_checkpoint *checkpoint = &store->checkpoint;
@@ -96,9 +106,7 @@ static void freeze(struct coffer_store *store)
     cof_lane_close_batch(&store->lane);
     freeze_young(store);
     cof_segments_freeze(&store->segments);
-    cof_lane_head(&store->lane, &checkpoint->head);
-    checkpoint->head_sequence =
-        store->lane.segment != COF_NO_SEGMENT ? store->lane.sequence : store->lane.next_sequence;
+    cof_checkpoint_begin_here(store);
     checkpoint->freeze_batch = cof_lane_last(&store->lane);
     checkpoint->volume = store->volumes;
     checkpoint->merging = false;

@@ -203,6 +203,8 @@ static void build_root(struct coffer_store *store, bool clean, struct cof_root *
     if (store->lane.segment == store->checkpoint.head.segment &&
         root->lanes[COF_LANE_USER].next_segment == COF_NO_SEGMENT) {
         root->lanes[COF_LANE_USER].next_segment = store->lane.next_segment;
+        /* Where no segment was begun yet nothing but roots can name it: the next ones, too. */
+        store->checkpoint.head.next_segment = store->lane.next_segment;
     }
 }
 

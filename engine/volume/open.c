@@ -321,10 +321,7 @@ static int become_writer(struct opening *opening)
         err = start_lane(store, &store->meta, &meta);
     }
     if (err == 0) {
-        cof_lane_head(&store->lane, &store->checkpoint.head);
-        store->checkpoint.head_sequence = store->lane.segment != COF_NO_SEGMENT
-                                              ? store->lane.sequence
-                                              : store->lane.next_sequence;
+        cof_checkpoint_begin_here(store);
         store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
         err = clean ? cof_checkpoint_roots(store, false) : cof_checkpoint_light(store);
     }

@@ -640,6 +640,8 @@ void cof_cleaning_settled(struct coffer_store *store);
 /* ---- checkpoint.c ---- */
 /* One step; *ret_more: there is more to do now. */
 COFFER_MUST_CHECK int cof_checkpoint_step(struct coffer_store *store, bool *ret_more);
+/* Replay begins where the user lane stands now, and needs its segments from there on. */
+void cof_checkpoint_begin_here(struct coffer_store *store);
 /* Run to the end of the checkpoint that is under way, if there is one. */
 COFFER_MUST_CHECK int cof_checkpoint_settle(struct coffer_store *store);
 /* Between COF_CHECKPOINT_HELD and IDLE: let other threads in. */
