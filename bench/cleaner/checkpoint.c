@@ -13,14 +13,19 @@
 #define SEGMENTS_PER_RECORD 256u
 #define TABLES_BLOCKS 32u
 
+static uint64_t log_due(const struct sim *sim)
+{
+    uint64_t blocks = (uint64_t)sim->segment_count * sim->segment_blocks;
+    uint64_t free_blocks = (uint64_t)sim->free_count * sim->segment_blocks;
+    if (sim->opts.due_dead != 0) {
+        return (blocks - sim->live_data - sim->live_nodes - sim->live_raw) / sim->opts.due_dead;
+    }
+    return free_blocks / 8u > blocks / sim->opts.due ? free_blocks / 8u : blocks / sim->opts.due;
+}
+
 bool sim_checkpoint_due(const struct sim *sim)
 {
-    uint64_t free_blocks = (uint64_t)sim->free_count * sim->segment_blocks;
-    uint64_t due = (uint64_t)sim->segment_count * sim->segment_blocks / sim->opts.due;
-    if (free_blocks / 8u > due) {
-        due = free_blocks / 8u;
-    }
-    return sim->log_pages >= due || sim->log_pages >= ENTRIES_MAX ||
+    return sim->log_pages >= log_due(sim) || sim->log_pages >= ENTRIES_MAX ||
            sim->delta.count + sim->kills.count >= ENTRIES_MAX;
 }
 

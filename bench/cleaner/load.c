@@ -5,73 +5,28 @@
  */
 #include "cleaner/sim.h"
 
-#include <math.h>
-
 #define STEPS 8u /* leaves that a request merges */
-#define ZIPF_THETA 0.99
-#define SCRAMBLE UINT64_C(2654435761)
 #define DISCARD_PERCENT 5u
 #define DISCARD_PAGES 8u
 
 /* ---- choice ---- */
 
-uint64_t sim_random(struct sim *sim) /* xorshift128+ */
-{
-    uint64_t a = sim->random[0], b = sim->random[1];
-    sim->random[0] = b;
-    a ^= a << 23;
-    sim->random[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
-    return sim->random[1] + b;
-}
-
-/* Gray et al., Quickly generating billion-record synthetic databases, 1994. */
 void sim_load_init(struct sim *sim)
 {
-    double two = 1.0 + pow(0.5, ZIPF_THETA);
-    sim->random[0] = sim->opts.seed * UINT64_C(0x9e3779b97f4a7c15) + 1u;
-    sim->random[1] = ~sim->opts.seed ^ UINT64_C(0xbf58476d1ce4e5b9);
-    for (unsigned i = 0; i < 16; i++) {
-        (void)sim_random(sim);
-    }
-    if (sim->opts.load == SIM_ZIPF) {
-        for (uint64_t i = 1; i <= sim->pages; i++) {
-            sim->zipf_zeta += pow((double)i, -ZIPF_THETA);
-        }
-        sim->zipf_eta =
-            (1.0 - pow(2.0 / (double)sim->pages, 1.0 - ZIPF_THETA)) / (1.0 - two / sim->zipf_zeta);
-    }
+    enum cof_bench_choice_kind kind = sim->opts.load == SIM_DISCARDS
+                                          ? COF_BENCH_UNIFORM
+                                          : (enum cof_bench_choice_kind)sim->opts.load;
+    cof_bench_choice_init(&sim->choice, kind, sim->pages, sim->opts.seed);
 }
 
-static uint64_t zipf(struct sim *sim)
+uint64_t sim_random(struct sim *sim)
 {
-    double u = (double)(sim_random(sim) >> 11) / 9007199254740992.0;
-    double at = u * sim->zipf_zeta;
-    uint64_t rank;
-    if (at < 1.0) {
-        rank = 0;
-    } else if (at < 1.0 + pow(0.5, ZIPF_THETA)) {
-        rank = 1;
-    } else {
-        rank = (uint64_t)((double)sim->pages *
-                          pow(sim->zipf_eta * (u - 1.0) + 1.0, 1.0 / (1.0 - ZIPF_THETA)));
-    }
-    return rank % sim->pages * SCRAMBLE % sim->pages;
+    return cof_bench_choice_random(&sim->choice);
 }
 
 static uint64_t choose(struct sim *sim)
 {
-    uint64_t hot = sim->pages / 10u;
-    switch (sim->opts.load) {
-    case SIM_HOT:
-        return sim_random(sim) % 10u != 0 ? sim_random(sim) % hot
-                                          : hot + sim_random(sim) % (sim->pages - hot);
-    case SIM_ZIPF:
-        return zipf(sim);
-    case SIM_SEQUENTIAL:
-        return sim->cursor++ % sim->pages;
-    default:
-        return sim_random(sim) % sim->pages;
-    }
+    return cof_bench_choice_next(&sim->choice);
 }
 
 /* ---- room ---- */

@@ -26,7 +26,7 @@
 static const char *const policies[] = {"greedy", "mdc", NULL};
 static const char *const cuts[] = {"always", "lazy", NULL};
 static const char *const pressures[] = {"full", "light", NULL};
-static const char *const loads[] = {"uniform", "90/10", "zipf", "sequential", "discards", NULL};
+static const char *const loads[] = {COF_BENCH_CHOICE_NAMES, "discards", NULL};
 static const char *const plants[] = {"none", "free-at-once", "kill-at-once", "miscount", NULL};
 
 static const struct cof_bench_arg args[] = {
@@ -41,6 +41,7 @@ static const struct cof_bench_arg args[] = {
     WORD(cut, "open groups at a checkpoint: written as they are, or only for want of room", cuts),
     SIZE(commit, "commit", "pages of a group commit: 1 to 120 (120)"),
     SIZE(due, "due", "a checkpoint is due after log of a N-th of the store (32)"),
+    SIZE(due_dead, "due-dead", "or of a N-th of the blocks that do not live, 0: not (0)"),
     WORD(pressure, "the checkpoint that victims wait for: full, or placement alone", pressures),
     SIZE(release, "release", "victims that make one run for want of room (a 256th)"),
     SIZE(low, "low",

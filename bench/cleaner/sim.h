@@ -16,6 +16,8 @@
 #ifndef COF_BENCH_CLEANER_SIM_H
 #define COF_BENCH_CLEANER_SIM_H
 
+#include "common/choice.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -40,13 +42,14 @@ enum sim_state { SIM_FREE = 0, SIM_ROOTS, SIM_OPEN, SIM_USED, SIM_WAITING };
 enum sim_policy { SIM_GREEDY = 0, SIM_MDC };
 enum sim_cut { SIM_CUT_ALWAYS = 0, SIM_CUT_LAZY };
 enum sim_pressure { SIM_PRESSURE_FULL = 0, SIM_PRESSURE_LIGHT };
-enum sim_load { SIM_UNIFORM = 0, SIM_HOT, SIM_ZIPF, SIM_SEQUENTIAL, SIM_DISCARDS };
+/* Those of the choice, and uniform with discards. */
+enum sim_load { SIM_UNIFORM = COF_BENCH_UNIFORM, SIM_DISCARDS = COF_BENCH_CHOICES };
 enum sim_plant { SIM_PLANT_NONE = 0, SIM_PLANT_FREE, SIM_PLANT_KILL, SIM_PLANT_MISCOUNT };
 
 struct sim_options {
     uint64_t segments, segment_bytes, fill, pinned, heads, pieces, commit, warm, measure, seed;
-    uint64_t due, release, reserve, floor, snapshots, snapshot_every, audit, long_lived, span, low,
-        rounds;
+    uint64_t due, due_dead, release, reserve, floor, snapshots, snapshot_every, audit, long_lived,
+        span, low, rounds;
     enum sim_policy policy;
     enum sim_cut cut;
     enum sim_pressure pressure;
@@ -167,9 +170,7 @@ struct sim {
     bool running, cutting; /* a checkpoint; with the birth of a snapshot at its end */
     struct sim_counts counts;
     struct sim_means means;
-    uint64_t random[2];
-    double zipf_zeta, zipf_eta;
-    uint64_t cursor;
+    struct cof_bench_choice choice;
 };
 
 #define SIM_CHECK(condition, ...)     \

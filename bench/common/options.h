@@ -22,8 +22,11 @@ enum cof_bench_durable {
     COF_BENCH_FUA         /* each write completes when it is durable                   */
 };
 
+struct coffer_segdev;
+
 struct cof_bench_options {
     const char *file;     /* the store, or with raw a file of at least span_bytes       */
+    struct coffer_segdev *device; /* instead of file, lent (ram.h); NULL: none          */
     const char *keys;     /* directory of key store and root key; NULL: a plain volume  */
     const char *volume;
     bool create;          /* make store and volume first                                */
@@ -34,6 +37,7 @@ struct cof_bench_options {
     enum cof_bench_rw rw;
     enum cof_bench_durable durable;
     uint64_t store_bytes; /* with create                                                */
+    uint64_t segment_bytes; /* likewise; 0: the library's choice                        */
     uint64_t size_bytes;  /* of the volume, with create                                 */
     uint64_t span_bytes;  /* the part of the volume worked on; 0: all                   */
     uint64_t block_bytes; /* of one request                                             */
@@ -46,6 +50,7 @@ struct cof_bench_options {
     /* Budgets of coffer_store_opts; 0 is the library's default. */
     uint64_t staging_bytes, delta_entries_max, node_cache_bytes, tag_cache_bytes, placement_bytes,
         key_arena_bytes, checkpoint_ns, sync_ns;
+    uint64_t cleaner_heads;
 };
 
 /* Fill ret_options from the command line. Returns 0, 1 after --help, or -1 after a sentence on

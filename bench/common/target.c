@@ -88,7 +88,11 @@ static int create_store(const struct cof_bench_options *options)
     struct coffer_fault fault;
     memset(&fault, 0, sizeof fault);
     struct coffer_store_create_opts opts = {
-        .size = sizeof opts, .path = options->file, .size_bytes = options->store_bytes};
+        .size = sizeof opts,
+        .path = options->file,
+        .device = options->device,
+        .size_bytes = options->store_bytes,
+        .segment_bytes = (uint32_t)options->segment_bytes};
     int error = coffer_store_create(&opts, &fault);
     return error == 0 ? 0 : cof_bench_complain("creating the store", error, &fault);
 }
@@ -113,6 +117,7 @@ static int open_store(const struct cof_bench_options *options, struct cof_bench_
     memset(&fault, 0, sizeof fault);
     struct coffer_store_opts opts = {.size = sizeof opts,
                                      .path = options->file,
+                                     .device = options->device,
                                      .staging_bytes = options->staging_bytes,
                                      .delta_entries_max = options->delta_entries_max,
                                      .node_cache_bytes = options->node_cache_bytes,
@@ -120,7 +125,8 @@ static int open_store(const struct cof_bench_options *options, struct cof_bench_
                                      .placement_bytes = options->placement_bytes,
                                      .key_arena_bytes = options->key_arena_bytes,
                                      .checkpoint_ns = options->checkpoint_ns,
-                                     .sync_ns = options->sync_ns};
+                                     .sync_ns = options->sync_ns,
+                                     .cleaner_heads = (uint32_t)options->cleaner_heads};
     uint64_t start_ns = cof_bench_now_ns();
     int error = coffer_store_open(&opts, &target->store, &fault);
     target->store_open_ns = cof_bench_now_ns() - start_ns;

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cleaner's simulations: which are run, the tables and the plot that are made of them."""
 import json
-import os
 import subprocess
 import time
 
+from suite import gnuplot
 from suite.process import Failed
 
 FILLS = (70, 80, 90)
@@ -164,25 +164,10 @@ def design(run):
     return f"{there:.1f} {100 * (run['wa_cleaner'] / there - 1):+.0f}%"
 
 
-GNUPLOT = """set terminal pngcairo size 1200,480 font 'sans,10'
-set output '{png}'
-set multiplot layout 1,3
-set xlabel 'full, percent'
-set ylabel 'blocks the cleaner and the user write, a user page'
-set xtics (70, 80, 90)
-set xrange [68:92]
-set yrange [1:10]
-set grid
-set key top left
-{plots}
-unset multiplot
-"""
-
-
 def plot(results, png):
-    """A PNG by gnuplot, a panel a load; false if that is not installed."""
+    """A PNG, a panel a load; false when gnuplot is not installed."""
     runs = {run["name"]: run for run in results if "ended" not in run}
-    blocks, plots = [], []
+    panels = []
     for load in LOADS:
         series = [("design", [(fill, DESIGN[load, fill][1]) for fill in FILLS])]
         for name in [*POLICIES, "three rolling", "long-lived"]:
@@ -190,19 +175,6 @@ def plot(results, png):
                      if f"{load} {fill} {name}" in runs]
             if found:
                 series.append((name, found))
-        parts = []
-        for number, (name, points) in enumerate(series):
-            block = f"$d{len(blocks)}"
-            blocks.append(block + " << EOD\n" + "".join(f"{x} {y}\n" for x, y in points) + "EOD\n")
-            dash = " dt 2 lc 'black'" if name == "design" else f" lt {number}"
-            parts.append(f"{block} using 1:2 with linespoints{dash} title '{name}'")
-        plots.append(f"set title '{load}'\nplot " + ", ".join(parts))
-    script = "".join(blocks) + GNUPLOT.format(png=png, plots="\n".join(plots))
-    try:
-        done = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True,
-                              check=False)
-    except FileNotFoundError:
-        return False
-    if done.returncode != 0 or not os.path.exists(png):
-        raise Failed(f"gnuplot: {done.stderr.strip()}")
-    return True
+        panels.append((load, series))
+    return gnuplot.draw(panels, png, xlabel="full, percent", ticks=FILLS, yrange="[1:10]",
+                        ylabel="blocks the cleaner and the user write, a user page")
