@@ -13,7 +13,7 @@ mask() {
         -e 's/"(Epoch|LiveBytes|FreeBytes|SegmentsFree|SegmentsConditioned)": [0-9]+/"\1": N/' \
         -e 's/"(LogBytesSinceCheckpoint|RecoveredLogBytes|MappedBytes)": [0-9]+/"\1": N/' \
         -e 's/"(RecoveryNanoseconds|Uses|UsesMax|DataKeys|BytesRead)": [0-9]+/"\1": N/' \
-        -e 's/"(ExclusiveBytes|SharedBytes)": [0-9]+/"\1": N/' \
+        -e 's/"(ExclusiveBytes|SharedBytes|ReclaimableBytes)": [0-9]+/"\1": N/' \
         -e 's/"(Segments|PagesChecked|TagsChecked)": [0-9]+/"\1": N/' \
         -e 's/"(Seconds|IOPS|MiBPerSecond|CpuSeconds|CpuSecondsPerGiB)": [0-9.e+-]+/"\1": N/' \
         -e 's/"(BytesPerSecond|Operations|Bytes|Mean|P50|P99|P999|Max)": [0-9]+/"\1": N/'

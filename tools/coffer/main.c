@@ -19,6 +19,7 @@ static const struct cof_tool_option options[] = {
     {"no-storage-encrypted", COF_TOOL_FLAG, NULL, "not encrypted: checksums only, for ever"},
     {"create", COF_TOOL_FLAG, NULL, "make the volume; it is deleted again when this fails"},
     {"force", COF_TOOL_FLAG, NULL, "replace a file that is there"},
+    {"provisioned", COF_TOOL_FLAG, NULL, "ask for the keys of all volumes, to sum up their sizes"},
     {"dry-run", COF_TOOL_FLAG, NULL, "show what would be done and do nothing"},
     {"yes", COF_TOOL_FLAG, NULL, "do not ask before something is destroyed"},
     {"keyless", COF_TOOL_FLAG, NULL, "ask for no key: checksums and placement only"},
@@ -54,8 +55,8 @@ static const struct cof_tool_option options[] = {
 static const struct cof_tool_verb verbs[] = {
     {"store", "create", "STORE", 0, 1, "store size segment-size anchor dry-run yes",
      "make an empty store in a file or block device", "coffer-store", cli_store_create},
-    {"store", "describe", "[STORE]", 0, 1, CLI_STORE_NAMES, "show a store's size, room and state",
-     "coffer-store", cli_store_describe},
+    {"store", "describe", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " provisioned",
+     "show a store's size, room and state", "coffer-store", cli_store_describe},
     {"store", "grow", "[STORE]", 0, 1, CLI_STORE_NAMES " size dry-run", "make a store larger",
      "coffer-store", cli_store_grow},
     {"store", "shrink", "[STORE]", 0, 1, CLI_STORE_NAMES " size " WRITES,

@@ -93,6 +93,34 @@ static const char *after_rollback(const struct cli_session *session, int error)
                : NULL;
 }
 
+unsigned cli_used_percent(const struct coffer_store_info *info)
+{
+    return info->capacity_bytes == 0
+               ? 0
+               : (unsigned)((double)info->live_bytes * 100.0 / (double)info->capacity_bytes);
+}
+
+void cli_session_warn_of_space(struct cli_session *session)
+{
+    const struct coffer_store_info *info = &session->store_info;
+    if (info->space_warning != 0 && !session->warned_of_space) {
+        session->warned_of_space = true;
+        cof_tool_note(session->call,
+                      "the store %s is %u %% full, and warns from %u %% on: delete volumes and "
+                      "snapshots, discard data, or give it room with `coffer store grow`",
+                      session->address.store, cli_used_percent(info), info->warn_percent);
+    }
+}
+
+/* What was written since the opening may have filled it. */
+static void look_at_space(struct cli_session *session)
+{
+    if (session->store != NULL && session->writes &&
+        coffer_store_info_get(session->store, &session->store_info) == 0) {
+        cli_session_warn_of_space(session);
+    }
+}
+
 int cli_session_try_store(struct cli_session *session, unsigned flags, struct coffer_fault *fault)
 {
     struct coffer_env env;
@@ -109,6 +137,10 @@ int cli_session_try_store(struct cli_session *session, unsigned flags, struct co
     }
     if (error == 0) {
         cli_anchor_opened(&session->anchor);
+        session->writes = (flags & COFFER_OPEN_READ_ONLY) == 0;
+        if (session->writes) {
+            cli_session_warn_of_space(session);
+        }
     }
     return error;
 }
@@ -148,6 +180,7 @@ int cli_session_close_volume(struct cli_session *session)
 
 int cli_session_end(struct cli_session *session, int exit_code)
 {
+    look_at_space(session);
     int volume_error = coffer_volume_close(session->volume);
     int store_error = coffer_store_close(session->store);
     int error = volume_error != 0 ? volume_error : store_error;

@@ -41,6 +41,8 @@ struct cli_session {
     struct cli_anchor anchor;
     struct coffer_store *store;
     struct coffer_store_info store_info; /* at open */
+    bool writes;                         /* the store is open for writing */
+    bool warned_of_space;
     struct coffer_volume *volume;
     struct coffer_volume_info volume_info; /* at open, and after cli_session_refresh */
 };
@@ -65,6 +67,12 @@ int cli_session_open_store(struct cli_session *session, unsigned flags);
 /* The same, but a failure is not reported: a library error. */
 COFFER_MUST_CHECK int cli_session_try_store(struct cli_session *session, unsigned flags,
                                             struct coffer_fault *fault);
+/* Note on standard error, once, that more lives than the store warns of, as of store_info. Opening
+ * for writing does, and ending a session in which that became so. */
+void cli_session_warn_of_space(struct cli_session *session);
+/* What lives, in percent of what may; rounded down. */
+unsigned cli_used_percent(const struct coffer_store_info *info);
+
 /* Opens the store first. flags: enum coffer_volume_flags; READ_ONLY opens the store so, too. */
 int cli_session_open_volume(struct cli_session *session, unsigned flags);
 /* The same without the store, which is open. */

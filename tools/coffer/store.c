@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/store.c - store create, describe, grow, shrink.
+ * coffer/store.c - store create, grow, shrink.
  *
  * Making a store on a block device destroys what is on it, so that asks. Shrinking destroys
  * nothing, because the library refuses while data is in the way, but it asks too: room that others
@@ -17,9 +17,6 @@
 
 #define SEGMENT_BYTES_MIN (1u << 20)
 #define SEGMENT_BYTES_MAX (64u << 20)
-
-static const char store_bytes[] = "Size SegmentSize LiveBytes FreeBytes "
-                                  "LogBytesSinceCheckpoint RecoveredLogBytes";
 
 static const char *operand(const struct cof_tool_call *call)
 {
@@ -44,7 +41,7 @@ static int check_sizes(const struct cof_tool_call *call)
 
 static int print_plan(const struct cof_tool_call *call, const char *path)
 {
-    struct cof_tool_view view = {.schema_version = 1, .byte_fields = store_bytes};
+    struct cof_tool_view view = {.schema_version = 1, .byte_fields = "Size"};
     json_t *size = cof_tool_given(call, "size")
                        ? json_integer((json_int_t)cof_tool_size(call, "size", 0))
                        : json_null();
@@ -99,43 +96,6 @@ int cli_store_create(struct cof_tool_call *call)
     }
     exit_code = cli_pins_forget_path(call, path);
     return exit_code == 0 && session.anchor.file != NULL ? bind_anchor(&session) : exit_code;
-}
-
-/* ---- describe ---------------------------------------------------------------------------- */
-
-static json_t *describe(const struct cli_session *session)
-{
-    const struct coffer_store_info *info = &session->store_info;
-    char uuid[CLI_UUID_TEXT_BYTES];
-    char format[32];
-    snprintf(format, sizeof format, "%u.%u", info->format_major, info->format_minor);
-    return json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "Path",
-        session->address.store, "Uuid", cli_uuid_text(&info->uuid, uuid), "FormatVersion", format,
-        "Epoch", (json_int_t)info->epoch, "Size", (json_int_t)info->size_bytes, "SegmentSize",
-        (json_int_t)info->segment_bytes, "SegmentCount", (json_int_t)info->segment_count,
-        "SegmentsFree", (json_int_t)info->segments_free, "SegmentsConditioned",
-        (json_int_t)info->segments_conditioned, "FreeBytes",
-        (json_int_t)info->segments_free * info->segment_bytes, "LiveBytes",
-        (json_int_t)info->live_bytes, "VolumeCount", (json_int_t)info->volume_count,
-        "LogBytesSinceCheckpoint", (json_int_t)info->log_bytes_since_checkpoint,
-        "RecoveredLogBytes", (json_int_t)info->recovered_log_bytes, "RecoveryNanoseconds",
-        (json_int_t)info->recovery_ns, "Anchor", cli_anchor_describe(&session->anchor));
-}
-
-int cli_store_describe(struct cof_tool_call *call)
-{
-    struct cof_tool_view view = {.schema_version = 1, .list_name = "Stores",
-                                 .byte_fields = store_bytes};
-    struct cli_session session;
-    int exit_code = cli_session_begin(&session, call, CLI_STORE, operand(call));
-    if (exit_code == 0) {
-        exit_code = cli_session_open_store(&session, COFFER_OPEN_READ_ONLY);
-    }
-    if (exit_code == 0) {
-        exit_code = cof_tool_print(call, describe(&session), &view);
-    }
-    return cli_session_end(&session, exit_code);
 }
 
 /* ---- grow and shrink --------------------------------------------------------------------- */
