@@ -26,6 +26,7 @@ bool sim_disk_strikes(struct sim_disk *disk, unsigned call)
         number = disk->calls_any;
     }
     disk->calls_any += call < SIM_CALL_REQUESTS ? 1u : 0u;
+    harness_require(disk->calls_any <= disk->calls_allowed, "stuck: the device is asked for ever");
     hit = disk->planted &&
           (fault->call == call || (fault->call == SIM_CALL_ANY && call < SIM_CALL_REQUESTS)) &&
           (number == fault->at || (fault->sticky && number > fault->at));

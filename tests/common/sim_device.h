@@ -36,6 +36,7 @@ struct sim_disk {
     struct sim_fault fault;
     bool planted;
     uint64_t fired, calls[SIM_CALLS], calls_any;
+    uint64_t calls_allowed; /* of calls_any */
 };
 
 struct coffer_segdev_channel {

@@ -217,18 +217,24 @@ void sim_record_sync_failed(struct sim_record *record, uint64_t submitted_at)
     }
 }
 
-/* The last sync below event, or NULL; *ret_first is the oldest event it may have left unsynced. */
-static const struct sim_event *last_sync(const struct sim_record *record, uint64_t event,
-                                         uint64_t *ret_first)
+/* What the last sync below event left durable; *ret_first is the oldest event that it may have left
+ * unsynced. */
+static const struct sim_image *durable_below(const struct sim_record *record, uint64_t event,
+                                             uint64_t *ret_first)
 {
+    if (!record->keep) {
+        harness_require(event == record->count, "simulated device: nothing was recorded");
+        *ret_first = record->first_unsynced;
+        return record->durable;
+    }
     for (uint64_t i = event; i > 0; i--) {
         if (record->events[i - 1].kind == SIM_EVENT_SYNCED) {
             *ret_first = record->events[i - 1].first_unsynced;
-            return &record->events[i - 1];
+            return record->events[i - 1].durable;
         }
     }
     *ret_first = 0;
-    return NULL;
+    return record->base;
 }
 
 static bool unsynced(const struct sim_event *event, uint64_t cut)
@@ -239,7 +245,7 @@ static bool unsynced(const struct sim_event *event, uint64_t cut)
 uint64_t sim_record_unsynced_at(const struct sim_record *record, uint64_t event)
 {
     uint64_t first, count = 0;
-    last_sync(record, event, &first);
+    (void)durable_below(record, event, &first);
     for (uint64_t i = first; i < event; i++) {
         count += unsynced(&record->events[i], event) ? 1u : 0u;
     }
@@ -294,11 +300,10 @@ struct sim_image *sim_record_image_at(const struct sim_record *record, uint64_t 
     struct prng prng = {prng_mix(seed, event * SIM_VARIANTS + (uint64_t)variant)};
     uint32_t manner = prng_below(&prng, 4);
     uint64_t first, left = sim_record_unsynced_at(record, event);
-    const struct sim_event *sync = last_sync(record, event, &first);
+    const struct sim_image *durable = durable_below(record, event, &first);
     /* Half of the torn ones are the newest write, which a real cut tears most often. */
     uint64_t victim = prng_chance(&prng, 1, 2) ? 1 : 1 + prng_below(&prng, (uint32_t)left);
-    struct sim_image *image = sim_image_clone(sync == NULL ? record->base : sync->durable);
-    harness_require(record->keep, "simulated device: nothing was recorded");
+    struct sim_image *image = sim_image_clone(durable);
     for (uint64_t i = first; i < event && variant != SIM_CUT_NONE; i++) {
         const struct sim_event *at = &record->events[i];
         if (!unsynced(at, event)) {

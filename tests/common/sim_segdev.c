@@ -111,6 +111,7 @@ static struct sim_disk *disk_new(struct sim_image *live, const struct sim_disk_o
     disk->handle.ops = &device_ops;
     disk->segment_bytes = sim_image_segment_bytes(live);
     disk->prng.state = prng_mix(options->seed, 0x646973u);
+    disk->calls_allowed = UINT64_MAX;
     disk->ends = calloc(segments, sizeof *disk->ends);
     disk->flights = calloc(SIM_IN_FLIGHT_MAX, sizeof *disk->flights);
     if (disk->ends == NULL || disk->flights == NULL) {
@@ -170,6 +171,12 @@ void sim_disk_power_on(struct sim_disk *disk)
 {
     harness_require(!disk->opened, "simulated device: power on while the old store has it");
     disk->off = false;
+}
+
+void sim_disk_allow(struct sim_disk *disk, uint64_t requests)
+{
+    disk->calls_allowed =
+        requests < UINT64_MAX - disk->calls_any ? disk->calls_any + requests : UINT64_MAX;
 }
 
 void sim_disk_inject(struct sim_disk *disk, const struct sim_fault *fault)

@@ -54,7 +54,7 @@ struct sim_disk_options {
     unsigned delay_polls_max; /* a completion waits up to so many polls (0: the next one)    */
     bool shuffle;             /* completions in random order                                 */
     bool again;               /* submit says AGAIN now and then, as a full channel would     */
-    bool record;              /* keep events for sim_disk_image_at                           */
+    bool record;              /* keep events; else sim_disk_image_at can only be asked of now */
     bool fixed_size;
 };
 
@@ -81,6 +81,10 @@ bool sim_disk_is_open(const struct sim_disk *disk);
  * is as good as dead, and closing its store only gives back memory. */
 void sim_disk_power_off(struct sim_disk *disk);
 void sim_disk_power_on(struct sim_disk *disk);
+
+/* From now on so many requests at most, then the case fails: a call that goes on for ever with the
+ * device at work. UINT64_MAX: any number. */
+void sim_disk_allow(struct sim_disk *disk, uint64_t requests);
 
 /* A planted fault; NULL takes it away. fired counts how often it struck. */
 void sim_disk_inject(struct sim_disk *disk, const struct sim_fault *fault);

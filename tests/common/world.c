@@ -4,6 +4,7 @@
  */
 #include "common/world.h"
 
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/model_snapshot.h"
 
@@ -50,7 +51,7 @@ static int anchor_put(void *ctx, const struct coffer_anchor_state *state)
             }
         }
         anchor->puts[anchor->put_count++] =
-            (struct world_anchor_put){sim_disk_events(world->disk), *state};
+            (struct world_anchor_put){world_event(world), *state};
     }
     return 0;
 }
@@ -94,8 +95,10 @@ static void init_common(struct world *world, const struct world_options *options
 void world_init(struct world *world, const struct world_options *options)
 {
     init_common(world, options);
-    world->disk = sim_disk_new(WORLD_SEGMENT_BYTES, world->options.segments,
-                               world->options.segments_max, &world->options.disk);
+    if (options->path == NULL) {
+        world->disk = sim_disk_new(WORLD_SEGMENT_BYTES, world->options.segments,
+                                   world->options.segments_max, &world->options.disk);
+    }
     det_env_init(&world->env, options->seed, 0);
     fake_kms_init(&world->own_kms, options->seed);
     world->kms = &world->own_kms;
@@ -143,6 +146,11 @@ void world_done(struct world *world)
     memset(world, 0, sizeof *world);
 }
 
+uint64_t world_event(const struct world *world)
+{
+    return world->disk != NULL ? sim_disk_events(world->disk) : world->model->clock;
+}
+
 void world_tell(const struct world *world, const char *format, ...)
 {
     va_list args;
@@ -150,7 +158,7 @@ void world_tell(const struct world *world, const char *format, ...)
         return;
     }
     va_start(args, format);
-    printf("  event %llu: ", (unsigned long long)sim_disk_events(world->disk));
+    printf("  event %llu: ", (unsigned long long)world_event(world));
     vprintf(format, args);
     printf("\n");
     va_end(args);
@@ -165,17 +173,29 @@ void world_must(const struct world *world, int error, const char *what)
 
 /* ---- store ---- */
 
+/* NULL where the store has a path. */
+static struct coffer_segdev *open_device(const struct world *world)
+{
+    return world->disk != NULL ? sim_disk_open(world->disk) : NULL;
+}
+
+static bool is_device_open(const struct world *world)
+{
+    return world->disk != NULL && sim_disk_is_open(world->disk);
+}
+
 int world_create(struct world *world)
 {
     struct coffer_store_create_opts opts = {
         .size = sizeof opts,
-        .device = sim_disk_open(world->disk),
+        .path = world->options.path,
+        .device = open_device(world),
         .size_bytes = (uint64_t)WORLD_SEGMENT_BYTES * world->options.segments,
         .segment_bytes = WORLD_SEGMENT_BYTES,
         .env = &world->env.api,
     };
     int error = coffer_store_create(&opts, &world->fault);
-    harness_require(!sim_disk_is_open(world->disk), "create did not close its device");
+    harness_require(!is_device_open(world), "create did not close its device");
     return error;
 }
 
@@ -185,7 +205,8 @@ int world_open(struct world *world)
     uint64_t cache = from->cache_bytes == 0 ? 256u << 10 : from->cache_bytes;
     struct coffer_store_opts opts = {
         .size = sizeof opts,
-        .device = sim_disk_open(world->disk),
+        .path = from->path,
+        .device = open_device(world),
         .flags = world->open_flags,
         .env = &world->env.api,
         .anchor = world->anchor.api,
@@ -201,7 +222,7 @@ int world_open(struct world *world)
     int error = coffer_store_open(&opts, &world->store, &world->fault);
     world_tell(world, "open: %s", coffer_error_name(error));
     harness_require(error == 0 || world->store == NULL, "open failed, yet gave a store");
-    harness_require(error == 0 || !sim_disk_is_open(world->disk),
+    harness_require(error == 0 || !is_device_open(world),
                     "an open that failed did not close its device");
     return error;
 }
@@ -220,20 +241,23 @@ int world_close(struct world *world)
         return 0;
     }
     world_queue_close(world);
+    cleaning_note(world->store);
     moment = model_now(world->model);
     error = coffer_store_close(world->store);
     world_tell(world, "close: %s", coffer_error_name(error));
     forget_handles(world);
-    harness_require(!sim_disk_is_open(world->disk), "close did not close its device");
+    harness_require(!is_device_open(world), "close did not close its device");
     if (error == 0) {
-        model_durable(world->model, moment, sim_disk_events(world->disk));
+        model_durable(world->model, moment, world_event(world));
     }
     return error;
 }
 
 void world_crash(struct world *world)
 {
+    harness_require(world->disk != NULL, "world: a crash on a real file");
     world_tell(world, "crash");
+    cleaning_note(world->store);
     sim_disk_power_off(world->disk);
     world_queue_close(world);
     (void)coffer_store_close(world->store);
@@ -249,7 +273,7 @@ int world_checkpoint(struct world *world)
     int error = coffer_store_checkpoint(world->store, &world->fault);
     world_tell(world, "checkpoint: %s", coffer_error_name(error));
     if (error == 0) {
-        model_durable(world->model, moment, sim_disk_events(world->disk));
+        model_durable(world->model, moment, world_event(world));
     }
     return error;
 }
@@ -316,7 +340,7 @@ int world_volume_create(struct world *world, uint64_t pages, uint64_t pages_max,
                         unsigned *ret_volume)
 {
     unsigned volume = model_volume_add(world->model, pages, pages_max, encrypted,
-                                       sim_disk_events(world->disk));
+                                       world_event(world));
     struct coffer_volume_create_opts opts = {
         .size = sizeof opts,
         .name = world->model->volumes[volume].name,
@@ -330,7 +354,7 @@ int world_volume_create(struct world *world, uint64_t pages, uint64_t pages_max,
                coffer_error_name(error));
     model_key_first(world->model, volume, 1);
     if (error == 0) {
-        model_volume_created(world->model, volume, sim_disk_events(world->disk));
+        model_volume_created(world->model, volume, world_event(world));
     }
     *ret_volume = volume;
     return error;
@@ -359,11 +383,11 @@ int world_volume_delete(struct world *world, unsigned volume)
     struct coffer_volume_open_opts opts;
     int error;
     open_opts(world, volume, &opts);
-    model_volume_deleting(world->model, volume, sim_disk_events(world->disk));
+    model_volume_deleting(world->model, volume, world_event(world));
     error = coffer_volume_delete(world->store, &opts, &world->fault);
     world_tell(world, "delete %s: %s", opts.name, coffer_error_name(error));
     if (error == 0) {
-        model_volume_deleted(world->model, volume, sim_disk_events(world->disk));
+        model_volume_deleted(world->model, volume, world_event(world));
     }
     return error;
 }
@@ -376,8 +400,8 @@ int world_volume_resize(struct world *world, unsigned volume, uint64_t pages)
     world_tell(world, "op %u: resize %u to %llu pages: %s", op, volume,
                (unsigned long long)pages, coffer_error_name(error));
     if (error == 0) {
-        model_op_completed(world->model, op, sim_disk_events(world->disk));
-        model_op_durable(world->model, op, sim_disk_events(world->disk));
+        model_op_completed(world->model, op, world_event(world));
+        model_op_durable(world->model, op, world_event(world));
     } else {
         model_op_failed(world->model, op);
     }

@@ -30,6 +30,7 @@
 struct world_options {
     uint64_t seed;
     uint32_t segments, segments_max;
+    const char *path; /* a real file instead of the simulated device: then nothing can be cut */
     struct sim_disk_options disk;
     uint64_t delta_entries_max; /* 0: 4096 */
     uint64_t staging_bytes;     /* 0: 2 MiB */
@@ -109,6 +110,10 @@ void world_init_on(struct world *world, const struct world *from, const struct s
 void world_replace_disk(struct world *world, const struct sim_image *image);
 /* Everything must be closed. */
 void world_done(struct world *world);
+
+/* The model's time: events of the simulated device, of which a cut keeps the first; of a file only
+ * that it goes on. */
+uint64_t world_event(const struct world *world);
 
 /* Where tell is set, say what is being done. */
 void world_tell(const struct world *world, const char *format, ...)

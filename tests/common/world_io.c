@@ -41,7 +41,7 @@ static uint32_t begin_op(struct world *world, enum world_kind kind, unsigned vol
 /* Tell the model how an operation ended; moment: when it was handed over. */
 static void end_op(struct world *world, uint32_t op, unsigned flags, uint64_t moment, int error)
 {
-    uint64_t event = sim_disk_events(world->disk);
+    uint64_t event = world_event(world);
     if (error != 0) {
         model_op_failed(world->model, op);
         return;
@@ -111,7 +111,7 @@ int world_flush(struct world *world, unsigned volume)
     int error = coffer_volume_flush(world->volumes[volume], &world->fault);
     world_tell(world, "flush: %s", coffer_error_name(error));
     if (error == 0) {
-        model_durable(world->model, moment, sim_disk_events(world->disk));
+        model_durable(world->model, moment, world_event(world));
     }
     note_error(world, error);
     return error;
@@ -156,7 +156,7 @@ static void finish_slot(struct world *world, struct world_slot *slot,
     if (slot->op != 0) {
         end_op(world, slot->op, slot->flags, slot->moment, error);
     } else if (slot->kind == WORLD_FLUSH && error == 0) {
-        model_durable(world->model, slot->moment, sim_disk_events(world->disk));
+        model_durable(world->model, slot->moment, world_event(world));
     } else if (slot->kind == WORLD_READ && error == 0) {
         model_check_read(world->model, slot->volume, slot->sector, slot->count, slot->buffer);
     }

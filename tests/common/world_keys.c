@@ -102,12 +102,12 @@ int world_rekey(struct world *world, unsigned volume, int key, enum coffer_rekey
     int error;
     fake_kms_arn(now, arn);
     world->kms->keys[now].state = COFFER_KEY_ENABLED;
-    model_rekey(world->model, volume, now, sim_disk_events(world->disk));
+    model_rekey(world->model, volume, now, world_event(world));
     error = coffer_volume_rekey(world->store, &opts, &world->fault);
     world_tell(world, "rekey %s from %u to %u, depth %d: %s", at->name, old, now, (int)depth,
                coffer_error_name(error));
     if (error == 0) {
-        model_rekeyed(world->model, volume, sim_disk_events(world->disk));
+        model_rekeyed(world->model, volume, world_event(world));
         if (now != old) {
             check_old_key(world, volume, old);
         }

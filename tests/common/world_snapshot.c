@@ -48,13 +48,13 @@ int world_snapshot_create(struct world *world, unsigned volume, unsigned label,
     if (model_snapshot_find(world->model, volume, label) != MODEL_NONE) {
         return create_again(world, volume, &opts);
     }
-    snapshot = model_snapshot_add(world->model, volume, label, sim_disk_events(world->disk));
+    snapshot = model_snapshot_add(world->model, volume, label, world_event(world));
     error = coffer_snapshot_create(world->volumes[volume], &opts, &uuid, &world->fault);
     world_tell(world, "snapshot %s: %s", world->model->volumes[snapshot].name,
                coffer_error_name(error));
     if (error == 0) {
-        model_volume_created(world->model, snapshot, sim_disk_events(world->disk));
-        model_durable(world->model, moment, sim_disk_events(world->disk));
+        model_volume_created(world->model, snapshot, world_event(world));
+        model_durable(world->model, moment, world_event(world));
         *ret_snapshot = snapshot;
     }
     return error;
@@ -82,12 +82,12 @@ int world_snapshot_delete(struct world *world, unsigned snapshot)
     struct world_halves halves;
     int error;
     world_snapshot_opts(world, snapshot, &halves, &opts);
-    model_volume_deleting(world->model, snapshot, sim_disk_events(world->disk));
+    model_volume_deleting(world->model, snapshot, world_event(world));
     error = coffer_snapshot_delete(world->store, &opts, &world->fault);
     world_tell(world, "delete %s of %u children: %s", world->model->volumes[snapshot].name,
                model_node_children(world->model, snapshot), coffer_error_name(error));
     if (error == 0) {
-        model_volume_deleted(world->model, snapshot, sim_disk_events(world->disk));
+        model_volume_deleted(world->model, snapshot, world_event(world));
     }
     return error;
 }
@@ -105,7 +105,7 @@ int world_snapshot_restore(struct world *world, unsigned snapshot, int key, unsi
     if (error != 0) {
         return error;
     }
-    volume = model_clone_add(world->model, snapshot, fresh, sim_disk_events(world->disk));
+    volume = model_clone_add(world->model, snapshot, fresh, world_event(world));
     world_snapshot_opts(world, snapshot, &halves, &opts.snapshot);
     opts.new_name = world->model->volumes[volume].name;
     if (key != WORLD_OWN_KEY) {
@@ -120,7 +120,7 @@ int world_snapshot_restore(struct world *world, unsigned snapshot, int key, unsi
     world_tell(world, "restore %s as %s under key %d: %s", from->name, opts.new_name, key,
                coffer_error_name(error));
     if (error == 0) {
-        model_volume_created(world->model, volume, sim_disk_events(world->disk));
+        model_volume_created(world->model, volume, world_event(world));
     }
     *ret_volume = volume;
     return error;
