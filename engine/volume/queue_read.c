@@ -86,6 +86,23 @@ static int tags_from_header(struct cof_read_run *run)
     return err;
 }
 
+/* The tags go into the cache, unless the extent was sealed anew since they were looked up: they
+ * are right for what was read, and for nothing that is read from now on. */
+static void keep_tags(const struct cof_read_run *run)
+{
+    const struct cof_opener *opener = run->opener;
+    struct coffer_store *store = run->owner->queue->store;
+    struct cof_desc *desc;
+    if (cof_place_find(&store->place, opener->lineage, opener->extent, &desc) != 0 ||
+        memcmp(desc->uuid, opener->uuid, sizeof desc->uuid) != 0) {
+        return;
+    }
+    for (unsigned i = 0; i < run->pages; i++) {
+        cof_tags_put(&store->tags, cof_store_address(run->owner->io.volume, run->addrs[i]),
+                     run->entries[i]);
+    }
+}
+
 /* All of a run is there: open its pages. */
 static void open_run(struct cof_read_run *run)
 {
@@ -107,9 +124,8 @@ static void open_run(struct cof_read_run *run)
         }
     }
     pthread_mutex_lock(&store->lock);
-    for (unsigned i = 0; err == 0 && tags == 0 && !run->tags_known && i < run->pages; i++) {
-        cof_tags_put(&store->tags, cof_store_address(run->owner->io.volume, run->addrs[i]),
-                     run->entries[i]);
+    if (err == 0 && tags == 0 && !run->tags_known) {
+        keep_tags(run);
     }
     cof_segments_read(&store->segments, run->segment, -1);
     cof_opener_put(store, run->opener);

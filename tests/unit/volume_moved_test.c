@@ -517,6 +517,58 @@ static void a_segment_that_is_being_read_stays(void **state)
     fixture_done(&f);
 }
 
+static bool tag_is_cached(struct coffer_volume *volume, uint64_t page, bool change_uuid)
+{
+    struct cof_vaddr addr;
+    struct cof_desc *desc;
+    uint8_t entry[COF_ENTRY_BYTES];
+    bool cached;
+    pthread_mutex_lock(&f.store->lock);
+    assert_int_equal(cof_volume_lookup(volume, page, &addr), 0);
+    assert_int_equal(cof_place_find(&f.store->place, 0, cof_vaddr_extent(addr), &desc), 0);
+    desc->uuid[0] ^= change_uuid ? 1u : 0u;
+    cached = cof_tags_get(&f.store->tags, cof_store_address(volume, addr), entry);
+    pthread_mutex_unlock(&f.store->lock);
+    return cached;
+}
+
+/* What is read was right when it was looked up; its tag is not right for what is there now. */
+static void a_tag_of_an_extent_sealed_anew_is_not_kept(void **state)
+{
+    struct coffer_queue_opts queue_opts = {.size = sizeof queue_opts};
+    uint8_t *page = aligned_alloc(PAGE, PAGE), expected[PAGE];
+    struct iovec iov = {page, PAGE};
+    struct coffer_volume *volume;
+    struct coffer_queue *queue;
+    (void)state;
+    make_moved(0, 1);
+    slow_disk(1000);
+    volume = open_volume(&f, "v");
+    assert_int_equal(coffer_queue_create(f.store, &queue_opts, &queue), 0);
+    for (unsigned sealed_anew = 0; sealed_anew < 2; sealed_anew++) {
+        uint64_t number = 400 + 3u * sealed_anew;
+        struct coffer_io io = {.op = COFFER_IO_READ,
+                               .volume = volume,
+                               .offset_bytes = number * PAGE,
+                               .length_bytes = PAGE,
+                               .iov = &iov,
+                               .iov_count = 1};
+        struct coffer_cqe cqe;
+        assert_false(tag_is_cached(volume, number, false));
+        assert_int_equal(coffer_submit(queue, &io, 1), 1);
+        (void)tag_is_cached(volume, number, sealed_anew == 1);
+        assert_int_equal(coffer_reap(queue, &cqe, 1, 1), 1);
+        assert_int_equal(cqe.result, 0);
+        fill_page(expected, number, 1);
+        assert_memory_equal(page, expected, PAGE);
+        assert_int_equal(tag_is_cached(volume, number, sealed_anew == 1), sealed_anew == 0);
+    }
+    coffer_queue_destroy(queue);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    free(page);
+    fixture_done(&f);
+}
+
 /* ---- the dump ---- */
 
 struct dumped {
@@ -607,6 +659,7 @@ int main(void)
         cmocka_unit_test(they_are_copied),
         cmocka_unit_test(a_damaged_group_is_not_copied),
         cmocka_unit_test(a_segment_that_is_being_read_stays),
+        cmocka_unit_test(a_tag_of_an_extent_sealed_anew_is_not_kept),
         cmocka_unit_test(a_dump_shows_the_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
