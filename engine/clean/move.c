@@ -181,6 +181,7 @@ static struct cof_desc *replaced(struct cof_cleaner *cleaner, const struct cof_d
             cof_bitmap_clear(&next->present, slot);
         }
     }
+    cof_desc_drop_dead_pieces(next); /* of what died meanwhile */
     if (move->reseal) {
         memcpy(next->uuid, move->new_uuid, sizeof next->uuid);
         next->key_id = move->new_key_id;
