@@ -48,7 +48,7 @@ class Store:
         self.lineages = [self.root[48:64]]
         uuids = [listed[at:at + 16] for at in range(0, len(listed), 16)]
         self.lineages += [uuid for uuid in uuids if any(uuid)]
-        self.extents = {}
+        self.extents, self.moved_pages = {}, 0
         for key, bucket in placement.items():
             self.read_bucket(key, bucket)
 
@@ -105,8 +105,9 @@ class Store:
         for _ in range(count):
             (extent, uuid, _, _, used, flags, pieces, refs, mode, _, length, _, size,
              lineage) = struct.unpack_from("<Q16sIIHH6BHI", bucket, at)
-            segment = struct.unpack_from("<I", bucket, at + 48)[0]
-            rest = at + 48 + 8 * pieces
+            pieces = [struct.unpack_from("<IHH", bucket, at + 48 + 8 * n) for n in range(pieces)]
+            assert all((first >= 0x8000) == (refs == 0) for _, _, first in pieces)
+            rest = at + 48 + 8 * len(pieces)
             words = struct.unpack_from(f"<{refs}I", bucket, rest)
             rest += 4 * refs
             present = set(range(used)) | ({511} if flags & 2 else set())
@@ -116,8 +117,34 @@ class Store:
             elif mode == 2:
                 present = set(struct.unpack_from(f"<{length}H", bucket, rest))
             self.extents[lineage, extent] = (
-                uuid, segment, [(w & 511, w >> 9 & 0x3fff, w >> 23 & 127) for w in words], present)
+                uuid, pieces, [(w & 511, w >> 9 & 0x3fff, w >> 23 & 127) for w in words], present)
             at += size
+
+    def fresh(self, pieces, refs, present, slot):
+        """Segment and block of a page, and its entry: behind the lists of a batch header."""
+        segment = pieces[0][0]
+        first, block, distance = [ref for ref in refs if ref[0] <= slot][-1]
+        header = self.blocks(segment, block - distance)
+        place = block + len([s for s in present if first <= s < slot])
+        runs = struct.unpack_from("<H", header, 70)[0]
+        at = 96 + 56 * runs
+        for run in range(96, at, 56):
+            if header[run:run + 4] != bytes(4):
+                at += 8 + 8 * (struct.unpack_from("<H", header, run + 38)[0] & 0x3fff)
+        return segment, place, header[at + 24 * (place - (block - distance) - 1):][:24]
+
+    def moved(self, pieces, present, slot):
+        """The same in a cleaner segment: every 128th block is a header."""
+        segment, place, first = [p for p in pieces if p[2] & 511 <= slot][-1]
+        for _ in [s for s in present if first & 511 <= s < slot]:
+            place += 1 if (place + 1) % 128 else 2
+        header = self.blocks(segment, place & ~127)
+        assert header[:4] == b"COFG" and header[8:24] == self.root[48:64], "a group's header"
+        assert struct.unpack_from("<II", header, 24) == (segment, place & ~127)
+        total = struct.unpack_from("<Q", header, 56)[0]
+        assert sum64(header[:56] + bytes(8) + header[64:]) == total, "a group's checksum"
+        assert place % 128 <= struct.unpack_from("<H", header, 32)[0]
+        return segment, place, header[64 + 24 * (place % 128 - 1):][:24]
 
 
 class Node:
@@ -224,19 +251,13 @@ class Node:
     def page(self, address, kind, word):
         index, extent, slot = address >> 49, address >> 10 & EXTENT, address >> 1 & 511
         lineage = self.lineages[index]
-        uuid, segment, refs, present = self.store.extents[lineage, extent]
+        uuid, pieces, refs, present = self.store.extents[lineage, extent]
         assert slot in present
-        first, block, distance = [ref for ref in refs if ref[0] <= slot][-1]
-        header = self.store.blocks(segment, block - distance)
-        place = block + len([s for s in present if first <= s < slot])
-        runs = struct.unpack_from("<H", header, 70)[0]
-        at = 96 + 56 * runs
-        for run in range(96, at, 56):
-            if header[run:run + 4] != bytes(4):
-                at += 8 + 8 * (struct.unpack_from("<H", header, run + 38)[0] & 0x3fff)
-        at += 24 * (place - (block - distance) - 1)
-        data, tag = self.store.blocks(segment, place), header[at:at + 16]
-        assert sum64(data) == struct.unpack_from("<Q", header, at + 16)[0], "a page's checksum"
+        segment, block, entry = (self.store.fresh(pieces, refs, present, slot) if refs else
+                                 self.store.moved(pieces, present, slot))
+        self.store.moved_pages += 0 if refs else 1
+        data, tag = self.store.blocks(segment, block), entry[:16]
+        assert sum64(data) == struct.unpack_from("<Q", entry, 16)[0], "a page's checksum"
         info = self.store.lineages[lineage] + struct.pack("<Q", extent) + uuid
         aad = page_aad(bool(self.encrypted), kind, slot, word)
         if not self.encrypted:
@@ -292,7 +313,8 @@ def main():
                 len(store.manifest["copying"])]
     if kinds != expected or not listed:
         sys.exit(f"{kinds} volumes, hidden nodes, unfinished copies and not {expected}")
-    print(f"read_image: {len(found)} snapshots read from the format alone")
+    print(f"read_image: {len(found)} snapshots read from the format alone, "
+          f"{store.moved_pages} pages from where they were moved")
 
 
 if __name__ == "__main__":
