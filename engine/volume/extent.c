@@ -319,8 +319,8 @@ int cof_extent_place(struct cof_extent *extent, struct cof_lane *lane, const uin
         } else {
             cof_segments_fresh_add(&store->segments, batch->segment, count);
             store->log_pages_since_checkpoint += count;
-            store->written_pages += count;
-            store->segments.clock += count;
+            store->written_pages += summary ? 0u : count;
+            store->segments.clock += summary ? 0u : count;
         }
     }
     return 0;

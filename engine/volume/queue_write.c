@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define CHUNK_PAGES 64u
+#define LANE_HELPS_MAX 64u
 
 static bool overlaps_locked(const struct coffer_volume *volume, uint64_t first, uint64_t count)
 {
@@ -118,13 +119,20 @@ int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64
 
 /* ---- placing ---- */
 
+/* What lets the lane go on: a root that begins here, and so names its next segment; or room for
+ * one. */
+static int help_lane(struct coffer_store *store)
+{
+    return store->lane.next_segment == COF_NO_SEGMENT || store->lane.next_announced
+               ? cof_store_relieve(store)
+               : cof_checkpoint_whole(store, 0);
+}
+
 static int prepare(struct cof_io_request *request, struct cof_extent **ret_extent)
 {
-    struct coffer_store *store = request->queue->store;
     int err = cof_extent_prepare(request->io.volume, false, ret_extent);
-    if (err == COFFER_E_NO_SPACE && request->retries == 0) {
-        request->retries = 1; /* the lane's next segment may be one that a checkpoint frees */
-        err = cof_store_relieve(store);
+    for (unsigned i = 0; err == COFFER_E_NO_SPACE && i < LANE_HELPS_MAX; i++) {
+        err = help_lane(request->queue->store);
         if (err == 0) {
             err = cof_extent_prepare(request->io.volume, false, ret_extent);
         }
