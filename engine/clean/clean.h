@@ -65,7 +65,7 @@ struct cof_cleaner_ops {
 };
 
 struct cof_cleaner_stats {
-    uint64_t victims, moved_pages, damaged_pages, groups, rest_blocks, gathers;
+    uint64_t victims, put_pages, moved_pages, damaged_pages, groups, rest_blocks, gathers;
     uint64_t reads, read_bytes, writes, write_bytes;
 };
 

@@ -156,6 +156,7 @@ int cof_head_put(struct cof_cleaner *cleaner, unsigned number, const struct cof_
     ret_place->block = group->block + 1u + group->pages;
     ret_place->group = group->number;
     group->pages++;
+    cleaner->stats.put_pages++;
     return group->pages == COF_GROUP_PAGES ? close_group(cleaner, head) : 0;
 }
 

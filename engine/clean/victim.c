@@ -4,7 +4,7 @@
  *
  * The choice is MDC (Lomet and Luo, Efficiently Reclaiming Space in a Log Structured Store, 2021):
  * the most of E^2/(1-E) x (now - up2), E being the empty part of a segment and up2 the smoothed
- * time of its pages' deaths. In a large store the best of a window is taken.
+ * time of its pages' deaths; where room is needed at once, the emptiest. In a large store the best of a window is taken.
  * What the headers name is only where to look: descriptors decide what lives and where.
  */
 #include "clean/internal.h"
@@ -23,8 +23,9 @@
 /* ---- choice ---- */
 
 static double score(const struct cof_cleaner *cleaner, const struct cof_segment *segment,
-                    double least)
+                    bool pressed)
 {
+    double least = pressed ? 0.5 / (double)cleaner->segment_blocks : EMPTY_MIN;
     uint32_t all = cleaner->segment_blocks - cleaner->segment_blocks / COF_GROUP_BLOCKS;
     uint32_t used = segment->live + segment->own;
     double empty = used >= all ? 0.0 : 1.0 - (double)used / (double)all;
@@ -32,7 +33,9 @@ static double score(const struct cof_cleaner *cleaner, const struct cof_segment 
         segment->tries >= TRIES_MAX) {
         return -1.0; /* a dead one becomes free by itself */
     }
-    return empty * empty / (1.0 - empty) * (cleaner->segments->clock - segment->up2 + 1.0);
+    return pressed
+               ? empty
+               : empty * empty / (1.0 - empty) * (cleaner->segments->clock - segment->up2 + 1.0);
 }
 
 /* Whether a head fills the segment, or the device has not got all of it yet. */
@@ -64,11 +67,10 @@ uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed)
     const struct cof_segments *segments = cleaner->segments;
     uint32_t window = segments->count < WINDOW_SEGMENTS ? segments->count : WINDOW_SEGMENTS;
     uint32_t best = COF_NO_SEGMENT;
-    double least = pressed ? 0.5 / (double)cleaner->segment_blocks : EMPTY_MIN;
     double most = 0.0;
     for (uint32_t i = 0; i < window; i++) {
         uint32_t at = (cleaner->scan + i) % segments->count;
-        double value = score(cleaner, &segments->table[at], least);
+        double value = score(cleaner, &segments->table[at], pressed);
         if (value > most && cof_victim_possible(cleaner, at)) {
             most = value;
             best = at;

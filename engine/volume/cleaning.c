@@ -19,18 +19,26 @@
 
 #define HEADS_FROM_SEGMENTS 1024u /* three heads from there on: docs/decisions/0015 */
 #define SLICE_PAGES 32u
+#define SLICE_PAGES_MAX 4096u
+#define SHARE_PAGES 4u
 #define RUN_PAGES 512u
 #define RELEASES 256u /* of so many segments, one is let go at a time */
 
 /* ---- what the cleaner asks for ---- */
+
+/* Segments that the cleaner leaves. */
+static uint32_t kept(const struct coffer_store *store)
+{
+    return store->cleaning.pressed ? cof_checkpoint_segments(store) : cof_checkpoint_floor(store);
+}
 
 static int take_segment(void *ctx, unsigned lane, uint32_t *ret_segment)
 {
     struct coffer_store *store = ctx;
     uint64_t sequence;
     bool fresh;
-    int err = cof_segments_take(&store->segments, lane, cof_checkpoint_floor(store), ret_segment,
-                                &sequence, &fresh);
+    int err =
+        cof_segments_take(&store->segments, lane, kept(store), ret_segment, &sequence, &fresh);
     if (err == 0) {
         store->root.incompat |= COF_INCOMPAT_CLEANED;
     }
@@ -40,8 +48,8 @@ static int take_segment(void *ctx, unsigned lane, uint32_t *ret_segment)
 static uint32_t segments_left(void *ctx)
 {
     const struct coffer_store *store = ctx;
-    uint32_t floor = cof_checkpoint_floor(store);
-    return store->segments.free_count > floor ? store->segments.free_count - floor : 0u;
+    uint32_t left = kept(store);
+    return store->segments.free_count > left ? store->segments.free_count - left : 0u;
 }
 
 static bool may_change(void *ctx, unsigned descriptors)
@@ -269,28 +277,53 @@ static bool may_work(const struct coffer_store *store)
     return store->checkpoint.state != COF_CHECKPOINT_HELD && store->error == 0 && !store->read_only;
 }
 
+/* Pages that a slice may move: some, and for each page that was written since the last one the
+ * more, the fewer segments are left. */
+static unsigned share(struct coffer_store *store, uint32_t missing)
+{
+    uint64_t written = store->written_pages - store->cleaning.paid_pages;
+    uint64_t pages = SLICE_PAGES + written * SHARE_PAGES * missing;
+    store->cleaning.paid_pages = store->written_pages;
+    return pages < SLICE_PAGES_MAX ? (unsigned)pages : SLICE_PAGES_MAX;
+}
+
+/* 1: it did something; 0: nothing to do, or it waits for the device. */
+static int slice_step(struct coffer_store *store, unsigned pages)
+{
+    int err;
+    if (store->cleaner.state != COF_CLEANER_IDLE) {
+        return work(store, pages, false);
+    }
+    if (store->segments.free_count >= cof_cleaning_low(store) ||
+        store->checkpoint.state != COF_CHECKPOINT_IDLE) {
+        return 0;
+    }
+    err = store->cleaning.waiting_count >= release_count(store)
+              ? release(store)
+              : cof_cleaner_begin(&store->cleaner, false);
+    return err == 0;
+}
+
 int cof_cleaning_slice(struct coffer_store *store)
 {
+    uint64_t until;
     uint32_t low, have = store->segments.free_count;
-    int err = 0;
+    unsigned pages;
+    int err = 1;
     if (!may_work(store)) {
         return 0;
     }
     low = cof_cleaning_low(store);
-    if (store->cleaner.state == COF_CLEANER_IDLE) {
+    if (have >= low && store->cleaner.state == COF_CLEANER_IDLE) {
+        store->cleaning.paid_pages = store->written_pages;
         err = cof_cleaner_poll(&store->cleaner, false);
-        if (err < 0) {
-            return fail(store, err);
-        }
-        if (have >= low || store->checkpoint.state != COF_CHECKPOINT_IDLE) {
-            return 0;
-        }
-        err = store->cleaning.waiting_count >= release_count(store)
-                  ? release(store)
-                  : cof_cleaner_begin(&store->cleaner, false);
-        return store->error != 0 ? store->error : err == 0;
+        return err < 0 ? fail(store, err) : 0;
     }
-    err = work(store, SLICE_PAGES * (1u + (have < low ? low - have : 0u)), false);
+    pages = share(store, have < low ? low - have : 1u);
+    until = store->cleaner.stats.put_pages + pages;
+    while (err > 0 && store->error == 0 && store->cleaner.stats.put_pages < until) {
+        err = slice_step(store, (unsigned)(until - store->cleaner.stats.put_pages));
+    }
     return store->error != 0 ? store->error : err > 0;
 }
 
@@ -298,6 +331,7 @@ int cof_cleaning_slice(struct coffer_store *store)
 int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
 {
     int err = 0;
+    store->cleaning.pressed = pressed;
     while (store->checkpoint.state == COF_CHECKPOINT_HELD && store->error == 0) {
         cof_checkpoint_breathe(store);
     }
@@ -309,6 +343,7 @@ int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
         err = may_work(store) ? work(store, RUN_PAGES, true) : 0;
         cof_checkpoint_breathe(store);
     }
+    store->cleaning.pressed = false;
     return store->error != 0 ? COFFER_E_FAILED : err < 0 ? COFFER_E_NO_SPACE : 0;
 }
 
@@ -332,14 +367,13 @@ int cof_store_relieve(struct coffer_store *store)
     if (store->checkpoint.state != COF_CHECKPOINT_IDLE) {
         return cof_checkpoint_settle(store);
     }
-    if (store->cleaning.waiting_count > 0) {
+    err = store->cleaning.waiting_count < release_count(store)
+              ? cof_clean_one(store, false, COF_NO_SEGMENT)
+              : COFFER_E_NO_SPACE;
+    if (err == COFFER_E_NO_SPACE && store->cleaning.waiting_count > 0) {
         err = release(store);
         store->cleaning.waiting_count = err == 0 ? store->cleaning.waiting_count : 0u;
-        if (err != COFFER_E_NO_SPACE) {
-            return err;
-        }
     }
-    err = cof_clean_one(store, false, COF_NO_SEGMENT);
     if (err == COFFER_E_NO_SPACE && has_unsettled(store)) {
         err = cof_checkpoint_whole(store, 0);
     }

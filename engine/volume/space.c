@@ -20,8 +20,8 @@
 #define ROOT_SEGMENTS 3u
 #define RESERVE_PERCENT 7u /* docs/decisions/0016 */
 #define RESERVE_SEGMENTS_MIN 16u
-#define WARN_HYSTERESIS 5u  /* percent less, before it is said again */
-#define RELIEFS_MAX 100000u /* an end, should each help and none be enough */
+#define WARN_HYSTERESIS 5u     /* percent less, before it is said again */
+#define RELIEFS_PER_SEGMENT 4u /* of the store, in vain, before it is called full */
 
 /* ---- room ---- */
 
@@ -89,24 +89,47 @@ int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsig
                : COFFER_E_NO_SPACE;
 }
 
+/* Reliefs that may follow each other without a segment more being free. */
+struct patience {
+    uint32_t most_free, reliefs;
+};
+
+static int relieve(struct coffer_store *store, struct patience *patience)
+{
+    int err = cof_store_relieve(store);
+    if (store->segments.free_count > patience->most_free) {
+        patience->most_free = store->segments.free_count;
+        patience->reliefs = 0;
+    }
+    patience->reliefs++;
+    return err == 0 && patience->reliefs > RELIEFS_PER_SEGMENT * store->segments.count
+               ? COFFER_E_NO_SPACE
+               : err;
+}
+
 int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
+    struct patience patience = {store->segments.free_count, 0};
     int err = cof_checkpoint_settle(store);
-    for (uint32_t i = 0; err == 0 && i < RELIEFS_MAX; i++) {
-        err = cof_checkpoint_room(store, blocks, spare);
-        if (err != COFFER_E_NO_SPACE || cof_store_relieve(store) != 0) {
-            break;
+    while (err == 0 && cof_checkpoint_room(store, blocks, spare) != 0) {
+        err = relieve(store, &patience);
+        if (err == 0) {
+            err = cof_checkpoint_settle(store);
         }
-        err = cof_checkpoint_settle(store);
     }
     return store->error != 0 ? COFFER_E_FAILED : err;
 }
 
-uint32_t cof_checkpoint_floor(const struct coffer_store *store)
+uint32_t cof_checkpoint_segments(const struct coffer_store *store)
 {
     uint64_t need = checkpoint_need(store), here = blocks_here(store);
     uint64_t usable = usable_blocks(store);
-    return need <= here ? 1u : (uint32_t)(1u + (need - here + usable - 1u) / usable);
+    return need <= here ? 0u : (uint32_t)((need - here + usable - 1u) / usable);
+}
+
+uint32_t cof_checkpoint_floor(const struct coffer_store *store)
+{
+    return 1u + cof_checkpoint_segments(store);
 }
 
 uint32_t cof_segments_kept(const struct coffer_store *store)
@@ -177,13 +200,12 @@ static bool log_has_room(const struct coffer_store *store, uint64_t pages)
 
 int cof_log_ready(struct coffer_store *store, uint64_t pages)
 {
-    for (uint32_t i = 0; !log_has_room(store, pages); i++) {
-        int err = i < RELIEFS_MAX ? cof_store_relieve(store) : COFFER_E_NO_SPACE;
-        if (err != 0) {
-            return err;
-        }
+    struct patience patience = {store->segments.free_count, 0};
+    int err = 0;
+    while (err == 0 && !log_has_room(store, pages)) {
+        err = relieve(store, &patience);
     }
-    return store->error != 0 ? COFFER_E_FAILED : 0;
+    return store->error != 0 ? COFFER_E_FAILED : err;
 }
 
 /* Pages of the range that have no page of the volume's own under them: what is overwritten there
@@ -233,18 +255,12 @@ int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages)
 
 int cof_import_admit(struct coffer_store *store, uint64_t pages)
 {
+    unsigned spare = (unsigned)(COF_SPARE_WRITE + pages / usable_blocks(store) + 1u);
     int err = fits(store, pages) ? 0 : cof_checkpoint_whole(store, 0);
     if (err == 0 && !fits(store, pages)) {
         err = COFFER_E_NO_SPACE;
     }
-    for (uint32_t i = 0; err == 0 && i < RELIEFS_MAX; i++) {
-        uint64_t spare = COF_SPARE_WRITE + pages / usable_blocks(store) + 1u;
-        if (cof_checkpoint_room(store, pages * 2u, (unsigned)spare) == 0) {
-            return 0;
-        }
-        err = cof_store_relieve(store);
-    }
-    return err != 0 ? err : COFFER_E_NO_SPACE;
+    return err == 0 ? cof_checkpoint_ready(store, pages * 2u, spare) : err;
 }
 
 /* ---- time ---- */

@@ -163,6 +163,9 @@ struct cof_cleaning {
     unsigned renewal_count;
     uint64_t renewal_blocks;
     uint64_t light_count; /* checkpoints that let victims go, since open */
+    bool pressed;         /* nothing else is left: the victim takes what it needs but for the root
+                           * that lets it go */
+    uint64_t paid_pages;  /* of written_pages, for which the cleaner did its share */
 };
 
 /* A thread of the store's own, where one was asked for. */
@@ -600,7 +603,9 @@ COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint
  * asked before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks,
                                            unsigned spare);
-/* Segments that belong to checkpoints alone: what the next may need. */
+/* Segments that the next checkpoint may need beside the one it writes to; and those that belong to
+ * checkpoints alone: one more. */
+uint32_t cof_checkpoint_segments(const struct coffer_store *store);
 uint32_t cof_checkpoint_floor(const struct coffer_store *store);
 /* And those that the log leaves: to the cleaner, too. */
 #define COF_CLEANER_SEGMENTS 2u
