@@ -23,6 +23,11 @@ void cleaning_note(struct coffer_store *store)
     done.stores += info.moved_bytes > 0 ? 1u : 0u;
 }
 
+uint64_t cleaning_pages(void)
+{
+    return done.pages;
+}
+
 int cleaning_close(int status, bool wanted)
 {
     bool idle = wanted && (done.segments == 0 || done.pages == 0);

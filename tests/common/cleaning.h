@@ -12,6 +12,8 @@
 /* Count what was done in this store since it was opened: once, before it is closed. NULL is
  * allowed. */
 void cleaning_note(struct coffer_store *store);
+/* Pages moved so far in stores that were noted. */
+uint64_t cleaning_pages(void);
 /* Print the counts. status, or 1 when the cleaner was to move pages and moved none. */
 int cleaning_close(int status, bool wanted);
 

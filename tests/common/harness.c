@@ -138,7 +138,9 @@ void harness_break(const char *name)
         {"SKIP_CHAIN", COF_BREAK_SKIP_CHAIN},     {"EARLY_FREE", COF_BREAK_EARLY_FREE},
         {"TRUST_EPOCH", COF_BREAK_TRUST_EPOCH},   {"SKIP_CUT", COF_BREAK_SKIP_CUT},
         {"COPY_SHORT", COF_BREAK_COPY_SHORT},     {"COPY_GREEDY", COF_BREAK_COPY_GREEDY},
-        {"KEEP_INTERIM", COF_BREAK_KEEP_INTERIM},
+        {"KEEP_INTERIM", COF_BREAK_KEEP_INTERIM}, {"CLEAN_EARLY", COF_BREAK_CLEAN_EARLY},
+        {"CLEAN_FREE", COF_BREAK_CLEAN_FREE},     {"CLEAN_LOSE", COF_BREAK_CLEAN_LOSE},
+        {"MISCOUNT", COF_BREAK_MISCOUNT},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {

@@ -265,8 +265,8 @@ void model_check_volumes(const struct model *model, const struct model_seen *see
         }
         harness_require(there || event < volume->create_done || event > volume->delete_from,
                         "volume %s is gone", volume->name);
-        harness_require(!there || event > volume->create_from, "volume %s was never created",
-                        volume->name);
+        harness_require(!there || event > volume->create_from || event >= volume->create_done,
+                        "volume %s was never created", volume->name);
         harness_require(!there || event < volume->delete_done, "volume %s is back", volume->name);
     }
     model_check_keys(model, seen, event);

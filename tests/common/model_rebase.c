@@ -138,6 +138,7 @@ void model_fork(struct model *model, const struct model *from, const struct mode
 {
     model_init(model, from->seed);
     model->salt_next = from->salt_next;
+    model->born_next = from->born_next;
     model->op_base = model->op_next = from->op_next;
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         if (from->volumes[v].used && seen->volumes[v].there) {

@@ -4,6 +4,7 @@
  */
 #include "common/site.h"
 
+#include "common/cleaning.h"
 #include "common/harness.h"
 
 #include <stdarg.h>
@@ -78,14 +79,19 @@ void site_make(struct realm *realm, unsigned index, unsigned service)
     struct coffer_store_create_opts opts = {.size = sizeof opts,
                                             .segment_bytes = SITE_SEGMENT_BYTES};
     struct sim_disk_options options;
+    uint32_t segments;
     site_init(site, realm, index);
     site->kms = &realm->services[service];
     options = disk_options(site);
-    site->disk = sim_disk_new(SITE_SEGMENT_BYTES, SITE_SEGMENTS, SITE_SEGMENTS, &options);
+    segments = realm->tight ? SITE_TIGHT_SEGMENTS : SITE_SEGMENTS;
+    site->disk = sim_disk_new(SITE_SEGMENT_BYTES, segments, segments, &options);
     opts.device = sim_disk_open(site->disk);
     opts.env = &site->env.api;
     must(site, coffer_store_create(&opts, &site->fault));
     must(site, site_open(site));
+    if (realm->tight) {
+        site_tighten(site);
+    }
 }
 
 int site_open(struct site *site)
@@ -120,7 +126,9 @@ int site_close_volumes(struct site *site)
 int site_close(struct site *site)
 {
     int error = site->store == NULL ? 0 : site_close_volumes(site);
-    int close_error = coffer_store_close(site->store);
+    int close_error;
+    cleaning_note(site->store);
+    close_error = coffer_store_close(site->store);
     site->store = NULL;
     realm_tell(site->realm, "%u: close: %s", site->index, coffer_error_name(close_error));
     if (error == 0 && close_error == 0) {
@@ -169,6 +177,7 @@ void site_fork(struct site *site, const struct site *from)
     sim_image_free(image);
     forget_kept(site);
     memcpy(site->holdings, from->holdings, sizeof site->holdings);
+    memcpy(site->ballast, from->ballast, sizeof site->ballast);
     site->kms = from->kms;
 }
 
@@ -203,6 +212,7 @@ void site_on_image(struct site *site, struct site *from, const struct sim_image 
     site->disk = sim_disk_from_image(image, &options);
     memcpy(site->holdings, from->holdings, sizeof site->holdings);
     memcpy(site->marked, from->marked, sizeof site->marked);
+    memcpy(site->ballast, from->ballast, sizeof site->ballast);
     memcpy(site->pending, from->pending, sizeof site->pending);
     site->pending_count = from->pending_count;
     for (unsigned i = 0; i < SITE_HOLDINGS_MAX; i++) {
@@ -324,6 +334,7 @@ void site_cut(struct site *site, uint64_t event, enum sim_variant variant, uint6
     realm_tell(site->realm, "%u: cut at %llu of %llu to %llu, %s", site->index,
                (unsigned long long)event, (unsigned long long)site->marked_event,
                (unsigned long long)sim_disk_events(site->disk), sim_variant_name(variant));
+    cleaning_note(site->store);
     sim_disk_power_off(site->disk);
     for (unsigned i = 0; i < SITE_HOLDINGS_MAX; i++) {
         (void)coffer_volume_close(site->holdings[i].handle);

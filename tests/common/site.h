@@ -29,6 +29,8 @@
 #define SITE_SEGMENTS 96u
 #define SITE_NAME_BYTES 32u
 #define SITE_EMPTY_PAGES_MAX 6u /* live pages of a store that everything was deleted from */
+#define SITE_TIGHT_SEGMENTS 64u
+#define SITE_BALLASTS 2u
 #define SITES_MAX 3u
 #define SERVICES 2u
 #define SITE_NONE UINT32_MAX
@@ -68,6 +70,8 @@ struct site {
     uint64_t marked_event;
     struct site_pending pending[SITE_PENDING_MAX];
     unsigned pending_count;
+    char ballast[SITE_BALLASTS][SITE_NAME_BYTES]; /* of a tight store: volumes that fill it */
+    bool squeezing;
     struct sim_image *kept; /* an old image, to be put back, and what it held */
     struct holding *kept_holdings;
 };
@@ -83,6 +87,7 @@ struct realm {
     struct site sites[SITES_MAX];
     unsigned site_count;
     bool tell;
+    bool tight; /* stores have next to no free segments; writes keep them so */
 };
 
 void realm_init(struct realm *realm, uint64_t seed, unsigned site_count);
@@ -128,6 +133,10 @@ int site_volume_close(struct site *site, unsigned holding);
 int site_write(struct site *site, unsigned holding, uint32_t page, uint32_t count);
 int site_discard(struct site *site, unsigned holding, uint32_t page, uint32_t count);
 int site_flush(struct site *site);
+/* Fill a tight store that was just made (see tight.h); and, after each write, write some of that
+ * over. */
+void site_tighten(struct site *site);
+int site_squeeze(struct site *site);
 /* Which version a page shows; fails the case when it is none that was ever written. */
 uint32_t site_page_version(const uint8_t *page);
 

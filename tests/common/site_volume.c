@@ -166,7 +166,7 @@ int site_write(struct site *site, unsigned at, uint32_t page, uint32_t count)
     realm_tell(site->realm, "%u: write %s %u+%u version %u..: %s", site->index,
                site->holdings[at].name, page, count, site->realm->versions - count + 1u,
                coffer_error_name(error));
-    return error;
+    return error == 0 && site->realm->tight && !site->squeezing ? site_squeeze(site) : error;
 }
 
 int site_discard(struct site *site, unsigned at, uint32_t page, uint32_t count)

@@ -6,6 +6,7 @@
 #include "common/workload_steps.h"
 
 #include "common/harness.h"
+#include "common/tight.h"
 
 #include <string.h>
 
@@ -329,7 +330,7 @@ const struct workload *workload_find(const char *name)
     return NULL;
 }
 
-void workload_options(const struct workload *workload, uint64_t seed, bool record,
+void workload_options(const struct workload *workload, uint64_t seed, bool record, bool tight,
                       struct world_options *ret_options)
 {
     memset(ret_options, 0, sizeof *ret_options);
@@ -338,6 +339,7 @@ void workload_options(const struct workload *workload, uint64_t seed, bool recor
     ret_options->disk.shuffle = true;
     ret_options->disk.delay_polls_max = (unsigned)(seed % 3);
     ret_options->disk.again = false;
+    ret_options->tight = tight ? tight_kind_for(seed) : TIGHT_NOT;
     if (workload->tune != NULL) {
         workload->tune(ret_options);
     }

@@ -29,8 +29,9 @@ extern const struct workload workloads[WORKLOADS];
 /* NULL when there is none of the name. */
 const struct workload *workload_find(const char *name);
 
-/* Options for a run by seed, and the run itself up to its close; marks may be NULL. */
-void workload_options(const struct workload *workload, uint64_t seed, bool record,
+/* Options for a run by seed, and the run itself up to its close; marks may be NULL. tight: on a
+ * store that is nearly full (tight.h), where marks->created is 0. */
+void workload_options(const struct workload *workload, uint64_t seed, bool record, bool tight,
                       struct world_options *ret_options);
 int workload_run(const struct workload *workload, struct world *world,
                  struct workload_marks *marks);

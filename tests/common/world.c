@@ -7,6 +7,7 @@
 #include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/model_snapshot.h"
+#include "common/tight.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,6 +105,9 @@ void world_init(struct world *world, const struct world_options *options)
     world->kms = &world->own_kms;
     model_init(&world->own_model, (uint32_t)options->seed);
     world->model = &world->own_model;
+    if (options->tight != TIGHT_NOT) {
+        tight_begin(world, (enum tight_kind)options->tight);
+    }
 }
 
 void world_init_on(struct world *world, const struct world *from, const struct sim_image *image,
@@ -119,6 +123,7 @@ void world_init_on(struct world *world, const struct world *from, const struct s
     world->incarnation = incarnation;
     world->kms = from->kms;
     world->model = from->model;
+    memcpy(world->ballast, from->ballast, sizeof world->ballast);
     world->anchor.has = from->anchor.has;
     world->anchor.state = from->anchor.state;
 }
@@ -189,12 +194,16 @@ int world_create(struct world *world)
     struct coffer_store_create_opts opts = {
         .size = sizeof opts,
         .path = world->options.path,
-        .device = open_device(world),
         .size_bytes = (uint64_t)WORLD_SEGMENT_BYTES * world->options.segments,
         .segment_bytes = WORLD_SEGMENT_BYTES,
         .env = &world->env.api,
     };
-    int error = coffer_store_create(&opts, &world->fault);
+    int error;
+    if (world->options.tight != TIGHT_NOT) {
+        return 0;
+    }
+    opts.device = open_device(world);
+    error = coffer_store_create(&opts, &world->fault);
     harness_require(!is_device_open(world), "create did not close its device");
     return error;
 }

@@ -25,11 +25,13 @@
 #define WORLD_DEPTH_MAX 16u
 #define WORLD_SEGMENT_BYTES (1u << 20)
 #define WORLD_SEGMENTS 64u
+#define WORLD_BALLASTS 2u
 #define WORLD_SPINS_MAX 100000u /* calls without progress before it counts as a hang */
 
 struct world_options {
     uint64_t seed;
     uint32_t segments, segments_max;
+    unsigned tight;   /* enum tight_kind: on a store that is nearly full, which create leaves alone */
     const char *path; /* a real file instead of the simulated device: then nothing can be cut */
     struct sim_disk_options disk;
     uint64_t delta_entries_max; /* 0: 4096 */
@@ -73,6 +75,11 @@ struct world_slot {
     struct iovec iov[3];
 };
 
+struct world_ballast {
+    unsigned volume;
+    uint32_t number; /* the volume's, in the model */
+};
+
 struct world {
     struct world_options options;
     struct sim_disk *disk;
@@ -87,6 +94,8 @@ struct world {
     struct coffer_queue *queue;
     struct world_slot slots[WORLD_DEPTH_MAX];
     unsigned in_flight;
+    struct world_ballast ballast[WORLD_BALLASTS];
+    bool squeezing;
     unsigned open_flags;       /* of the store */
     bool lenient;              /* completions with errors are noted, not failed */
     unsigned tolerate;         /* world_look_damaged: 1 damage, 2 forgery */
@@ -156,6 +165,9 @@ int world_flush(struct world *world, unsigned volume);
 
 int world_queue_open(struct world *world);
 void world_queue_close(struct world *world);
+/* Until nothing that is in flight overlaps. */
+int world_wait(struct world *world, enum world_kind kind, unsigned volume, uint64_t sector,
+               uint64_t count);
 /* Waits for what overlaps, submits, reaps what is there. */
 int world_submit(struct world *world, enum world_kind kind, unsigned volume, uint64_t sector,
                  uint64_t count, unsigned flags);

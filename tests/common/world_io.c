@@ -6,7 +6,7 @@
  * since their order is the device's affair and only so the model knows what it must find.
  */
 #include "common/harness.h"
-#include "common/world.h"
+#include "common/tight.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +73,18 @@ static void tell_io(const struct world *world, enum world_kind kind, unsigned vo
                (unsigned long long)((sector + count) % 8), coffer_error_name(error));
 }
 
+/* After each change of a tight store, some of its ballast is written over. */
+static int squeeze(struct world *world)
+{
+    int error = 0;
+    if (world->options.tight != TIGHT_NOT && !world->squeezing) {
+        world->squeezing = true;
+        error = tight_squeeze(world);
+        world->squeezing = false;
+    }
+    return error;
+}
+
 int world_io(struct world *world, enum world_kind kind, unsigned volume, uint64_t sector,
              uint64_t count, unsigned flags)
 {
@@ -101,6 +113,7 @@ int world_io(struct world *world, enum world_kind kind, unsigned volume, uint64_
         model_check_read(world->model, volume, sector, count, buffer);
     } else if (op != 0) {
         end_op(world, op, flags, moment, error);
+        error = error == 0 ? squeeze(world) : error;
     }
     return error;
 }
@@ -205,6 +218,18 @@ static bool must_wait(const struct world *world, enum world_kind kind, unsigned 
     return false;
 }
 
+int world_wait(struct world *world, enum world_kind kind, unsigned volume, uint64_t sector,
+               uint64_t count)
+{
+    while (must_wait(world, kind, volume, sector, count)) {
+        int error = world_reap(world, 1);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
 static struct world_slot *take_slot(struct world *world, uint64_t bytes)
 {
     struct world_slot *slot = world->slots;
@@ -281,13 +306,12 @@ int world_submit(struct world *world, enum world_kind kind, unsigned volume, uin
 {
     struct world_slot *slot;
     struct coffer_io io;
-    int error;
-    while (world->in_flight == WORLD_DEPTH_MAX ||
-           must_wait(world, kind, volume, sector, count)) {
+    int error = world_wait(world, kind, volume, sector, count);
+    while (error == 0 && world->in_flight == WORLD_DEPTH_MAX) {
         error = world_reap(world, 1);
-        if (error != 0) {
-            return error;
-        }
+    }
+    if (error != 0) {
+        return error;
     }
     slot = take_slot(world, count * 512);
     slot->kind = kind;
@@ -310,6 +334,7 @@ int world_submit(struct world *world, enum world_kind kind, unsigned volume, uin
         if (slot->op != 0) {
             model_op_failed(world->model, slot->op);
         }
+        return error;
     }
-    return error;
+    return slot->op != 0 ? squeeze(world) : 0;
 }

@@ -9,108 +9,23 @@
  * the medium as the process left it and on the medium after a power cut at that moment, with
  * everything that was acknowledged as durable. (The device makes nothing durable that a failed sync
  * covered, so a flush that lies is found by the second.)
+ *
+ * --recovery: the calls that fail are those of opening the store, and reading all of it, after the
+ * power was cut in the midst of a workload; the recovery after it must find what the first had to.
+ * --tight: on stores that are nearly full (common/tight.h), so that the cleaner is at work in each
+ * workload and its calls fail, too.
  */
+#include "faults/faults.h"
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/recorder.h"
-#include "common/workloads.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum kind {
-    KIND_DEVICE = 0, /* + enum coffer_segdev_op or enum sim_call */
-    KIND_ALLOC = SIM_CALLS,
-    KIND_KMS,
-    KIND_RANDOM,
-    KINDS
-};
-
-static const char *const kind_names[KINDS] = {
-    "read",     "append", "sync",         "trim", "condition", "grow", "root_read",
-    "root_cas", "submit", "channel_open", "poll", "alloc",     "kms",  "random",
-};
-
-static const struct {
-    const char *name;
-    int error, os_errno;
-} errors[] = {
-    {"eio", COFFER_E_IO, EIO},
-    {"enospc", COFFER_E_NO_SPACE, ENOSPC},
-    {"short", COFFER_E_IO, 0},
-    {"cancelled", COFFER_E_CANCELLED, ECANCELED},
-};
-#define ERRORS 4u
-
-struct plan_case {
-    const struct workload *workload;
-    uint64_t seed, at;
-    unsigned kind, error;
-    bool sticky;
-};
-
-static struct plan_case current;
-static bool tell;
-static struct {
-    uint64_t cases, fired, reported, silent, by_kind[KINDS];
-} counts;
-
-static uint64_t calls_of(const struct world *world, unsigned kind)
-{
-    switch (kind) {
-    case KIND_ALLOC:
-        return world->env.allocations;
-    case KIND_KMS:
-        return world->kms->calls;
-    case KIND_RANDOM:
-        return world->env.random_calls;
-    default:
-        return sim_disk_calls(world->disk, kind);
-    }
-}
-
-static void plant(struct world *world, const struct plan_case *plan)
-{
-    static const int key_errors[ERRORS] = {COFFER_E_KEY_UNREACHABLE, COFFER_E_KEY_ACCESS,
-                                           COFFER_E_KEY_DISABLED, COFFER_E_KEY_CIPHERTEXT};
-    struct sim_fault fault = {.call = plan->kind,
-                              .at = plan->at,
-                              .error = errors[plan->error].error,
-                              .os_errno = errors[plan->error].os_errno,
-                              .sticky = plan->sticky};
-    if (plan->kind == KIND_ALLOC) {
-        det_env_fail(&world->env, plan->at, plan->sticky);
-    } else if (plan->kind == KIND_KMS) {
-        fake_kms_fail(world->kms, plan->at, plan->sticky, key_errors[plan->error]);
-    } else if (plan->kind == KIND_RANDOM) {
-        world->env.random_fail_at = plan->at;
-    } else {
-        sim_disk_inject(world->disk, &fault);
-    }
-}
-
-static uint64_t fired(const struct world *world, const struct plan_case *plan)
-{
-    switch (plan->kind) {
-    case KIND_ALLOC:
-        return world->env.fired;
-    case KIND_KMS:
-        return world->kms->fired;
-    case KIND_RANDOM:
-        return world->env.random_calls > plan->at ? 1 : 0;
-    default:
-        return sim_disk_fired(world->disk);
-    }
-}
-
-static void unplant(struct world *world)
-{
-    sim_disk_inject(world->disk, NULL);
-    det_env_fail_none(&world->env);
-    fake_kms_fail_none(world->kms);
-    world->env.random_fail_at = UINT64_MAX;
-}
+struct plan_case current;
+bool tell, tight;
+struct faults_counts counts;
 
 /* A write and a flush after the error: after a failed sync the flush may not succeed. */
 static void try_more(struct world *world, const struct plan_case *plan)
@@ -135,37 +50,6 @@ static bool must_be_reported(const struct plan_case *plan)
     return plan->kind == COFFER_SEGDEV_APPEND || plan->kind == COFFER_SEGDEV_SYNC;
 }
 
-static void judge_image(const struct world *from, const struct workload_marks *marks,
-                        struct sim_image *image, uint64_t event, uint64_t incarnation)
-{
-    struct world world;
-    struct model_seen seen;
-    struct model forked;
-    int error;
-    world_init_on(&world, from, image, incarnation, false);
-    sim_image_free(image);
-    world.tell = tell;
-    error = world_open(&world);
-    if (marks->created == 0 && error != 0) {
-        enum coffer_error_class cls = coffer_error_class_of(error);
-        harness_require(cls == COFFER_CLASS_FORMAT || cls == COFFER_CLASS_CORRUPT,
-                        "open of what was never made: %s", coffer_error_name(error));
-        world_done(&world);
-        return;
-    }
-    world_must(&world, error, "open when the fault was gone");
-    world_look(&world, &seen);
-    model_check_volumes(world.model, &seen, event);
-    model_check_prefix(world.model, &seen, event, false);
-    model_fork(&forked, world.model, &seen);
-    model_seen_done(&seen);
-    world.model = &forked;
-    workload_go_on(&world);
-    must(&world, world_close(&world));
-    world_done(&world);
-    model_done(&forked);
-}
-
 static void one_case(void *ctx)
 {
     const struct plan_case *plan = ctx;
@@ -174,11 +58,9 @@ static void one_case(void *ctx)
     struct world world;
     uint64_t event;
     int error;
-    harness_context("faults --replay %llu:%s:%s:%llu:%s:%s", (unsigned long long)plan->seed,
-                    plan->workload->name, kind_names[plan->kind], (unsigned long long)plan->at,
-                    errors[plan->error].name, plan->sticky ? "sticky" : "once");
-    harness_watch(30);
-    workload_options(plan->workload, plan->seed, true, &options);
+    tell_context(plan);
+    harness_watch_cpu(30, 300);
+    workload_options(plan->workload, plan->seed, true, tight, &options);
     world_init(&world, &options);
     world.lenient = true;
     world.tell = tell;
@@ -208,14 +90,16 @@ static void one_case(void *ctx)
 
 static void count_calls(void *ctx)
 {
-    uint64_t *calls = ctx;
+    uint64_t *calls = ctx, moved;
     struct world_options options;
     struct world world;
-    harness_context("faults --workload %s --seed %llu (no fault)", current.workload->name,
-                    (unsigned long long)current.seed);
-    workload_options(current.workload, current.seed, false, &options);
+    harness_context("faults%s --workload %s --seed %llu (no fault)", tight ? " --tight" : "",
+                    current.workload->name, (unsigned long long)current.seed);
+    workload_options(current.workload, current.seed, false, tight, &options);
     world_init(&world, &options);
+    moved = cleaning_pages();
     must(&world, workload_run(current.workload, &world, NULL));
+    harness_require(!tight || cleaning_pages() > moved, "the cleaner moved nothing");
     for (unsigned kind = 0; kind < KINDS; kind++) {
         calls[kind] = calls_of(&world, kind);
     }
@@ -225,17 +109,11 @@ static void count_calls(void *ctx)
 static void run_case(void)
 {
     struct plan_case plan = current;
-    (void)harness_run(one_case, &plan);
+    (void)harness_run(plan.recovery ? recovery_case : one_case, &plan);
     recorder_reset();
     counts.cases++;
     counts.by_kind[current.kind]++;
 }
-
-struct plan {
-    uint64_t seed, seeds, points;
-    bool all;
-    const char *workload, *kind, *broken;
-};
 
 static bool stop(const struct plan *plan)
 {
@@ -250,6 +128,9 @@ static void fail_kind(const struct plan *plan, unsigned kind, uint64_t calls)
     uint64_t stride = plan->all || kind == KIND_KMS || calls <= plan->points
                           ? 1
                           : (calls + plan->points - 1) / plan->points;
+    if (plan->kind != NULL && strcmp(plan->kind, kind_names[kind]) != 0) {
+        return;
+    }
     bool errors_matter = kind != KIND_ALLOC && kind != KIND_RANDOM;
     for (uint64_t at = plan->seed % stride; at < calls; at += stride) {
         for (unsigned i = 0; i < 2 * ERRORS && !stop(plan); i++) {
@@ -276,9 +157,7 @@ static void fail_workload(const struct plan *plan)
     }
     recorder_reset();
     for (unsigned kind = 0; kind < KINDS && !stop(plan); kind++) {
-        if (plan->kind == NULL || strcmp(plan->kind, kind_names[kind]) == 0) {
-            fail_kind(plan, kind, calls[kind]);
-        }
+        fail_kind(plan, kind, calls[kind]);
     }
 }
 
@@ -288,7 +167,12 @@ static void campaign(const struct plan *plan)
         for (unsigned i = 0; i < WORKLOADS && !stop(plan); i++) {
             current.workload = &workloads[i];
             current.seed = seed;
-            if (plan->workload == NULL || strcmp(plan->workload, workloads[i].name) == 0) {
+            if (plan->workload != NULL && strcmp(plan->workload, workloads[i].name) != 0) {
+                continue;
+            }
+            if (plan->recovery) {
+                fail_recoveries(plan, fail_kind);
+            } else {
                 fail_workload(plan);
             }
         }
@@ -297,13 +181,19 @@ static void campaign(const struct plan *plan)
 
 static int replay(const char *text)
 {
-    char name[32] = "", kind[16] = "", error[16] = "", manner[16] = "";
-    unsigned long long seed, at;
-    if (sscanf(text, "%llu:%31[^:]:%15[^:]:%llu:%15[^:]:%15s", &seed, name, kind, &at, error,
-               manner) != 6 ||
-        (current.workload = workload_find(name)) == NULL) {
-        printf("--replay wants SEED:WORKLOAD:KIND:AT:ERROR:once|sticky\n");
+    char name[32] = "", kind[16] = "", error[16] = "", manner[16] = "", variant[16] = "";
+    unsigned long long seed, at, event = 0;
+    int parts = sscanf(text, "%llu:%31[^:]:%15[^:]:%llu:%15[^:]:%15[^:]:%llu:%15s", &seed, name,
+                       kind, &at, error, manner, &event, variant);
+    if ((parts != 6 && parts != 8) || (current.workload = workload_find(name)) == NULL) {
+        printf("--replay wants SEED:WORKLOAD:KIND:AT:ERROR:once|sticky[:EVENT:VARIANT]\n");
         return 2;
+    }
+    current.recovery = parts == 8;
+    current.event = event;
+    for (unsigned i = 0; i < SIM_VARIANTS; i++) {
+        current.variant =
+            strcmp(sim_variant_name((enum sim_variant)i), variant) == 0 ? i : current.variant;
     }
     current.seed = seed;
     current.at = at;
@@ -312,27 +202,33 @@ static int replay(const char *text)
         current.kind = strcmp(kind_names[i], kind) == 0 ? i : current.kind;
     }
     for (unsigned i = 0; i < ERRORS; i++) {
-        current.error = strcmp(errors[i].name, error) == 0 ? i : current.error;
+        current.error = strcmp(error_name(i), error) == 0 ? i : current.error;
     }
-    run_case();
+    if (!current.recovery || recovery_begin()) {
+        run_case();
+    }
+    recovery_end();
     return harness_close("faults", 1, NULL);
 }
 
 int main(int argc, char **argv)
 {
-    struct plan plan = {.seed = 1, .seeds = 1, .points = 24};
+    struct plan plan = {.seed = 1, .seeds = 1, .points = 24, .cuts = 4};
     const char *again = NULL;
     double start = harness_seconds();
     const struct harness_option options[] = {
         {"--seed", &plan.seed, NULL, NULL, "first seed [1]"},
         {"--seeds", &plan.seeds, NULL, NULL, "how many [1]"},
         {"--points", &plan.points, NULL, NULL, "places a kind of call and workload [24]"},
+        {"--recovery", NULL, NULL, &plan.recovery, "in recoveries after cuts of each workload"},
+        {"--cuts", &plan.cuts, NULL, NULL, "with --recovery: how many of a workload [4]"},
         {"--all", NULL, NULL, &plan.all, "every call, every error"},
         {"--workload", NULL, &plan.workload, NULL, "only this workload"},
         {"--kind", NULL, &plan.kind, NULL, "only read, append, sync, alloc, kms, ..."},
+        {"--tight", NULL, NULL, &tight, "on stores that are nearly full: the cleaner is at work"},
         {"--break", NULL, &plan.broken, NULL, "plant a fault in the engine, which must be caught"},
         {"--tell", NULL, NULL, &tell, "print each call"},
-        {"--replay", NULL, &again, NULL, "SEED:WORKLOAD:KIND:AT:ERROR:once|sticky"},
+        {"--replay", NULL, &again, NULL, "SEED:WORKLOAD:KIND:AT:ERROR:once|sticky[:EVENT:VARIANT]"},
         {NULL, NULL, NULL, NULL, NULL},
     };
     harness_options(argc, argv, options, "every call of every workload fails, once and sticky");
@@ -353,5 +249,5 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < KINDS; i++) {
         printf("  %-12s %llu\n", kind_names[i], (unsigned long long)counts.by_kind[i]);
     }
-    return harness_close("faults", counts.cases, plan.broken);
+    return cleaning_close(harness_close("faults", counts.cases, plan.broken), tight);
 }

@@ -6,11 +6,13 @@
  * store, taken while it is open, that all go on writing (and copies of copies); a store put back to
  * an older image and written on; power cuts whose lost tail is written anew; clean reopens; and a
  * forked process that goes on using the handles it inherited, which must seal nothing.
+ * --tight: on stores that are nearly full (common/tight.h), so that the cleaner is at work.
  * One set over the whole run holds every pair.
  */
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/recorder.h"
-#include "common/world.h"
+#include "common/tight.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 #define OLD_IMAGES 4u
 #define COPY_DEPTH 2u
 
+static bool tight;
 static struct {
     uint64_t copies, put_back, cuts, reopens, forks;
 } counts;
@@ -129,7 +132,7 @@ static void use_in_child(struct world *world)
     static uint8_t page[4096];
     uint64_t before = recorder_seals();
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
-        if (world->volumes[v] == NULL) {
+        if (world->volumes[v] == NULL || !world->model->volumes[v].encrypted) {
             continue;
         }
         if (coffer_volume_write(world->volumes[v], page, 0, sizeof page, 0, NULL) == 0) {
@@ -210,12 +213,14 @@ static void one_story(void *ctx)
     struct world world;
     struct scene scene = {.world = &world, .prng = &prng};
     unsigned volume;
-    harness_context("nonces --seed %llu --stories 1", (unsigned long long)seed);
+    harness_context("nonces --seed %llu --stories 1%s", (unsigned long long)seed,
+                    tight ? " --tight" : "");
     memset(&options, 0, sizeof options);
     options.seed = seed;
     options.segments = 128;
     options.disk.record = true;
     options.delta_entries_max = 400;
+    options.tight = tight ? tight_kind_for(seed) : TIGHT_NOT;
     world_init(&world, &options);
     must(&world, world_create(&world));
     must(&world, world_open(&world));
@@ -237,6 +242,7 @@ int main(int argc, char **argv)
     const struct harness_option options[] = {
         {"--seed", &seed, NULL, NULL, "first seed [1]"},
         {"--stories", &stories, NULL, NULL, "stores to follow [60]"},
+        {"--tight", NULL, NULL, &tight, "on stores that are nearly full: the cleaner is at work"},
         {"--break", NULL, &broken, NULL, "plant a fault in the engine, which must be caught"},
         {NULL, NULL, NULL, NULL, NULL},
     };
@@ -255,5 +261,5 @@ int main(int argc, char **argv)
            (unsigned long long)counts.copies, (unsigned long long)counts.put_back,
            (unsigned long long)counts.cuts, (unsigned long long)counts.reopens,
            (unsigned long long)counts.forks, harness_seconds() - start);
-    return harness_close("nonces", done, broken);
+    return cleaning_close(harness_close("nonces", done, broken), tight);
 }

@@ -10,8 +10,12 @@
  * at again; and its own recovery is cut at its events, after which it must recover to the same
  * state.
  *
+ * --tight: on stores that are nearly full (common/tight.h), so that the cleaner is at work in each
+ * workload and the cuts are at its writes, too.
+ *
  * Everything follows from the seed; a failed cut prints the --replay that repeats it.
  */
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/recorder.h"
 #include "common/workloads.h"
@@ -47,6 +51,7 @@ struct counts {
 static struct run *current_run;
 static struct cut current;
 static struct counts counts;
+static bool tight;
 
 static void tell_context(void)
 {
@@ -55,18 +60,21 @@ static void tell_context(void)
         snprintf(second, sizeof second, ":%llu:%s", (unsigned long long)current.second,
                  sim_variant_name(current.second_variant));
     }
-    harness_context("powercut --replay %llu:%s:%llu:%s%s", (unsigned long long)current.seed,
-                    current.workload->name, (unsigned long long)current.event,
-                    sim_variant_name(current.variant), second);
+    harness_context("powercut%s --replay %llu:%s:%llu:%s%s", tight ? " --tight" : "",
+                    (unsigned long long)current.seed, current.workload->name,
+                    (unsigned long long)current.event, sim_variant_name(current.variant), second);
 }
 
 static void record_run(void *ctx)
 {
     struct run *run = ctx;
     struct world_options options;
-    workload_options(run->workload, run->seed, true, &options);
+    uint64_t moved;
+    workload_options(run->workload, run->seed, true, tight, &options);
     world_init(&run->world, &options);
+    moved = cleaning_pages();
     must(&run->world, workload_run(run->workload, &run->world, &run->marks));
+    harness_require(!tight || cleaning_pages() > moved, "the cleaner moved nothing");
     recorder_check();
 }
 
@@ -196,7 +204,7 @@ static void one_cut(void *ctx)
     bool opened;
     current.has_second = false;
     tell_context();
-    harness_watch(30);
+    harness_watch_cpu(30, 300);
     world_init_on(&world, &current_run->world, image, incarnation_of(&current), second);
     sim_image_free(image);
     cut_anchor(&world, &cut, NULL);
@@ -222,7 +230,8 @@ static bool begin_run(struct run *run, const struct workload *workload, uint64_t
     run->workload = workload;
     run->seed = seed;
     current_run = run;
-    harness_context("powercut --replay %llu:%s", (unsigned long long)seed, workload->name);
+    harness_context("powercut%s --replay %llu:%s", tight ? " --tight" : "",
+                    (unsigned long long)seed, workload->name);
     counts.runs++;
     return harness_run(record_run, run);
 }
@@ -391,6 +400,7 @@ int main(int argc, char **argv)
         {"--variant", NULL, &plan.variant, NULL, "only all, none, subset, torn or kill"},
         {"--shard", NULL, &shard, NULL, "I/N: every N-th cut, beginning with the I-th (from 0)"},
         {"--state", NULL, &plan.state, NULL, "file to resume from, written after each seed"},
+        {"--tight", NULL, NULL, &tight, "on stores that are nearly full: the cleaner is at work"},
         {"--break", NULL, &plan.broken, NULL, "plant a fault in the engine, which must be caught"},
         {"--replay", NULL, &again, NULL, "SEED:WORKLOAD[:EVENT:VARIANT[:EVENT2:VARIANT2]]"},
         {NULL, NULL, NULL, NULL, NULL},
@@ -417,5 +427,6 @@ int main(int argc, char **argv)
     campaign(&plan);
     harness_watch(0);
     tell_counts(first_seed, harness_seconds() - start);
-    return harness_close("powercut", counts.cuts + counts.second_cuts, plan.broken);
+    return cleaning_close(
+        harness_close("powercut", counts.cuts + counts.second_cuts, plan.broken), tight);
 }

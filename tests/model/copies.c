@@ -12,8 +12,10 @@
  * must, under its own key alone; check finds nothing; no (key, nonce) comes twice; some end by
  * deleting all, which must leave next to nothing.
  *
+ * --tight: on stores that are nearly full, so that the cleaner is at work in all of them.
  * --rounds N: instead, one history A to B to A N times, incrementally, with key changes between.
  */
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/recorder.h"
 #include "copies/tale.h"
@@ -26,7 +28,7 @@
 
 struct tale_counts tale_counts;
 static uint64_t steps_max = 60;
-static bool tell;
+static bool tell, tight;
 
 static const struct {
     void (*step)(struct tale *tale);
@@ -61,6 +63,7 @@ static void begin_tale(struct tale *tale, uint64_t seed)
     realm_init(realm, seed, 2);
     realm->site_count = 2u + realm_pick(realm, 2);
     realm->tell = tell;
+    realm->tight = tight;
     services = 1u + realm_pick(realm, 2);
     tale->pages_max = realm_pick(realm, 5) == 0 ? PAGES_LARGE : PAGES_SMALL;
     for (unsigned i = 0; i < realm->site_count; i++) {
@@ -94,15 +97,16 @@ static void one_tale(void *ctx)
 {
     static struct tale tale;
     uint64_t seed = *(const uint64_t *)ctx;
-    harness_watch(60);
+    harness_watch_cpu(60, 300);
     begin_tale(&tale, seed);
     for (uint64_t step = 0; step < steps_max && !tale.full; step++) {
-        harness_context("copies --seed %llu --replay (step %llu)", (unsigned long long)seed,
-                        (unsigned long long)step);
+        harness_context("copies%s --seed %llu --replay (step %llu)", tight ? " --tight" : "",
+                        (unsigned long long)seed, (unsigned long long)step);
         step_anything(&tale);
         tale_counts.steps++;
     }
-    harness_context("copies --seed %llu --replay (the end)", (unsigned long long)seed);
+    harness_context("copies%s --seed %llu --replay (the end)", tight ? " --tight" : "",
+                    (unsigned long long)seed);
     end_tale(&tale);
 }
 
@@ -147,6 +151,7 @@ int main(int argc, char **argv)
         {"--count", &count, NULL, NULL, "how many histories [1000]"},
         {"--steps", &steps_max, NULL, NULL, "steps each [60]"},
         {"--rounds", &rounds, NULL, NULL, "A to B to A so many times instead"},
+        {"--tight", NULL, NULL, &tight, "on stores that are nearly full: the cleaner is at work"},
         {"--tell", NULL, NULL, &tell, "print each step"},
         {"--replay", NULL, NULL, &again, "only the history of --seed"},
         {"--break", NULL, &broken, NULL, "plant a fault in the engine, which must be caught"},
@@ -161,7 +166,8 @@ int main(int argc, char **argv)
     for (; done < count; done++) {
         uint64_t at = seed + done;
         struct tale_rounds journey = {at, rounds, tell};
-        harness_context("copies --seed %llu --replay", (unsigned long long)at);
+        harness_context("copies%s --seed %llu --replay", tight ? " --tight" : "",
+                        (unsigned long long)at);
         (void)harness_run(rounds > 0 ? tale_there_and_back : one_tale,
                           rounds > 0 ? (void *)&journey : (void *)&at);
         if ((broken != NULL && harness_failures() > 0) || harness_failures() >= 20) {
@@ -170,5 +176,5 @@ int main(int argc, char **argv)
     }
     harness_watch(0);
     tell_counts(seed, done, harness_seconds() - start);
-    return harness_close("copies", done, broken);
+    return cleaning_close(harness_close("copies", done, broken), tight);
 }

@@ -8,17 +8,21 @@
  * clean reopens, kills of the process and power cuts. Reads are judged at once; after each loss,
  * and at the end, the whole store is.
  *
+ * --tight: on stores that are nearly full (common/tight.h), so that the cleaner is at work.
+ *
  * The same seed gives the same run: each twentieth history runs twice and must do the same I/O.
  */
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/recorder.h"
-#include "common/world.h"
+#include "common/tight.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PAGES_MAX 1536u
 #define SEGMENTS_MAX 160u
+#define TIGHT_MORE 4u /* segments that a store grows by which is to stay nearly full */
 
 struct history {
     struct world world;
@@ -31,7 +35,7 @@ static struct {
     uint64_t steps, losses, reopens, checks, writes, full;
 } counts;
 static uint64_t steps_max = 50;
-static bool tell;
+static bool tell, tight;
 
 static uint32_t pick(struct history *h, uint32_t bound)
 {
@@ -194,7 +198,7 @@ static void step_flush(struct history *h)
 /* The store itself, up or down; data may lie where it would have to shrink. */
 static void resize_store(struct history *h)
 {
-    uint64_t segments = 64 + pick(h, SEGMENTS_MAX - 64 + 1);
+    uint64_t segments = 64 + pick(h, tight ? TIGHT_MORE : SEGMENTS_MAX - 64 + 1);
     int error = coffer_store_resize(h->world.store, segments * WORLD_SEGMENT_BYTES,
                                     &h->world.fault);
     world_tell(&h->world, "resize store to %llu segments: %s", (unsigned long long)segments,
@@ -322,6 +326,7 @@ static void begin_history(struct history *h, uint64_t seed)
     (void)pick(h, 4);
     options.delta_entries_max = pick(h, 3) == 0 ? 300 : 0;
     options.anchor = pick(h, 4) == 0;
+    options.tight = tight ? tight_kind_for(seed) : TIGHT_NOT;
     world_init(&h->world, &options);
     (void)pick(h, 2);
     h->world.lenient = true;
@@ -340,11 +345,11 @@ static void one_history(void *ctx)
 {
     static struct history h;
     uint64_t seed = *(const uint64_t *)ctx;
-    harness_watch(60);
+    harness_watch_cpu(60, 300);
     begin_history(&h, seed);
     for (uint64_t step = 0; step < steps_max; step++) {
-        harness_context("histories --seed %llu --replay (step %llu)", (unsigned long long)seed,
-                        (unsigned long long)step);
+        harness_context("histories%s --seed %llu --replay (step %llu)", tight ? " --tight" : "",
+                        (unsigned long long)seed, (unsigned long long)step);
         step_anything(&h);
         counts.steps++;
     }
@@ -373,7 +378,8 @@ static void same_again(void *ctx)
 
 static void run_history(uint64_t seed, bool twice)
 {
-    harness_context("histories --seed %llu --replay", (unsigned long long)seed);
+    harness_context("histories%s --seed %llu --replay", tight ? " --tight" : "",
+                    (unsigned long long)seed);
     if (harness_run(one_history, &seed) && twice) {
         (void)harness_run(same_again, &seed);
     }
@@ -389,6 +395,7 @@ int main(int argc, char **argv)
         {"--seed", &seed, NULL, NULL, "first seed [1]"},
         {"--histories", &histories, NULL, NULL, "how many [2000]"},
         {"--steps", &steps_max, NULL, NULL, "steps each [50]"},
+        {"--tight", NULL, NULL, &tight, "on stores that are nearly full: the cleaner is at work"},
         {"--tell", NULL, NULL, &tell, "print each step"},
         {"--replay", NULL, NULL, &again, "only the history of --seed"},
         {"--break", NULL, &broken, NULL, "plant a fault in the engine, which must be caught"},
@@ -414,5 +421,5 @@ int main(int argc, char **argv)
            (unsigned long long)counts.losses, (unsigned long long)counts.reopens,
            (unsigned long long)counts.checks, (unsigned long long)counts.full,
            (unsigned long long)recorder_seals(), harness_seconds() - start);
-    return harness_close("histories", done, broken);
+    return cleaning_close(harness_close("histories", done, broken), tight);
 }

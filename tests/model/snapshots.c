@@ -9,10 +9,14 @@
  * clean reopens, kills and power cuts. At each loss and at the end every volume and snapshot must
  * hold what the model says, and check must find nothing; some histories end by deleting all.
  *
+ * --tight: on stores that are nearly full (common/tight.h), so that the cleaner is at work.
+ *
  * The same seed gives the same run: each twentieth history runs twice and must do the same I/O.
  */
+#include "common/cleaning.h"
 #include "common/harness.h"
 #include "common/recorder.h"
+#include "common/tight.h"
 #include "snapshots/story.h"
 
 #include <stdio.h>
@@ -24,7 +28,7 @@
 
 struct story_counts story_counts;
 static uint64_t steps_max = 50;
-static bool tell;
+static bool tell, tight;
 
 static const struct {
     void (*step)(struct story *story);
@@ -84,6 +88,7 @@ static void begin_story(struct story *story, uint64_t seed)
     options.delta_entries_max = story_pick(story, 3) == 0 ? 300 : 0;
     options.anchor = story_pick(story, 4) == 0;
     options.spare_keys = true;
+    options.tight = tight ? tight_kind_for(seed) : TIGHT_NOT;
     world_init(world, &options);
     world->lenient = true;
     world->tell = tell;
@@ -117,15 +122,16 @@ static void one_story(void *ctx)
 {
     static struct story story;
     uint64_t seed = *(const uint64_t *)ctx;
-    harness_watch(60);
+    harness_watch_cpu(60, 300);
     begin_story(&story, seed);
     for (uint64_t step = 0; step < steps_max; step++) {
-        harness_context("snapshots --seed %llu --replay (step %llu)", (unsigned long long)seed,
-                        (unsigned long long)step);
+        harness_context("snapshots%s --seed %llu --replay (step %llu)", tight ? " --tight" : "",
+                        (unsigned long long)seed, (unsigned long long)step);
         step_anything(&story);
         story_counts.steps++;
     }
-    harness_context("snapshots --seed %llu --replay (the end)", (unsigned long long)seed);
+    harness_context("snapshots%s --seed %llu --replay (the end)", tight ? " --tight" : "",
+                    (unsigned long long)seed);
     end_story(&story);
 }
 
@@ -169,6 +175,7 @@ int main(int argc, char **argv)
         {"--seed", &seed, NULL, NULL, "first seed [1]"},
         {"--count", &count, NULL, NULL, "how many histories [2000]"},
         {"--steps", &steps_max, NULL, NULL, "steps each [50]"},
+        {"--tight", NULL, NULL, &tight, "on stores that are nearly full: the cleaner is at work"},
         {"--tell", NULL, NULL, &tell, "print each step"},
         {"--replay", NULL, NULL, &again, "only the history of --seed"},
         {"--break", NULL, &broken, NULL, "plant a fault in the engine, which must be caught"},
@@ -182,7 +189,8 @@ int main(int argc, char **argv)
     count = again ? 1 : count;
     for (; done < count; done++) {
         uint64_t at = seed + done;
-        harness_context("snapshots --seed %llu --replay", (unsigned long long)at);
+        harness_context("snapshots%s --seed %llu --replay", tight ? " --tight" : "",
+                        (unsigned long long)at);
         if (harness_run(one_story, &at) && done % 20 == 0) {
             (void)harness_run(same_again, &at);
         }
@@ -192,5 +200,5 @@ int main(int argc, char **argv)
     }
     harness_watch(0);
     tell_counts(seed, done, harness_seconds() - start);
-    return harness_close("snapshots", done, broken);
+    return cleaning_close(harness_close("snapshots", done, broken), tight);
 }
