@@ -14,9 +14,11 @@
 #define SEGMENT_PAGES 250u /* about as many as the log has room for */
 #define HOT_PAGES 128u     /* of each ballast volume               */
 #define PAGES_MAX 1536u    /* that histories resize it to          */
-#define FREE_SEGMENTS 9u   /* and the cleaner begins               */
-#define STRETCHES_MAX 64u  /* cold pages are written in stretches, one for each segment */
+#define FREE_SEGMENTS 7u   /* and the cleaner begins               */
+#define CLEANED_SEGMENTS 4u
+#define STRETCHES_MAX 64u /* cold pages are written in stretches, one for each segment */
 #define SQUEEZE_PAGES 24u
+#define SQUEEZES_FAR 8u /* while more segments are free */
 
 static const struct {
     uint32_t cold; /* pages in a stretch */
@@ -73,7 +75,8 @@ static void make_kin(struct world *world)
 static void fill(struct world *world, enum tight_kind kind)
 {
     uint32_t stretch = 0;
-    for (; info_of(world).segments_free > FREE_SEGMENTS && info_of(world).cleaned_segments == 0;
+    for (; info_of(world).segments_free > FREE_SEGMENTS &&
+           info_of(world).cleaned_segments < CLEANED_SEGMENTS;
          stretch++) {
         harness_require(stretch < STRETCHES_MAX, "tight: the store is never tight");
         write_stretch(world, world->ballast[stretch % 2].volume, stretch / 2, kinds[kind].cold);
@@ -121,23 +124,29 @@ void tight_begin(struct world *world, enum tight_kind kind)
     memcpy(world->ballast, tight->world.ballast, sizeof world->ballast);
 }
 
+static int overwrite(struct world *world, unsigned volume)
+{
+    uint32_t page = prng_below(&world->prng, HOT_PAGES - SQUEEZE_PAGES);
+    int error =
+        world_wait(world, WORLD_WRITE, volume, page * MODEL_SECTORS, SQUEEZE_PAGES * MODEL_SECTORS);
+    return error != 0 ? error : world_write_pages(world, volume, page, SQUEEZE_PAGES);
+}
+
 int tight_squeeze(struct world *world)
 {
     const struct world_ballast *ballast = &world->ballast[prng_below(&world->prng, WORLD_BALLASTS)];
     const struct model_volume *volume = &world->model->volumes[ballast->volume];
-    uint32_t page = prng_below(&world->prng, HOT_PAGES - SQUEEZE_PAGES);
-    int error;
+    unsigned times = info_of(world).segments_free > FREE_SEGMENTS ? SQUEEZES_FAR : 1u;
+    int error = 0;
     if (!model_wanted(volume) || volume->gone || volume->number != ballast->number ||
         model_volume_pages(world->model, ballast->volume) < HOT_PAGES) {
         return 0;
     }
     if (world->volumes[ballast->volume] == NULL) {
         error = world_volume_open(world, ballast->volume);
-        if (error != 0) {
-            return error;
-        }
     }
-    error = world_wait(world, WORLD_WRITE, ballast->volume, page * MODEL_SECTORS,
-                       SQUEEZE_PAGES * MODEL_SECTORS);
-    return error != 0 ? error : world_write_pages(world, ballast->volume, page, SQUEEZE_PAGES);
+    for (unsigned i = 0; error == 0 && i < times; i++) {
+        error = overwrite(world, ballast->volume);
+    }
+    return error;
 }

@@ -31,7 +31,7 @@
 struct world_options {
     uint64_t seed;
     uint32_t segments, segments_max;
-    unsigned tight;   /* enum tight_kind: on a store that is nearly full, which create leaves alone */
+    unsigned tight;   /* enum tight_kind: on a store that is nearly full; create leaves it */
     const char *path; /* a real file instead of the simulated device: then nothing can be cut */
     struct sim_disk_options disk;
     uint64_t delta_entries_max; /* 0: 4096 */

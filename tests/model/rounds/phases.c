@@ -44,10 +44,14 @@ static int write_over(struct rounds *rounds, uint32_t most)
 static int fill_step(struct rounds *rounds, uint32_t most, bool queued)
 {
     uint32_t drawn = rounds_pick(rounds, 64);
+    int error;
     if (drawn >= 20) {
         return write_new(rounds, 1 + rounds_pick(rounds, most), queued);
     }
-    rounds_must(rounds, world_drain(&rounds->world));
+    error = rounds_settle(rounds, world_drain(&rounds->world), "drain");
+    if (error != 0) {
+        return error;
+    }
     if (drawn == 0) {
         return rounds_snapshot(rounds);
     }
