@@ -24,7 +24,7 @@ enum cof_break {
     COF_BREAK_COPY_GREEDY,     /* a copy takes the segments that checkpoints need, too */
     COF_BREAK_KEEP_INTERIM,    /* what an interrupted re-sealing left stays */
     COF_BREAK_CLEAN_EARLY,     /* moved pages are published before the device has them */
-    COF_BREAK_CLEAN_FREE,      /* a victim is used again before the root that lets it go is durable */
+    COF_BREAK_CLEAN_FREE,      /* a victim is used again before a root let it go */
     COF_BREAK_CLEAN_LOSE,      /* a move leaves out a page that lives */
     COF_BREAK_MISCOUNT         /* a move counts a block too many for each page */
 };

@@ -4,7 +4,8 @@
  *
  * The choice is MDC (Lomet and Luo, Efficiently Reclaiming Space in a Log Structured Store, 2021):
  * the most of E^2/(1-E) x (now - up2), E being the empty part of a segment and up2 the smoothed
- * time of its pages' deaths; where room is needed at once, the emptiest. In a large store the best of a window is taken.
+ * time of its pages' deaths; where room is needed at once, the emptiest. In a large store the best
+ * of a window is taken.
  * What the headers name is only where to look: descriptors decide what lives and where.
  */
 #include "clean/internal.h"

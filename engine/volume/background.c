@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * volume/background.c - a thread of the store's own, for those who ask for one: it runs what is due,
- * as coffer_store_maintain does, and all of the cleaner's work that a caller need not wait for.
+ * volume/background.c - a thread of the store's own, for those who ask for one: it runs what is
+ * due, as coffer_store_maintain does, and all of the cleaner's work which no caller waits for.
  *
  * It takes the store's lock like any other, sleeps while nothing is due, has all signals blocked,
  * and is joined before the store is taken apart. A child of fork has no such thread, and no use of
