@@ -10,13 +10,23 @@
 #include <sys/resource.h>
 
 #define WARM_BLOCK_BYTES (1u << 20)
+#define PAGE_BYTES 4096u
+#define READER_SEEDS 1000u
 
 /* A loop in a thread of its own. */
 struct share {
     struct cof_bench_loop loop;
+    struct cof_bench_options options;
     pthread_t thread;
     uint64_t start_ns;
     int error;
+};
+
+/* Those that do the load come first, then those that read beside it until it is over. */
+struct crew {
+    struct share *shares;
+    unsigned workers, count;
+    atomic_bool over;
 };
 
 static void *run_share(void *ctx)
@@ -62,17 +72,26 @@ static int settle(struct share *first, uint64_t start_ns, struct cof_bench_resul
     return 0;
 }
 
-/* Let all shares run, the first in this thread, and wait for the last. */
-static int run_shares(struct share *shares, unsigned count, uint64_t span_bytes, uint64_t start_ns)
+static void make_plans(struct crew *crew, uint64_t span_bytes, uint64_t start_ns)
 {
+    for (unsigned i = 0; i < crew->count; i++) {
+        struct share *share = &crew->shares[i];
+        bool reads = i >= crew->workers;
+        share->start_ns = start_ns;
+        share->loop.stop = reads ? &crew->over : NULL;
+        cof_bench_plan_init(&share->loop.plan, &share->options, span_bytes, reads ? 0 : i,
+                            reads ? 1 : crew->workers, start_ns);
+    }
+}
+
+/* Let all shares run, the first in this thread, and wait for the last. */
+static int run_shares(struct crew *crew, uint64_t span_bytes, uint64_t start_ns)
+{
+    struct share *shares = crew->shares;
     int error = 0;
     unsigned started = 1;
-    for (unsigned i = 0; i < count; i++) {
-        shares[i].start_ns = start_ns;
-        cof_bench_plan_init(&shares[i].loop.plan, shares[i].loop.options, span_bytes, i, count,
-                            start_ns);
-    }
-    while (started < count && error == 0) {
+    make_plans(crew, span_bytes, start_ns);
+    while (started < crew->count && error == 0) {
         if (pthread_create(&shares[started].thread, NULL, run_share, &shares[started]) != 0) {
             error = cof_bench_complain("starting a thread", COFFER_E_NO_MEMORY, NULL);
         } else {
@@ -81,6 +100,9 @@ static int run_shares(struct share *shares, unsigned count, uint64_t span_bytes,
     }
     run_share(&shares[0]);
     for (unsigned i = 1; i < started; i++) {
+        if (i == crew->workers) {
+            atomic_store(&crew->over, true);
+        }
         pthread_join(shares[i].thread, NULL);
     }
     for (unsigned i = 0; i < started && error == 0; i++) {
@@ -89,52 +111,87 @@ static int run_shares(struct share *shares, unsigned count, uint64_t span_bytes,
     return error;
 }
 
-static void collect(const struct share *shares, unsigned count, struct cof_bench_result *result)
+static void collect(const struct crew *crew, struct cof_bench_result *result)
 {
     cof_bench_latency_init(&result->latency);
-    for (unsigned i = 0; i < count; i++) {
-        const struct cof_bench_loop *loop = &shares[i].loop;
-        result->operations += loop->operations;
-        result->bytes += loop->bytes;
+    cof_bench_latency_init(&result->reader_latency);
+    for (unsigned i = 0; i < crew->count; i++) {
+        const struct cof_bench_loop *loop = &crew->shares[i].loop;
         if (loop->memory_bytes_max > result->memory_bytes_max) {
             result->memory_bytes_max = loop->memory_bytes_max;
         }
+        if (i >= crew->workers) {
+            result->reader_operations += loop->operations;
+            cof_bench_latency_merge(&result->reader_latency, &loop->latency);
+            continue;
+        }
+        result->operations += loop->operations;
+        result->bytes += loop->bytes;
         cof_bench_latency_merge(&result->latency, &loop->latency);
     }
     uint64_t ignored;
     cof_bench_usage(&ignored, &ignored, &result->resident_bytes_max);
 }
 
+/* Those who read beside the load do it one page at a time, to its end, at offsets of their own. */
+static struct cof_bench_options reading_beside(const struct cof_bench_options *options,
+                                               unsigned number)
+{
+    struct cof_bench_options read = *options;
+    read.rw = COF_BENCH_RANDREAD;
+    read.block_bytes = PAGE_BYTES;
+    read.depth = 1;
+    read.rate = 0;
+    read.amount_bytes = 0;
+    read.runtime_ns = 0;
+    read.seed = options->seed + READER_SEEDS + number;
+    return read;
+}
+
+static int make_shares(struct crew *crew, const struct cof_bench_options *options,
+                       const struct cof_bench_target *target)
+{
+    unsigned wanted = (unsigned)(options->threads + options->readers);
+    int error = 0;
+    crew->workers = (unsigned)options->threads;
+    crew->shares = calloc(wanted, sizeof *crew->shares);
+    if (crew->shares == NULL) {
+        return cof_bench_complain("threads", COFFER_E_NO_MEMORY, NULL);
+    }
+    while (crew->count < wanted && error == 0) {
+        struct share *share = &crew->shares[crew->count];
+        share->options =
+            crew->count < crew->workers ? *options : reading_beside(options, crew->count);
+        error = cof_bench_loop_init(&share->loop, &share->options, target);
+        crew->count += error == 0 ? 1 : 0;
+    }
+    return error;
+}
+
 static int run_once(const struct cof_bench_options *options, const struct cof_bench_target *target,
                     uint64_t span_bytes, struct cof_bench_result *ret_result)
 {
-    unsigned count = (unsigned)options->threads;
-    unsigned made = 0;
+    struct crew crew = {.count = 0};
     uint64_t ignored;
     struct cof_bench_result result;
     memset(&result, 0, sizeof result);
-    struct share *shares = calloc(count, sizeof *shares);
-    int error = shares == NULL ? COFFER_E_NO_MEMORY : 0;
-    while (made < count && error == 0) {
-        error = cof_bench_loop_init(&shares[made].loop, options, target);
-        made += error == 0 ? 1 : 0;
-    }
+    int error = make_shares(&crew, options, target);
     if (error == 0) {
         cof_bench_usage(&result.cpu_user_ns, &result.cpu_system_ns, &ignored);
         uint64_t start_ns = cof_bench_now_ns();
-        error = run_shares(shares, count, span_bytes, start_ns);
+        error = run_shares(&crew, span_bytes, start_ns);
         if (error == 0) {
-            error = settle(&shares[0], start_ns, &result);
+            error = settle(&crew.shares[0], start_ns, &result);
         }
     }
     if (error == 0) {
-        collect(shares, count, &result);
+        collect(&crew, &result);
         *ret_result = result;
     }
-    while (made > 0) {
-        cof_bench_loop_done(&shares[--made].loop);
+    while (crew.count > 0) {
+        cof_bench_loop_done(&crew.shares[--crew.count].loop);
     }
-    free(shares);
+    free(crew.shares);
     return error;
 }
 
@@ -158,6 +215,8 @@ int cof_bench_load_run(const struct cof_bench_options *options,
         warm.block_bytes = WARM_BLOCK_BYTES < span_bytes ? WARM_BLOCK_BYTES : span_bytes;
         warm.depth = 4;
         warm.threads = 1;
+        warm.readers = 0;
+        warm.rate = 0;
         warm.amount_bytes = span_bytes;
         warm.runtime_ns = 0;
         struct cof_bench_result ignored;

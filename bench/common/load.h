@@ -16,14 +16,16 @@
 struct cof_bench_result {
     uint64_t operations;
     uint64_t bytes;
-    uint64_t elapsed_ns;       /* the final flush included                       */
-    uint64_t flush_ns;         /* of that flush alone                            */
-    uint64_t checkpoint_ns;    /* of a checkpoint run after it, not in elapsed   */
+    uint64_t elapsed_ns;                 /* the final flush included                       */
+    uint64_t flush_ns;                   /* of that flush alone                            */
+    uint64_t checkpoint_ns;              /* of a checkpoint run after it, not in elapsed   */
     uint64_t cpu_user_ns, cpu_system_ns; /* the process's, over elapsed          */
     uint64_t checkpoint_cpu_ns;          /* user and system, over checkpoint_ns  */
-    uint64_t memory_bytes_max; /* the engine's, sampled                          */
+    uint64_t memory_bytes_max;           /* the engine's, sampled                          */
     uint64_t resident_bytes_max;
     struct cof_bench_latency latency;
+    uint64_t reader_operations; /* of the readers beside the load, not counted above */
+    struct cof_bench_latency reader_latency;
 };
 
 /* Run options' load on target. ret_result is filled on success only. */

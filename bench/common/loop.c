@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define SAMPLE_NS 50000000u        /* between looks at the engine's memory   */
-#define REAP_SHARE 4u              /* a fourth of the depth is reaped at a time */
-#define STUCK_NS 60000000000u      /* without a completion: it hangs         */
+#define SAMPLE_NS 50000000u   /* between looks at the engine's memory   */
+#define REAP_SHARE 4u         /* a fourth of the depth is reaped at a time */
+#define PAUSE_NS 50000u       /* when ahead of its pace                 */
+#define STUCK_NS 60000000000u /* without a completion: it hangs         */
 
 struct cof_bench_slot {
     struct iovec iov;
@@ -88,11 +90,27 @@ static void offer(struct cof_bench_loop *loop, struct cof_bench_slot *slot)
     io->iov_count = 1;
 }
 
+static bool over(const struct cof_bench_loop *loop, uint64_t now_ns)
+{
+    return (loop->stop != NULL && atomic_load(loop->stop)) ||
+           cof_bench_plan_over(&loop->plan, now_ns);
+}
+
+/* Nothing is in flight, and the next request is not due: not busy, so that the processor time is
+ * the load's. */
+static uint64_t wait_for_pace(void)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    nanosleep(&pause, NULL);
+    return cof_bench_now_ns();
+}
+
 /* Put every free slot to work, while the plan has any left. */
 static void top_up(struct cof_bench_loop *loop, uint64_t now_ns)
 {
     uint64_t offset_bytes = 0;
-    while (loop->free_count > 0 && cof_bench_plan_next(&loop->plan, now_ns, &offset_bytes)) {
+    while (loop->free_count > 0 && !over(loop, now_ns) &&
+           cof_bench_plan_next(&loop->plan, now_ns, &offset_bytes)) {
         struct cof_bench_slot *slot = loop->free_slots[--loop->free_count];
         slot->offset_bytes = offset_bytes;
         slot->flushing = false;
@@ -167,7 +185,12 @@ int cof_bench_loop_run(struct cof_bench_loop *loop, uint64_t start_ns)
             return error;
         }
         if (loop->in_flight == 0 && loop->batch_count == 0) {
-            return 0;
+            if (over(loop, now_ns)) {
+                return 0;
+            }
+            now_ns = wait_for_pace();
+            progress_ns = now_ns;
+            continue;
         }
         unsigned wait = loop->in_flight > 0 ? 1 : 0;
         int got = coffer_reap(loop->queue, loop->cqes, loop->reap_max, wait);

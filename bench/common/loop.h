@@ -13,6 +13,7 @@
 #include "common/options.h"
 #include "common/plan.h"
 #include "common/target.h"
+#include <stdatomic.h>
 
 struct cof_bench_slot;
 
@@ -28,6 +29,7 @@ struct cof_bench_loop {
     struct coffer_cqe *cqes;
     unsigned depth, reap_max, free_count, batch_count, in_flight;
     uint64_t next_sample_ns;
+    const atomic_bool *stop; /* ends the load when it becomes true; NULL: none */
 
     uint64_t operations, bytes;
     uint64_t memory_bytes_max; /* the engine's, sampled */

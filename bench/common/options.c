@@ -33,9 +33,15 @@ static const struct cof_bench_arg args[] = {
      "end: one flush at the end; flush or fua: each write", durable_names},
     {"reads-hot", COF_BENCH_FLAG, PLACE(hot), "read everything once before the measured time",
      NULL},
+    {"rate", COF_BENCH_SIZE, PLACE(rate), "requests a second, of all threads (as many as go)",
+     NULL},
+    {"readers", COF_BENCH_SIZE, PLACE(readers),
+     "threads that read single pages at random meanwhile, measured apart (0)", NULL},
     {"seed", COF_BENCH_SIZE, PLACE(seed), "of random offsets (1)", NULL},
     {"kill-at-end", COF_BENCH_FLAG, PLACE(kill_at_end), "end as kill -9 would, after a flush",
      NULL},
+    {"background", COF_BENCH_FLAG, PLACE(background),
+     "a thread of the library's own runs what is due", NULL},
     {"staging", COF_BENCH_SIZE, PLACE(staging_bytes), "budget; so are the five below", NULL},
     {"delta-entries", COF_BENCH_SIZE, PLACE(delta_entries_max),
      "dirty map entries before a checkpoint", NULL},
@@ -78,6 +84,9 @@ static int validate(const struct cof_bench_options *options)
     }
     if (options->threads == 0 || options->threads > 64) {
         return cof_bench_args_refuse("--threads must be 1 to 64");
+    }
+    if (options->readers > 64 || (options->readers > 0 && options->rw == COF_BENCH_NONE)) {
+        return cof_bench_args_refuse("--readers are at most 64, beside a load");
     }
     if (options->rw != COF_BENCH_NONE && options->amount_bytes == 0 && options->runtime_ns == 0) {
         return cof_bench_args_refuse("give --amount or --runtime, or it would never end");

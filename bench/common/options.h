@@ -25,27 +25,30 @@ enum cof_bench_durable {
 struct coffer_segdev;
 
 struct cof_bench_options {
-    const char *file;     /* the store, or with raw a file of at least span_bytes       */
+    const char *file;             /* the store, or with raw a file of at least span_bytes       */
     struct coffer_segdev *device; /* instead of file, lent (ram.h); NULL: none          */
-    const char *keys;     /* directory of key store and root key; NULL: a plain volume  */
+    const char *keys;             /* directory of key store and root key; NULL: a plain volume  */
     const char *volume;
-    bool create;          /* make store and volume first                                */
-    bool raw;             /* pwrite and fdatasync on file, no store at all              */
-    bool hot;             /* read everything once before the measured time              */
-    bool kill_at_end;     /* end by SIGKILL: no close, no checkpoint                    */
-    bool unsettled;       /* a write load ends with neither flush nor checkpoint        */
+    bool create;      /* make store and volume first                                */
+    bool raw;         /* pwrite and fdatasync on file, no store at all              */
+    bool hot;         /* read everything once before the measured time              */
+    bool kill_at_end; /* end by SIGKILL: no close, no checkpoint                    */
+    bool background;  /* a thread of the library's own runs what is due             */
+    bool unsettled;   /* a write load ends with neither flush nor checkpoint        */
     enum cof_bench_rw rw;
     enum cof_bench_durable durable;
-    uint64_t store_bytes; /* with create                                                */
+    uint64_t store_bytes;   /* with create                                                */
     uint64_t segment_bytes; /* likewise; 0: the library's choice                        */
-    uint64_t size_bytes;  /* of the volume, with create                                 */
-    uint64_t span_bytes;  /* the part of the volume worked on; 0: all                   */
-    uint64_t block_bytes; /* of one request                                             */
-    uint64_t amount_bytes; /* stop after this much; 0: no limit                         */
-    uint64_t runtime_ns;  /* stop after this long; 0: no limit                          */
-    uint64_t depth;       /* requests in flight, in each thread                         */
-    uint64_t threads;     /* each has a queue and a part of the span                    */
-    uint64_t seed;        /* of the random offsets                                      */
+    uint64_t size_bytes;    /* of the volume, with create                                 */
+    uint64_t span_bytes;    /* the part of the volume worked on; 0: all                   */
+    uint64_t block_bytes;   /* of one request                                             */
+    uint64_t amount_bytes;  /* stop after this much; 0: no limit                         */
+    uint64_t runtime_ns;    /* stop after this long; 0: no limit                          */
+    uint64_t depth;         /* requests in flight, in each thread                         */
+    uint64_t threads;       /* each has a queue and a part of the span                    */
+    uint64_t seed;          /* of the random offsets                                      */
+    uint64_t rate;          /* requests a second, all threads together; 0: as many as go  */
+    uint64_t readers;       /* threads that read at random, one page at a time, meanwhile */
 
     /* Budgets of coffer_store_opts; 0 is the library's default. */
     uint64_t staging_bytes, delta_entries_max, node_cache_bytes, tag_cache_bytes, placement_bytes,

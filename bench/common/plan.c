@@ -29,13 +29,21 @@ void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_opt
     plan->left = options->amount_bytes == 0 ? UINT64_MAX
                                             : options->amount_bytes / options->block_bytes / shares;
     plan->end_ns = options->runtime_ns == 0 ? 0 : now_ns + options->runtime_ns;
+    plan->pace_ns = options->rate == 0 ? 0 : 1000000000u * (uint64_t)shares / options->rate;
+    plan->due_ns = now_ns;
+}
+
+bool cof_bench_plan_over(const struct cof_bench_plan *plan, uint64_t now_ns)
+{
+    return plan->left == 0 || (plan->end_ns != 0 && now_ns >= plan->end_ns);
 }
 
 bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes)
 {
-    if (plan->left == 0 || (plan->end_ns != 0 && now_ns >= plan->end_ns)) {
+    if (cof_bench_plan_over(plan, now_ns) || (plan->pace_ns != 0 && now_ns < plan->due_ns)) {
         return false;
     }
+    plan->due_ns += plan->pace_ns;
     uint64_t block;
     if (plan->random) {
         block = draw(&plan->random_state) % plan->block_count;

@@ -12,13 +12,15 @@
 
 struct cof_bench_plan {
     uint64_t block_bytes;
-    uint64_t first_block;  /* of this share of the span   */
-    uint64_t block_count;  /* in this share               */
-    uint64_t position;     /* of the next sequential one  */
+    uint64_t first_block; /* of this share of the span   */
+    uint64_t block_count; /* in this share               */
+    uint64_t position;    /* of the next sequential one  */
     uint64_t random_state;
     bool random;
-    uint64_t left;         /* operations, UINT64_MAX: unlimited */
-    uint64_t end_ns;       /* 0: unlimited                      */
+    uint64_t left;    /* operations, UINT64_MAX: unlimited */
+    uint64_t end_ns;  /* 0: unlimited                      */
+    uint64_t pace_ns; /* between two operations; 0: none   */
+    uint64_t due_ns;  /* of the next one                   */
 };
 
 /* Share number `share` of `shares` of a load on span_bytes; now_ns is the start of the measured
@@ -26,8 +28,10 @@ struct cof_bench_plan {
 void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_options *options,
                          uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns);
 
-/* The next request's offset; false when the load is over. */
+/* The next request's offset; false when the load is over, or ahead of its pace. */
 bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes);
+
+bool cof_bench_plan_over(const struct cof_bench_plan *plan, uint64_t now_ns);
 
 /* Fill with bytes that do not compress. */
 void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed);

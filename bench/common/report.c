@@ -49,6 +49,22 @@ static void put_result(json_t *object, const struct cof_bench_result *result)
     put(object, "max_ns", latency->max_ns);
 }
 
+/* Reads of single pages beside the load. */
+static void put_readers(json_t *object, const struct cof_bench_result *result)
+{
+    const struct cof_bench_latency *latency = &result->reader_latency;
+    double seconds = (double)result->elapsed_ns / 1e9;
+    json_t *readers = json_object();
+    put(readers, "operations", result->reader_operations);
+    json_object_set_new(readers, "iops",
+                        json_real(seconds > 0.0 ? (double)result->reader_operations / seconds : 0));
+    put(readers, "p50_ns", cof_bench_latency_percentile(latency, 0.5));
+    put(readers, "p99_ns", cof_bench_latency_percentile(latency, 0.99));
+    put(readers, "p999_ns", cof_bench_latency_percentile(latency, 0.999));
+    put(readers, "max_ns", latency->max_ns);
+    json_object_set_new(object, "readers", readers);
+}
+
 static int put_target(json_t *object, const struct cof_bench_target *target)
 {
     struct coffer_store_info info;
@@ -75,11 +91,17 @@ static int put_target(json_t *object, const struct cof_bench_target *target)
     put(object, "device_reads", info.device_reads);
     put(object, "device_read_bytes", info.device_read_bytes);
     put(object, "device_syncs", info.device_syncs);
+    put(object, "capacity_bytes", info.capacity_bytes);
+    put(object, "written_bytes", info.written_bytes);
+    put(object, "cleaned_segments", info.cleaned_segments);
+    put(object, "moved_bytes", info.moved_bytes);
+    put(object, "cleaner_written_bytes", info.cleaner_written_bytes);
+    put(object, "light_checkpoints", info.light_checkpoints);
     return 0;
 }
 
-int cof_bench_report(const struct cof_bench_options *options,
-                     const struct cof_bench_target *target, const struct cof_bench_result *result)
+int cof_bench_report(const struct cof_bench_options *options, const struct cof_bench_target *target,
+                     const struct cof_bench_result *result)
 {
     json_t *object = json_object();
     if (object == NULL) {
@@ -87,6 +109,9 @@ int cof_bench_report(const struct cof_bench_options *options,
     }
     put_rates(object, options, result);
     put_result(object, result);
+    if (options->readers > 0) {
+        put_readers(object, result);
+    }
     int error = target == NULL ? 0 : put_target(object, target);
     if (error == 0 && (json_dumpf(object, stdout, JSON_INDENT(2)) != 0 ||
                        fputc('\n', stdout) == EOF || fflush(stdout) != 0)) {

@@ -87,12 +87,11 @@ static int create_store(const struct cof_bench_options *options)
 {
     struct coffer_fault fault;
     memset(&fault, 0, sizeof fault);
-    struct coffer_store_create_opts opts = {
-        .size = sizeof opts,
-        .path = options->file,
-        .device = options->device,
-        .size_bytes = options->store_bytes,
-        .segment_bytes = (uint32_t)options->segment_bytes};
+    struct coffer_store_create_opts opts = {.size = sizeof opts,
+                                            .path = options->file,
+                                            .device = options->device,
+                                            .size_bytes = options->store_bytes,
+                                            .segment_bytes = (uint32_t)options->segment_bytes};
     int error = coffer_store_create(&opts, &fault);
     return error == 0 ? 0 : cof_bench_complain("creating the store", error, &fault);
 }
@@ -118,6 +117,7 @@ static int open_store(const struct cof_bench_options *options, struct cof_bench_
     struct coffer_store_opts opts = {.size = sizeof opts,
                                      .path = options->file,
                                      .device = options->device,
+                                     .flags = options->background ? COFFER_OPEN_BACKGROUND : 0,
                                      .staging_bytes = options->staging_bytes,
                                      .delta_entries_max = options->delta_entries_max,
                                      .node_cache_bytes = options->node_cache_bytes,

@@ -62,11 +62,16 @@ class Settings:
     dirty: tuple       # bytes written before a snapshot
     volumes: tuple     # sizes of the volumes whose snapshots are deleted; the first is also that
                        # of the volume whose snapshots are made
+    steady_store: int  # the store of the steady state
+    steady_fill: float # of it that is the volume; a small store's reserve is a larger part
+    steady_runtime: float
 
 
 FULL = Settings(size=2 * GIB, runtime=3.0, rounds=3, scattered=400_000, log=2 * GIB,
                 commits=20_000, repeats=20, present=(1, 1000), rekeyed=(1, 100),
-                dirty=(0, 16 * MIB, 256 * MIB), volumes=(GIB, 8 * GIB))
+                dirty=(0, 16 * MIB, 256 * MIB), volumes=(GIB, 8 * GIB), steady_store=4 * GIB,
+                steady_fill=0.70, steady_runtime=20.0)
 QUICK = Settings(size=64 * MIB, runtime=0.2, rounds=1, scattered=4_000, log=64 * MIB, commits=200,
                  repeats=3, present=(1, 20), rekeyed=(1, 5), dirty=(0, MIB, 4 * MIB),
-                 volumes=(16 * MIB, 64 * MIB))
+                 volumes=(16 * MIB, 64 * MIB), steady_store=256 * MIB,
+                 steady_fill=0.50, steady_runtime=0.3)
