@@ -2,9 +2,9 @@
 /*
  * hours/soak.h - a store under mixed load for simulated days, and a judge that counts beside it.
  *
- * The judge knows of each page of each volume and snapshot which write it shows: a version, which is
- * given to one page of one write ever. So it knows what every read must give, and how many pages of
- * data must live, to the page: versions that some volume, snapshot or hidden node of the version
+ * The judge knows of each page of each volume and snapshot which write it shows: a version, which
+ * is given to one page of one write ever. So it knows what every read must give, and how many pages
+ * of data must live, to the page: versions that some volume, snapshot or hidden node of the version
  * tree refers to. Nothing of that is asked of the engine. One thread, and all chance by seed.
  */
 #ifndef TESTS_SOAK_HOURS_SOAK_H
