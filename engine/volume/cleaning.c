@@ -73,11 +73,26 @@ static bool may_clean(void *ctx, uint32_t segment)
     return at->lane != COF_LANE_CHECKPOINT || at->sequence < store->cleaning.settled_sequence;
 }
 
+/* A victim that is given up and tried again names the same records. */
+static bool is_remembered(const struct cof_cleaning *cleaning, uint64_t key, uint32_t segment)
+{
+    for (unsigned i = 0; i < cleaning->renewal_count; i++) {
+        if (cleaning->renewals[i].key == key && cleaning->renewals[i].segment == segment) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int remember_renewal(struct coffer_store *store, uint64_t key, uint32_t segment)
 {
     struct cof_cleaning *cleaning = &store->cleaning;
     struct cof_tree_pointer pointer;
-    int err = cof_ptree_find(&store->catalogue_tree, key, &pointer);
+    int err;
+    if (is_remembered(cleaning, key, segment)) {
+        return 0;
+    }
+    err = cof_ptree_find(&store->catalogue_tree, key, &pointer);
     if (err != 0) {
         return err;
     }
