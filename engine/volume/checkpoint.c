@@ -302,6 +302,9 @@ static int slice(struct coffer_store *store, bool cleaning)
     if (store->read_only) {
         return 0;
     }
+    if (cof_arena_usable(store->arena) != 0) {
+        return COFFER_E_FORKED;
+    }
     (void)cof_lane_poll(lane, false);
     if (lane->oldest_unsynced_ns != 0 && lane->error == 0 &&
         (lane->bytes_since_sync >= UNSYNCED_BYTES_MAX ||

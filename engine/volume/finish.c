@@ -323,8 +323,10 @@ static int write_all(struct coffer_store *store, bool full)
 
 int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
 {
-    int err;
-    err = write_all(store, full);
+    int err = cof_arena_usable(store->arena);
+    if (err == 0) {
+        err = write_all(store, full);
+    }
     if (err == 0) {
         err = cof_checkpoint_roots(store, clean);
     }

@@ -37,6 +37,7 @@ int cof_protect_page(struct cof_aead *aead, const struct cof_extent *extent,
         err = cof_page_seal(aead, extent->subkey, NONCE_KIND_PAGE, slot, aad, in, COF_PAGE_BYTES,
                             out, ret_entry);
     } else {
+        err = cof_arena_usable(extent->volume->store->arena); /* two processes, and one log */
         memcpy(out, in, COF_PAGE_BYTES);
         cof_checksum128(extent->seed, aad, sizeof aad, out, COF_PAGE_BYTES, ret_entry);
     }
