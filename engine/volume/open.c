@@ -256,16 +256,6 @@ static int start_lane(struct coffer_store *store, struct cof_lane *lane,
     return err == COFFER_E_NO_SPACE ? 0 : err;
 }
 
-static void hold(struct coffer_store *store, uint32_t segment, unsigned lane)
-{
-    struct cof_segment *at = &store->segments.table[segment];
-    if (segment != COF_NO_SEGMENT && at->state == COF_SEGMENT_FREE) {
-        at->state = COF_SEGMENT_USED;
-        at->lane = (uint8_t)lane;
-        store->segments.free_count--;
-    }
-}
-
 static int make_lanes(struct opening *opening)
 {
     struct coffer_store *store = opening->store;
@@ -303,10 +293,10 @@ static int become_writer(struct opening *opening)
     }
     cof_segments_settle(&store->segments);
     if (clean) {
-        hold(store, user.segment, COF_LANE_USER);
-        hold(store, user.next_segment, COF_LANE_USER);
-        hold(store, meta.segment, COF_LANE_CHECKPOINT);
-        hold(store, meta.next_segment, COF_LANE_CHECKPOINT);
+        cof_segments_hold(&store->segments, user.segment, COF_LANE_USER);
+        cof_segments_hold(&store->segments, user.next_segment, COF_LANE_USER);
+        cof_segments_hold(&store->segments, meta.segment, COF_LANE_CHECKPOINT);
+        cof_segments_hold(&store->segments, meta.next_segment, COF_LANE_CHECKPOINT);
     } else {
         user.segment = COF_NO_SEGMENT;
         user.next_segment = COF_NO_SEGMENT;

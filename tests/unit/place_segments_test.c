@@ -136,6 +136,42 @@ static void collect_frees_only_what_nothing_needs(void **state)
     assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
 }
 
+/* A table of several records, most of them full: what is free in it is found, and what died. */
+static void many_segments_are_taken_and_collected_by_what_changed(void **state)
+{
+    static const uint32_t victims[] = {5, 700, 701, 2500, 4999};
+    uint32_t count = 5000, freed = 0;
+    (void)state;
+    assert_int_equal(cof_segments_resize(&segments, count), 0);
+    while (segments.free_count > 0) {
+        cof_segments_fresh_add(&segments, take_any(0), 2);
+    }
+    cof_segments_freeze(&segments);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(segments.table[i].fresh, 0);
+    }
+    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        cof_segments_live_sub(&segments, victims[i], 1);
+    }
+    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        cof_segments_live_sub(&segments, victims[i], 1);
+    }
+    assert_int_equal(cof_segments_collect(&segments, &victims[2], 1, UINT64_MAX), 4);
+    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 1);
+    cof_segments_hold(&segments, 700, 0);
+    cof_segments_hold(&segments, 700, 0); /* it is held */
+    cof_segments_hold(&segments, COF_NO_SEGMENT, 0);
+    assert_int_equal(segments.free_count, 4);
+    for (unsigned i = 0; i < 5; i++) {
+        freed += i != 1 && take_any(0) == victims[i] ? 1u : 0u;
+    }
+    assert_int_equal(freed, 4);
+    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 5);
+    assert_int_equal(segments.free_count, 5);
+}
+
 static void live_counts_never_wrap(void **state)
 {
     uint32_t at = take_any(0);
@@ -224,6 +260,7 @@ int main(void)
         CASE(the_last_segments_are_kept_for_who_may_have_them),
         CASE(segments_written_before_are_preferred),
         CASE(collect_frees_only_what_nothing_needs),
+        CASE(many_segments_are_taken_and_collected_by_what_changed),
         CASE(live_counts_never_wrap),
         CASE(what_is_fresh_is_left_out_until_the_freeze),
         CASE(records_bring_the_table_back),
