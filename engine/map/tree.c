@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#define RADIX_BITS 11u
+#define RADIX_SIZE (1u << RADIX_BITS)
+
 unsigned cof_tree_height_for(uint64_t pages)
 {
     unsigned height = 1;
@@ -165,5 +168,49 @@ int cof_kills_add(struct cof_kills *kills, struct cof_vaddr addr)
         kills->capacity = capacity;
     }
     kills->addrs[kills->count++] = addr;
+    return 0;
+}
+
+/* One pass of a least-significant-digit radix sort (Knuth, vol. 3, 5.2.5). */
+static void sort_pass(const struct cof_vaddr *from, struct cof_vaddr *to, uint64_t count,
+                      unsigned shift)
+{
+    uint64_t starts[RADIX_SIZE] = {0}, sum = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        starts[(from[i].bits >> shift) & (RADIX_SIZE - 1u)]++;
+    }
+    for (unsigned i = 0; i < RADIX_SIZE; i++) {
+        uint64_t here = starts[i];
+        starts[i] = sum;
+        sum += here;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        to[starts[(from[i].bits >> shift) & (RADIX_SIZE - 1u)]++] = from[i];
+    }
+}
+
+int cof_kills_sort(struct cof_kills *kills)
+{
+    struct cof_vaddr *other;
+    uint64_t different = 0;
+    for (uint64_t i = 1; i < kills->count; i++) {
+        different |= kills->addrs[i].bits ^ kills->addrs[0].bits;
+    }
+    if (different == 0) {
+        return 0;
+    }
+    other = cof_calloc(kills->env, kills->capacity, sizeof *other);
+    if (other == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    for (unsigned shift = 0; shift < 64u; shift += RADIX_BITS) {
+        struct cof_vaddr *from = kills->addrs;
+        if (((different >> shift) & (RADIX_SIZE - 1u)) != 0) {
+            sort_pass(from, other, kills->count, shift);
+            kills->addrs = other;
+            other = from;
+        }
+    }
+    cof_free(kills->env, other);
     return 0;
 }

@@ -70,6 +70,9 @@ void cof_kills_done(struct cof_kills *kills);
 /* Addresses without a page behind them are passed over. */
 COFFER_MUST_CHECK int cof_kills_add(struct cof_kills *kills, struct cof_vaddr addr);
 
+/* By address: those of an extent together. Takes as much memory again meanwhile. */
+COFFER_MUST_CHECK int cof_kills_sort(struct cof_kills *kills);
+
 /* ---- merge ---- */
 
 struct cof_merge_frame {

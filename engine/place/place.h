@@ -3,8 +3,10 @@
  * place/place.h - the placement table in memory: extent -> descriptor.
  *
  * Descriptors come in buckets of 16 extents, the unit that is read, cached and written. Clean
- * buckets are dropped, least recently used first, beyond the budget; a bucket with a young or
- * pinned descriptor, or with changes, stays.
+ * buckets are dropped, least recently used first, beyond the budget, which they share with the
+ * nodes of the tree: these may take three quarters. A bucket with a young or pinned descriptor, or
+ * with changes, stays. A checkpoint that changes more buckets than the budget holds writes them on
+ * the way (cof_place_spill).
  *
  * Invariants
  *  1. A bit of `live` is cleared only by cof_place_kill, while a checkpoint is being written that
@@ -12,6 +14,11 @@
  *  2. What cof_place_flush writes leaves out young descriptors: they are the log's.
  *  3. A descriptor that is not young, not pinned and has no live page is dropped at the flush. A
  *     piece of a moved extent goes with its last live page, since its segment may.
+ *  4. Where a bucket is written, the descriptors in it that are neither young nor pinned may move:
+ *     they get as much memory as their batch refs need. Whoever keeps a pointer across a flush or
+ *     a spill keeps one to a young or a pinned descriptor.
+ *  5. A descriptor is unpinned together with a cof_place_touch.
+ *  6. A bucket that is in memory and not in the tree is in the list of new ones.
  * Under the store's lock. Pointers to descriptors are good until the lock is let go, or as long as
  * the descriptor is young or pinned.
  */
@@ -20,11 +27,24 @@
 
 #include "place/ptree.h"
 
+enum cof_bucket_state {
+    COF_BUCKET_CLEAN = 0,
+    COF_BUCKET_DIRTY,
+    COF_BUCKET_KEPT, /* clean, but a descriptor is pinned */
+    COF_BUCKET_STATES
+};
+
 struct cof_bucket {
     uint64_t key;
-    bool dirty;
+    enum cof_bucket_state state;
+    bool unwritten; /* not in the tree */
     struct cof_desc *descs[COF_BUCKET_EXTENTS];
-    struct cof_bucket *hash_next, *newer, *older;
+    struct cof_bucket *hash_next, *newer, *older; /* of its state; the clean ones by last use */
+    struct cof_bucket *lower, *higher;            /* of the unwritten ones, by key */
+};
+
+struct cof_bucket_list {
+    struct cof_bucket *newest, *oldest;
 };
 
 struct cof_place {
@@ -34,10 +54,12 @@ struct cof_place {
     uint32_t segment_blocks;
     struct cof_bucket **hash;
     uint64_t hash_count; /* a power of two */
-    struct cof_bucket *newest, *oldest;
+    struct cof_bucket_list lists[COF_BUCKET_STATES];
+    struct cof_bucket *lowest, *highest; /* unwritten */
     uint64_t bytes, budget_bytes;
     uint64_t bucket_count;
-    uint64_t dirty_count; /* buckets that the next flush writes */
+    uint64_t dirty_count;    /* buckets that the next flush writes */
+    uint64_t spill_at_bytes; /* a spill before could not drop more */
     void *ctx;
     void (*dropped)(void *ctx, const struct cof_desc *desc);
 };
@@ -72,6 +94,10 @@ COFFER_MUST_CHECK int cof_place_kill(struct cof_place *place, uint32_t lineage, 
                                      unsigned slot);
 /* Write dirty buckets through the tree (its nodes are flushed by the caller). */
 COFFER_MUST_CHECK int cof_place_flush(struct cof_place *place, const struct cof_raw_writer *writer);
+/* For a checkpoint that changes many buckets, one after another: when they are beyond the budget,
+ * write those that are dirty but hold nothing young or pinned, and drop them. cof_place_flush must
+ * follow, in the same checkpoint. */
+COFFER_MUST_CHECK int cof_place_spill(struct cof_place *place, const struct cof_raw_writer *writer);
 /* Drop clean buckets beyond the budget. */
 void cof_place_trim(struct cof_place *place);
 

@@ -3,8 +3,16 @@
  * place/ptree.h - the keyless tree: a number -> a record of blocks, by physical place.
  *
  * A 256-ary radix tree, copy-on-write, each pointer with the XXH3 of what it points to. Three hang
- * from the root slot: placement, catalogue and segment table. Nodes stay in memory once they were
- * read (4 KiB a 256 records). Records belong to whoever keeps them. Under the store's lock.
+ * from the root slot: placement, catalogue and segment table. Records belong to whoever keeps them.
+ *
+ * Nodes stay in memory within a budget: at the end of a call the clean ones go that were used least
+ * recently, dirty ones never.
+ *
+ * Invariants
+ *  1. What is above a dirty node is dirty.
+ *  2. A clean node was used no earlier than the clean ones below it, but while a call is under way.
+ *     So the one that goes has none below.
+ * Under the store's lock.
  */
 #ifndef COF_PLACE_PTREE_H
 #define COF_PLACE_PTREE_H
@@ -24,6 +32,9 @@ struct cof_raw_writer {
 
 struct cof_tree_node {
     bool dirty;
+    unsigned slot; /* in the parent */
+    struct cof_tree_node *parent;
+    struct cof_tree_node *newer, *older; /* of the clean ones */
     struct cof_tree_pointer entries[COF_TREE_FANOUT];
     struct cof_tree_node **children; /* NULL at level 1 */
 };
@@ -37,7 +48,9 @@ struct cof_ptree {
     struct cof_tree_pointer root;
     bool records_known; /* record_count was counted from the tree's beginning on */
     uint64_t record_count;
-    struct cof_tree_node *top; /* NULL: not read, or the tree has height 0 */
+    struct cof_tree_node *top;             /* NULL: not read, or the tree has height 0 */
+    struct cof_tree_node *newest, *oldest; /* clean */
+    uint64_t bytes, budget_bytes;          /* of nodes */
     uint64_t visit_budget; /* nodes a visit may still read: a forged tree can't make it endless */
 };
 

@@ -155,6 +155,7 @@ int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr, enum cof
         cof_fault_at(fault, COFFER_NOWHERE, segment, (uint64_t)block * COF_BLOCK_BYTES);
     }
     cof_opener_put(store, opener);
+    cof_place_trim(&store->place);
     return err;
 }
 

@@ -140,13 +140,56 @@ static int settle_tail(struct coffer_store *store, const struct coffer_volume *v
     return 0;
 }
 
-static int apply_deaths(struct coffer_store *store, struct coffer_volume *volume)
+int cof_deaths_spill(struct coffer_store *store)
 {
-    int err = settle_tail(store, volume);
-    for (uint64_t i = 0; err == 0 && i < volume->frozen_kills.count; i++) {
-        struct cof_vaddr addr = volume->frozen_kills.addrs[i];
-        err = cof_place_kill(&store->place, cof_lineage_of(volume, addr), cof_vaddr_extent(addr),
+    struct cof_raw_writer writer = {store, put_raw};
+    return cof_place_spill(&store->place, &writer);
+}
+
+int cof_death_add(struct cof_kills *deaths, const struct coffer_volume *volume,
+                  struct cof_vaddr addr)
+{
+    return cof_lineage_of(volume, addr) == COF_LINEAGE_NONE
+               ? 0
+               : cof_kills_add(deaths, cof_store_address(volume, addr));
+}
+
+int cof_deaths_apply(struct coffer_store *store, struct cof_kills *deaths)
+{
+    int err = cof_kills_sort(deaths);
+    for (uint64_t i = 0; err == 0 && i < deaths->count; i++) {
+        struct cof_vaddr addr = deaths->addrs[i];
+        err = cof_place_kill(&store->place, cof_vaddr_index(addr), cof_vaddr_extent(addr),
                              cof_vaddr_slot(addr));
+        if (err == 0) {
+            err = cof_deaths_spill(store);
+        }
+    }
+    return err;
+}
+
+/* Of all volumes that were merged, each bucket's together, so that it is written once; then the
+ * tails, whose buckets change in any case and are pinned until then. */
+static int apply_deaths(struct coffer_store *store)
+{
+    struct cof_kills deaths;
+    int err = 0;
+    cof_kills_init(&deaths, &store->env);
+    for (struct coffer_volume *volume = store->volumes; err == 0 && volume != NULL;
+         volume = volume->next) {
+        for (uint64_t i = 0; err == 0 && volume->frozen_valid && i < volume->frozen_kills.count;
+             i++) {
+            err = cof_death_add(&deaths, volume, volume->frozen_kills.addrs[i]);
+        }
+        cof_kills_done(&volume->frozen_kills);
+    }
+    if (err == 0) {
+        err = cof_deaths_apply(store, &deaths);
+    }
+    cof_kills_done(&deaths);
+    for (struct coffer_volume *volume = store->volumes; err == 0 && volume != NULL;
+         volume = volume->next) {
+        err = volume->frozen_valid ? settle_tail(store, volume) : 0;
     }
     return err;
 }
@@ -284,11 +327,7 @@ static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
 static int write_all(struct coffer_store *store, bool full)
 {
     struct cof_raw_writer writer = {store, put_raw};
-    int err = 0;
-    for (struct coffer_volume *volume = store->volumes; err == 0 && full && volume != NULL;
-         volume = volume->next) {
-        err = volume->frozen_valid ? apply_deaths(store, volume) : 0;
-    }
+    int err = full ? apply_deaths(store) : 0;
     if (COF_BROKEN(EARLY_FREE)) {
         cof_segments_free_early(store);
     }
@@ -335,7 +374,6 @@ int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
     }
     for (struct coffer_volume *volume = store->volumes; full && volume != NULL;
          volume = volume->next) {
-        cof_kills_done(&volume->frozen_kills);
         volume->frozen_valid = false;
     }
     if (full) {

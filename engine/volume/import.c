@@ -161,6 +161,7 @@ static int each_extent(struct coffer_store *store, uint32_t number,
                     ++*count;
                 } else {
                     err = kill_all(store, desc);
+                    err = err == 0 ? cof_deaths_spill(store) : err;
                 }
             }
             if (err != 0) {

@@ -14,14 +14,14 @@
 #include "map/diff.h"
 #include "volume/import.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct prune {
     struct coffer_store *store;
     const struct coffer_key_provider *provider;
     struct coffer_fault *fault;
-    struct cof_kills kills;
+    const struct coffer_volume *leaving;
+    struct cof_kills kills; /* of it */
     uint64_t pages;
 };
 
@@ -46,7 +46,7 @@ static int add_death(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t 
     struct prune *prune = ctx;
     (void)level;
     (void)index;
-    return cof_kills_add(&prune->kills, addr);
+    return cof_death_add(&prune->kills, prune->leaving, addr);
 }
 
 /* A handle to read an entry's tree by: the one that is open, or a new one (*ret_own). */
@@ -204,17 +204,6 @@ static int adopt(struct coffer_volume *child, const struct coffer_volume *node)
     return reseal(child);
 }
 
-static int apply(struct prune *prune, const struct coffer_volume *node)
-{
-    int err = 0;
-    for (uint64_t i = 0; err == 0 && i < prune->kills.count; i++) {
-        struct cof_vaddr addr = prune->kills.addrs[i];
-        err = cof_place_kill(&prune->store->place, cof_lineage_of(node, addr),
-                             cof_vaddr_extent(addr), cof_vaddr_slot(addr));
-    }
-    return err;
-}
-
 static bool lists_writer(const struct cof_catalogue_item *item, uint32_t number)
 {
     for (uint32_t i = 0; i < item->entry.writers; i++) {
@@ -247,21 +236,14 @@ static int purge_writers(struct coffer_store *store, const struct cof_catalogue_
     return err;
 }
 
-static int by_address(const void *a, const void *b)
-{
-    uint64_t left = ((const struct cof_vaddr *)a)->bits;
-    uint64_t right = ((const struct cof_vaddr *)b)->bits;
-    return left < right ? -1 : left > right ? 1 : 0;
-}
-
 /* Whether the root that follows has room for all buckets that change. */
 static int room_for_deaths(struct prune *prune, const struct cof_catalogue_item *item)
 {
     const struct cof_kills *kills = &prune->kills;
     uint64_t buckets = 0, last = UINT64_MAX;
-    int err;
-    if (kills->count > 1) {
-        qsort(kills->addrs, kills->count, sizeof *kills->addrs, by_address);
+    int err = cof_kills_sort(&prune->kills);
+    if (err != 0) {
+        return err;
     }
     for (uint64_t i = 0; i < kills->count; i++) {
         struct cof_vaddr addr = kills->addrs[i];
@@ -282,7 +264,9 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
     struct coffer_volume *node = *at;
     struct cof_catalogue_item *item = node->item;
     unsigned parts = node->eks_parts_written;
-    int err = walk(prune, node, &child, child != NULL ? 1u : 0u, add_death);
+    int err;
+    prune->leaving = node;
+    err = walk(prune, node, &child, child != NULL ? 1u : 0u, add_death);
     if (err == 0 && store->forgotten_count >= 64u) {
         err = COFFER_E_LIMIT;
     }
@@ -292,7 +276,7 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
     if (err != 0) {
         return err;
     }
-    err = apply(prune, node);
+    err = cof_deaths_apply(store, &prune->kills);
     if (err == 0) {
         err = purge_writers(store, item, NULL);
     }

@@ -161,6 +161,7 @@ static enum found find_page(struct coffer_volume *volume, uint64_t page, struct 
 {
     struct coffer_store *store = volume->store;
     memset(place, 0, sizeof *place);
+    cof_place_trim(&store->place);
     place->err = cof_volume_lookup(volume, page, &place->addr);
     if (place->err != 0) {
         return FOUND_ERROR;

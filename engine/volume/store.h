@@ -675,6 +675,14 @@ void cof_store_fail(struct coffer_store *store, int error);
 void cof_queues_wake(struct coffer_store *store);
 
 /* ---- finish.c ---- */
+/* Add a volume's death, under the number of its lineage. */
+COFFER_MUST_CHECK int cof_death_add(struct cof_kills *deaths, const struct coffer_volume *volume,
+                                    struct cof_vaddr addr);
+/* Apply deaths, before the root that records them; sorts them. What changes is written on the way
+ * when it is beyond the budget of the placement table. */
+COFFER_MUST_CHECK int cof_deaths_apply(struct coffer_store *store, struct cof_kills *deaths);
+/* That alone, for who applies deaths himself. */
+COFFER_MUST_CHECK int cof_deaths_spill(struct coffer_store *store);
 /* The end of a checkpoint (full) or a light one. On failure the caller fails the store. */
 COFFER_MUST_CHECK int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean);
 /* Only new roots: for the open of a store that was closed cleanly. */

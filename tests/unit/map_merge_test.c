@@ -427,6 +427,37 @@ static void heights_are_those_of_the_sizes(void **state)
     assert_int_equal(cof_tree_height_for(UINT64_C(1) << 44), 5);
 }
 
+static void deaths_are_sorted_by_address(void **state)
+{
+    struct prng prng = {11};
+    struct cof_env env;
+    struct cof_kills kills;
+    uint64_t sum = 0;
+    (void)state;
+    cof_env_init(&env, NULL);
+    cof_kills_init(&kills, &env);
+    assert_int_equal(cof_kills_sort(&kills), 0);
+    for (unsigned i = 0; i < 5000; i++) {
+        struct cof_vaddr addr = cof_vaddr_make(
+            prng_below(&prng, 3), 1u + prng_below(&prng, 1u << 30), prng_below(&prng, 511), false);
+        assert_int_equal(cof_kills_add(&kills, addr), 0);
+        sum += addr.bits;
+        if (i == 0) {
+            assert_int_equal(cof_kills_sort(&kills), 0);
+        }
+    }
+    assert_int_equal(cof_kills_sort(&kills), 0);
+    assert_int_equal(kills.count, 5000);
+    sum -= kills.addrs[0].bits;
+    for (unsigned i = 1; i < 5000; i++) {
+        assert_true(kills.addrs[i - 1u].bits <= kills.addrs[i].bits);
+        sum -= kills.addrs[i].bits;
+    }
+    assert_int_equal(sum, 0);
+    cof_kills_done(&kills);
+    assert_int_equal(env.heap_bytes, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -440,6 +471,7 @@ int main(void)
         CASE(an_empty_delta_changes_nothing),
         CASE(a_failed_merge_changes_nothing),
         CASE(heights_are_those_of_the_sizes),
+        CASE(deaths_are_sorted_by_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,8 @@ struct place_fixture {
     struct cof_segments segments;
     struct cof_raw_writer writer;
     uint32_t segment, block;
-    uint64_t puts, blocks_put;
+    uint64_t puts, blocks_put, last_bucket;
+    bool ascending; /* buckets were put in the order of their keys since it was set */
     uint64_t puts_until_failure;
 };
 
@@ -57,8 +58,10 @@ static inline int writer_put(void *ctx, enum cof_raw_kind kind, uint64_t key, co
 {
     struct place_fixture *f = ctx;
     uint8_t *aligned;
-    (void)kind;
-    (void)key;
+    if (kind == COF_RAW_PLACEMENT && blocks > 0 && memcmp(bytes, "COFP", 4) == 0) {
+        f->ascending = f->ascending && key > f->last_bucket;
+        f->last_bucket = key;
+    }
     if (f->puts_until_failure-- == 0) {
         return COFFER_E_IO;
     }

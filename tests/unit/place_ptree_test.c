@@ -182,6 +182,40 @@ static void random_writes_follow_the_model(void **state)
     }
 }
 
+/* With memory for a path or two, so that nodes come and go between any two calls. */
+static void a_tree_with_few_nodes_in_memory_says_the_same(void **state)
+{
+    struct prng prng = {8};
+    uint64_t path = 8u * (sizeof(struct cof_tree_node) + 2048u);
+    (void)state;
+    random_keys(8);
+    tree.budget_bytes = path;
+    for (unsigned round = 0; round < 12; round++) {
+        uint64_t key = 0, found = 0, records = 0;
+        for (unsigned i = 0; i < 30; i++) {
+            write_record(&model[prng_below(&prng, KEYS)], prng_below(&prng, 4),
+                         (uint8_t)prng_next(&prng));
+            check_record(&model[prng_below(&prng, KEYS)]);
+        }
+        assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
+        assert_true(tree.bytes <= path);
+        for (; cof_ptree_next(&tree, &key) == 0; key++) {
+            assert_true(tree.bytes <= path);
+            found++;
+        }
+        for (unsigned i = 0; i < KEYS; i++) {
+            records += model[i].blocks != 0 ? 1u : 0u;
+        }
+        assert_int_equal(found, records);
+        check_all();
+        (void)cof_segments_collect(&f.segments, &f.segment, 1, UINT64_MAX);
+    }
+    tree.budget_bytes = 0;
+    check_all();
+    assert_int_equal(tree.bytes, 0);
+    assert_null(tree.top);
+}
+
 static void the_tree_grows_in_height_with_its_keys(void **state)
 {
     (void)state;
@@ -379,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_empty_tree_has_no_records),
         CASE(random_writes_follow_the_model),
+        CASE(a_tree_with_few_nodes_in_memory_says_the_same),
         CASE(the_tree_grows_in_height_with_its_keys),
         CASE(a_flush_without_changes_writes_nothing),
         CASE(all_records_removed_leave_nothing_alive_but_the_root),

@@ -318,6 +318,157 @@ static void the_cache_keeps_its_budget_and_what_is_dirty(void **state)
     }
 }
 
+/* In an order that leads into nodes one after another. */
+static void a_flush_writes_buckets_in_the_order_of_their_keys(void **state)
+{
+    struct prng prng = {5};
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        uint64_t extent = 1u + prng_below(&prng, 1u << 20);
+        if (find(extent) == NULL) {
+            (void)add(extent, 50);
+        }
+    }
+    assert_true(place.dirty_count > 290);
+    f.ascending = true;
+    f.last_bucket = 0;
+    flush();
+    assert_true(f.ascending);
+    assert_int_equal(place.dirty_count, 0);
+    kill_page(17, 3); /* none such, or one bucket */
+    assert_true(place.dirty_count <= 1);
+}
+
+/* More deaths than buckets fit the budget: they are written on the way, each once or twice. */
+static void a_spill_keeps_the_budget_while_much_dies(void **state)
+{
+    uint64_t most = 0;
+    unsigned kept = 0;
+    struct cof_desc *pinned, *young;
+    (void)state;
+    for (uint64_t extent = 16; extent < 16u * 300u; extent += 16) {
+        (void)add(extent, 50);
+    }
+    flush();
+    reopen(60000);
+    pinned = add(16u * 400u, 51);
+    pinned->pinned = true;
+    young = add(16u * 401u, 51);
+    young->young = true;
+    f.blocks_put = 0;
+    for (uint64_t extent = 16; extent < 16u * 300u; extent += 16) {
+        kill_page(extent, 3);
+        assert_int_equal(cof_place_spill(&place, &f.writer), 0);
+        most = place.bytes > most ? place.bytes : most;
+    }
+    assert_true(most <= 60000u + 4096u);
+    assert_true(f.blocks_put >= 200); /* not kept for the flush */
+    assert_ptr_equal(find(16u * 400u), pinned);
+    assert_ptr_equal(find(16u * 401u), young);
+    pinned->pinned = false;
+    flush();
+    assert_true(f.blocks_put < 2u * 300u);
+    reopen(1u << 20);
+    for (uint64_t extent = 16; extent < 16u * 300u; extent += 16) {
+        assert_non_null(find(extent));
+        assert_false(cof_bitmap_get(&find(extent)->live, 3));
+        kept += cof_bitmap_count(&find(extent)->live);
+    }
+    assert_int_equal(kept, 299u * 9u);
+    assert_non_null(find(16u * 400u));
+    assert_null(find(16u * 401u));
+    assert_int_equal(f.segments.table[50].live, kept);
+}
+
+/* Nothing can be dropped: the spill must not try again for each death. */
+static void a_spill_that_can_do_nothing_costs_little(void **state)
+{
+    (void)state;
+    reopen(10000);
+    for (uint64_t extent = 16; extent < 16u * 100u; extent += 16) {
+        add(extent, 50)->pinned = true;
+    }
+    f.puts = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_int_equal(cof_place_spill(&place, &f.writer), 0);
+    }
+    assert_int_equal(f.puts, 0);
+    assert_true(place.bytes > 10000);
+    assert_true(place.spill_at_bytes > place.bytes);
+}
+
+static void a_descriptor_that_was_written_takes_what_it_needs(void **state)
+{
+    struct cof_desc *desc = cof_desc_new(&f.env, COF_BATCH_REFS_MAX);
+    uint64_t bytes;
+    (void)state;
+    desc->extent = 20;
+    desc->lineage = LINEAGE;
+    desc->slots_used = 1;
+    desc->piece_count = 1;
+    desc->pieces[0].segment = 50;
+    desc->ref_count = 1;
+    desc->refs[0] = (struct cof_batch_ref){0, 9, 1};
+    cof_bitmap_set(&desc->present, 0);
+    desc->live = desc->present;
+    desc->young = true;
+    assert_int_equal(cof_place_add(&place, desc), 0);
+    bytes = place.bytes;
+    flush();
+    assert_ptr_equal(find(20), desc); /* it may still get refs */
+    desc->young = false;
+    desc->pinned = true;
+    flush();
+    assert_ptr_equal(find(20), desc);
+    desc->pinned = false;
+    assert_int_equal(cof_place_touch(&place, desc), 0);
+    flush();
+    desc = find(20);
+    assert_int_equal(desc->ref_capacity, 1);
+    assert_int_equal(desc->refs[0].block, 9);
+    assert_int_equal(bytes - place.bytes, 63u * sizeof desc->refs[0]);
+}
+
+/* What is only in memory stands between what is in the tree, whatever came first. */
+static void a_walk_finds_what_is_not_in_the_tree_yet(void **state)
+{
+    static const uint64_t written[] = {100, 300, 500}, fresh[] = {400, 50, 600, 200, 110};
+    static const uint64_t all[] = {50, 100, 110, 200, 300, 400, 500, 600};
+    struct cof_desc *desc;
+    uint64_t extent = 1;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        (void)add(written[i], 50);
+    }
+    (void)add(450, 50);
+    flush();
+    kill_all(450);
+    flush(); /* the bucket left the tree, and may come again */
+    (void)add(451, 50);
+    kill_all(451);
+    for (unsigned i = 0; i < 5; i++) {
+        (void)add(fresh[i], 50);
+    }
+    flush();
+    for (unsigned i = 0; i < 5; i++) {
+        kill_all(fresh[i]);
+    }
+    flush();
+    for (unsigned i = 0; i < 5; i++) {
+        add(fresh[i], 50)->young = true;
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        extent = 1;
+        for (unsigned i = 0; i < 8; i++, extent++) {
+            assert_int_equal(cof_place_next(&place, LINEAGE, &extent, &desc), 0);
+            assert_int_equal(extent, all[i]);
+            assert_int_equal(desc->extent, all[i]);
+        }
+        assert_int_equal(cof_place_next(&place, LINEAGE, &extent, &desc), COFFER_E_NOT_FOUND);
+        flush(); /* they stay young */
+    }
+}
+
 static void a_damaged_bucket_is_corrupt_and_nothing_else_is(void **state)
 {
     struct cof_desc *desc = NULL;
@@ -378,6 +529,11 @@ int main(void)
         CASE(a_piece_goes_with_its_last_page),
         CASE(an_empty_bucket_leaves_the_tree),
         CASE(the_cache_keeps_its_budget_and_what_is_dirty),
+        CASE(a_flush_writes_buckets_in_the_order_of_their_keys),
+        CASE(a_spill_keeps_the_budget_while_much_dies),
+        CASE(a_spill_that_can_do_nothing_costs_little),
+        CASE(a_descriptor_that_was_written_takes_what_it_needs),
+        CASE(a_walk_finds_what_is_not_in_the_tree_yet),
         CASE(a_damaged_bucket_is_corrupt_and_nothing_else_is),
         CASE(a_failed_flush_loses_nothing),
     };
