@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scale/bound.c - what docs/architecture.md, section 6, says that the engine may take at most.
+ */
+#include "scale/scale.h"
+
+void scale_bounds(const struct scale_options *options, uint64_t segment_count,
+                  struct scale_bound ret_bounds[SCALE_BOUNDS])
+{
+    uint64_t entries = options->delta_entries;
+    uint64_t checkpoint_lane = 4u << 20;
+    const struct scale_bound bounds[SCALE_BOUNDS] = {
+        /* 10 KiB of bookkeeping beside 488; a batch more for what does not divide */
+        {"batches", (options->staging_bytes + checkpoint_lane) / 488u * 498u + (1u << 20)},
+        /* two generations, 16 B an entry, tables between 3/8 and 3/4 full */
+        {"delta", 2u * entries * 16u * 8u / 3u},
+        /* sorted, and once more while they are */
+        {"merge", 2u * entries * 16u},
+        /* two generations in arrays that double; a third one while they are sorted */
+        {"deaths", 3u * entries * 16u},
+        {"nodes", options->node_cache_bytes + options->node_cache_bytes / 256u},
+        {"tags", options->tag_cache_bytes},
+        /* and, until the checkpoint, an extent of 232 + 64 x 6 bytes for 511 pages of each */
+        {"placement", options->placement_bytes + 2u * (entries / 511u + 1u) * 640u},
+        {"segments", segment_count * 41u},
+        {"queue", options->depth * (432u + 8192u + 4096u)},
+        /* keys, catalogue, nodes of its tree and the segment table's, one open volume */
+        {"fixed", 8u << 20},
+    };
+    for (unsigned i = 0; i < SCALE_BOUNDS; i++) {
+        ret_bounds[i] = bounds[i];
+    }
+}
