@@ -250,20 +250,33 @@ static int cut_if_most_wait(struct coffer_store *store)
     return err < 0 ? fail(store, err) : 0;
 }
 
-/* Let victims go. NO_SPACE: the checkpoint has no room. */
+static bool has_unsettled(const struct coffer_store *store)
+{
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        if (volume->active.count != 0 || volume->active_kills.count != 0 || volume->frozen_valid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Let victims go. A light checkpoint leaves deaths to a full one, for which room must be left when
+ * it has taken its own; else it is a full one. NO_SPACE: not even that has room. */
 static int release(struct coffer_store *store)
 {
     int err = cof_checkpoint_settle(store);
     if (err == 0) {
         err = cut_if_most_wait(store);
     }
-    if (err == 0) {
-        err = cof_checkpoint_room(store, 0, 0);
+    if (err != 0) {
+        return err;
     }
-    if (err == 0) {
-        err = cof_checkpoint_light(store);
-        store->cleaning.light_count += err == 0 ? 1u : 0u;
+    if (cof_checkpoint_room(store, has_unsettled(store) ? cof_light_need(store) : 0u, 0) != 0) {
+        return cof_checkpoint_whole(store, 0);
     }
+    err = cof_checkpoint_light(store);
+    store->cleaning.light_count += err == 0 ? 1u : 0u;
     return err;
 }
 
@@ -360,17 +373,6 @@ int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
     }
     store->cleaning.pressed = false;
     return store->error != 0 ? COFFER_E_FAILED : err < 0 ? COFFER_E_NO_SPACE : 0;
-}
-
-static bool has_unsettled(const struct coffer_store *store)
-{
-    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
-         volume = volume->next) {
-        if (volume->active.count != 0 || volume->active_kills.count != 0 || volume->frozen_valid) {
-            return true;
-        }
-    }
-    return false;
 }
 
 int cof_store_relieve(struct coffer_store *store)

@@ -48,12 +48,18 @@ static uint64_t leaves_of(const struct coffer_volume *volume, const struct cof_d
     return delta->leaf_estimate < leaves ? delta->leaf_estimate : leaves;
 }
 
+/* Buckets that changed, or will when the moves under way are published. */
+static uint64_t moved_buckets(const struct coffer_store *store)
+{
+    return (uint64_t)store->place.dirty_count + store->cleaner.move_count;
+}
+
 /* Blocks that a checkpoint of what is dirty may need: a leaf and its parents, a bucket for each
  * death and each extent that moved, the entries of volumes that are written to, and the tables. */
 static uint64_t checkpoint_need(const struct coffer_store *store)
 {
     uint64_t buckets = buckets_max(store);
-    uint64_t leaves = 2u, dirty = store->place.dirty_count, entries = 4u * COF_ENTRY_BLOCKS;
+    uint64_t leaves = 2u, dirty = moved_buckets(store), entries = 4u * COF_ENTRY_BLOCKS;
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
         leaves += leaves_of(volume, &volume->active) + leaves_of(volume, &volume->frozen) + 2u;
@@ -65,6 +71,12 @@ static uint64_t checkpoint_need(const struct coffer_store *store)
     }
     return leaves * 2u + dirty * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
            cof_segments_records(&store->segments);
+}
+
+uint64_t cof_light_need(const struct coffer_store *store)
+{
+    return moved_buckets(store) * COF_BUCKET_BLOCKS + 4u * COF_ENTRY_BLOCKS +
+           store->cleaning.renewal_blocks + cof_segments_records(&store->segments);
 }
 
 /* Of that, what the checkpoint lane's own segments hold. */

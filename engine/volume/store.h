@@ -606,6 +606,8 @@ COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t 
 /* Segments that the next checkpoint may need beside the one it writes to; and those that belong to
  * checkpoints alone: one more. */
 uint32_t cof_checkpoint_segments(const struct coffer_store *store);
+/* Blocks that a light one may need. */
+uint64_t cof_light_need(const struct coffer_store *store);
 uint32_t cof_checkpoint_floor(const struct coffer_store *store);
 /* And those that the log leaves: to the cleaner, too. */
 #define COF_CLEANER_SEGMENTS 2u

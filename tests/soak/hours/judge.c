@@ -16,7 +16,7 @@
 
 #define MEMORY_GROWTH_PERCENT 10.0
 #define METADATA_PERCENT_MAX 10.0
-#define SPACE_MAX 2.2
+#define SPACE_MAX 2.5
 
 struct tally {
     uint64_t data, nodes, segment_blocks, hidden;

@@ -4,7 +4,8 @@
  * tenth of a volume; reads, discards, flushes; snapshots, clones and volumes that come and go.
  *
  * The clock moves with the pages that are written, so that so many capacities take so many hours.
- * When three quarters of the capacity live, the load makes room as an administrator would.
+ * Between 60 and 78 % of the capacity should live: above, the load makes room as an administrator
+ * would; volumes are deleted for no reason only when many pages live.
  */
 #include "hours/soak.h"
 
@@ -13,6 +14,7 @@
 #define SNAPSHOTS_MAX 10u
 #define FULL_PERCENT 78u
 #define EASY_PERCENT 66u
+#define MANY_PERCENT 60u
 
 static uint64_t trees(const struct soak *soak, bool snapshot)
 {
@@ -100,6 +102,7 @@ static void reopen(struct soak *soak)
 static void administer(struct soak *soak)
 {
     bool easy = soak->distinct * 100u < soak->capacity_pages * EASY_PERCENT;
+    bool many = soak->distinct * 100u > soak->capacity_pages * MANY_PERCENT;
     unsigned at;
     switch (prng_below(&soak->prng, 8)) {
     case 0:
@@ -130,7 +133,7 @@ static void administer(struct soak *soak)
         break;
     case 6:
         at = soak_pick(soak, false, true);
-        if (at != SOAK_NONE && trees(soak, false) > VOLUMES_MIN + 1u) {
+        if (at != SOAK_NONE && many && trees(soak, false) > VOLUMES_MIN + 1u) {
             soak_delete_volume(soak, at);
         }
         break;
