@@ -227,7 +227,8 @@ int cof_copy_check_room(struct cof_copy *copy)
                          "the destination's segments are smaller than the source's extents: make "
                          "it with segments of the same size");
     }
-    if (live + copy->total_pages + copy->total_pages / 64u + 64u > capacity) {
+    if (!COF_BROKEN(COPY_GREEDY) &&
+        live + copy->total_pages + copy->total_pages / 64u + 64u > capacity) {
         return cof_fault(copy->fault, COFFER_E_NO_SPACE, COFFER_STAGE_NONE,
                          "the destination has no room for the %llu MiB of the snapshot",
                          (unsigned long long)(copy->total_pages >> 8));

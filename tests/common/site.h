@@ -23,7 +23,7 @@
 #include <coffer/snapshot.h>
 
 #define SITE_HOLDINGS_MAX 40u
-#define SITE_PAGES_MAX 1600u
+#define SITE_PAGES_MAX 5200u /* more than the reserve of a store of 64 segments */
 #define SITE_PENDING_MAX 1024u
 #define SITE_SEGMENT_BYTES (1u << 20)
 #define SITE_SEGMENTS 96u
