@@ -381,9 +381,13 @@ int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait)
     }
     if (cleaner->state == COF_CLEANER_READ && cleaner->reads_flying == 0) {
         err = cleaner->read_error != 0 ? cleaner->read_error : cof_victim_parse(cleaner);
-        if (err != 0) {
+        if (err == COFFER_E_NO_SPACE) {
+            cleaner->segments->table[cleaner->victim].tries--; /* nor is it the victim's fault */
+        } else if (err != 0) {
             cof_log(cleaner->env, COFFER_LOG_WARN, "segment %u is not cleaned: %s", cleaner->victim,
                     coffer_error_sentence(err));
+        }
+        if (err != 0) {
             leave_victim(cleaner);
             return err;
         }

@@ -115,7 +115,11 @@ static int renew(void *ctx, enum cof_raw_kind kind, uint64_t key, uint32_t segme
                              : kind == COF_RAW_SEGMENTS  ? &store->segment_tree
                                                          : NULL;
     bool record = false;
-    int err = tree != NULL ? cof_ptree_leave(tree, key, segment, block, &record) : 0;
+    int err = cof_checkpoint_room(store, COF_ENTRY_BLOCKS, 0);
+    if (err != 0) {
+        return err; /* what is marked must have a place in the next checkpoint */
+    }
+    err = tree != NULL ? cof_ptree_leave(tree, key, segment, block, &record) : 0;
     if (err == 0 && record) {
         if (kind == COF_RAW_PLACEMENT) {
             err = cof_place_renew(&store->place, key);
