@@ -14,7 +14,8 @@
 void cleaning_note(struct coffer_store *store);
 /* Pages moved so far in stores that were noted. */
 uint64_t cleaning_pages(void);
-/* Print the counts. status, or 1 when the cleaner was to move pages and moved none. */
+/* Print the counts. status, or 1 when the cleaner was to move pages and moved none; it need not
+ * under a planted fault, which may be caught before that. */
 int cleaning_close(int status, bool wanted);
 
 #endif

@@ -87,7 +87,8 @@ struct realm {
     struct site sites[SITES_MAX];
     unsigned site_count;
     bool tell;
-    bool tight; /* stores have next to no free segments; writes keep them so */
+    bool tight;  /* stores have next to no free segments; writes keep them so */
+    bool within; /* a copy's progress is told: nothing is opened or flushed   */
 };
 
 void realm_init(struct realm *realm, uint64_t seed, unsigned site_count);

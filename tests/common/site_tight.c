@@ -62,6 +62,10 @@ int site_squeeze(struct site *site)
     if (at == SITE_NONE || site->holdings[at].snapshot) {
         return 0;
     }
+    if (site->realm->within && (site->holdings[at].handle == NULL ||
+                                site->pending_count + RUN_PAGES > SITE_PENDING_MAX)) {
+        return 0;
+    }
     site->squeezing = true;
     error = site_write(site, at, realm_pick(site->realm, HOT_PAGES - RUN_PAGES), RUN_PAGES);
     site->squeezing = false;

@@ -16,9 +16,10 @@
 #define PAGES_MAX 1536u    /* that histories resize it to          */
 #define FREE_SEGMENTS 7u   /* and the cleaner begins               */
 #define CLEANED_SEGMENTS 4u
+#define BRINK_SEGMENTS 5u
 #define STRETCHES_MAX 64u /* cold pages are written in stretches, one for each segment */
 #define SQUEEZE_PAGES 24u
-#define SQUEEZES_FAR 8u /* while more segments are free */
+#define SQUEEZES_FAR 7u /* writes at once, while more are free than at the brink */
 
 static const struct {
     uint32_t cold; /* pages in a stretch */
@@ -136,7 +137,7 @@ int tight_squeeze(struct world *world)
 {
     const struct world_ballast *ballast = &world->ballast[prng_below(&world->prng, WORLD_BALLASTS)];
     const struct model_volume *volume = &world->model->volumes[ballast->volume];
-    unsigned times = info_of(world).segments_free > FREE_SEGMENTS ? SQUEEZES_FAR : 1u;
+    unsigned times = info_of(world).segments_free > BRINK_SEGMENTS ? SQUEEZES_FAR : 1u;
     int error = 0;
     if (!model_wanted(volume) || volume->gone || volume->number != ballast->number ||
         model_volume_pages(world->model, ballast->volume) < HOT_PAGES) {

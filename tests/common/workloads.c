@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define PRESSES_MAX 20u
+
 static uint32_t pick(struct world *world, uint32_t bound)
 {
     return prng_below(&world->prng, bound);
@@ -340,22 +342,35 @@ void workload_options(const struct workload *workload, uint64_t seed, bool recor
     ret_options->disk.delay_polls_max = (unsigned)(seed % 3);
     ret_options->disk.again = false;
     ret_options->tight = tight ? tight_kind_for(seed) : TIGHT_NOT;
+    ret_options->disk.delay_polls_max *= tight ? 8u : 1u; /* groups are in flight for a while */
     if (workload->tune != NULL) {
         workload->tune(ret_options);
     }
+}
+
+/* The shortest workloads end before the cleaner has moved anything. */
+static int press(struct world *world)
+{
+    struct coffer_store_info info = {.size = sizeof info};
+    for (unsigned i = 0; i < PRESSES_MAX; i++) {
+        try(coffer_store_info_get(world->store, &info));
+        if (info.moved_bytes > 0) {
+            break;
+        }
+        try(tight_squeeze(world));
+    }
+    return 0;
 }
 
 int workload_run(const struct workload *workload, struct world *world,
                  struct workload_marks *marks)
 {
     struct workload_marks unused = {0, 0};
-    int error = workload->run(world, marks == NULL ? &unused : marks);
-    int close_error;
-    if (error != 0) {
-        return error;
+    try(workload->run(world, marks == NULL ? &unused : marks));
+    if (world->options.tight != TIGHT_NOT) {
+        try(press(world));
     }
-    close_error = world_close(world);
-    return close_error;
+    return world_close(world);
 }
 
 void workload_go_on(struct world *world)

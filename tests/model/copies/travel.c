@@ -19,8 +19,10 @@ static void write_meanwhile(void *ctx)
     const struct holding *holding = &site->holdings[volume == SITE_NONE ? 0 : volume];
     if (volume != SITE_NONE && holding->handle != NULL && !tale->full &&
         site->pending_count + 8u <= SITE_PENDING_MAX) {
+        tale->realm.within = true;
         (void)settle(tale, site,
                      site_write(site, volume, realm_pick(&tale->realm, holding->pages), 1));
+        tale->realm.within = false;
     }
 }
 
