@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#define WALKS_MAX 16u /* others may write meanwhile, and fill what room is made */
+
 struct prune {
     struct coffer_store *store;
     const struct coffer_key_provider *provider;
@@ -257,6 +259,31 @@ static int room_for_deaths(struct prune *prune, const struct cof_catalogue_item 
                : err;
 }
 
+/* What dies with the node, with room for it in the next root. A checkpoint that makes the room may
+ * take pages out of the child's tree that the node holds too: nobody but the node does from then
+ * on, so they are looked for again. */
+static int find_deaths(struct prune *prune, const struct coffer_volume *node,
+                       struct coffer_volume *child)
+{
+    struct coffer_store *store = prune->store;
+    for (unsigned tries = 0; tries < WALKS_MAX; tries++) {
+        uint64_t merges;
+        int err = cof_checkpoint_settle(store);
+        merges = store->checkpoint.count;
+        cof_kills_done(&prune->kills);
+        if (err == 0) {
+            err = walk(prune, node, &child, child != NULL ? 1u : 0u, add_death);
+        }
+        if (err == 0) {
+            err = room_for_deaths(prune, node->item);
+        }
+        if (err != 0 || store->checkpoint.count == merges) {
+            return err;
+        }
+    }
+    return COFFER_E_NO_SPACE;
+}
+
 /* One root in which the node, and what only it held, are gone. *at is closed, and NULL then. */
 static int take_out(struct prune *prune, struct coffer_volume **at, struct coffer_volume *child)
 {
@@ -266,13 +293,7 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
     unsigned parts = node->eks_parts_written;
     int err;
     prune->leaving = node;
-    err = walk(prune, node, &child, child != NULL ? 1u : 0u, add_death);
-    if (err == 0 && store->forgotten_count >= 64u) {
-        err = COFFER_E_LIMIT;
-    }
-    if (err == 0) {
-        err = room_for_deaths(prune, item);
-    }
+    err = store->forgotten_count >= 64u ? COFFER_E_LIMIT : find_deaths(prune, node, child);
     if (err != 0) {
         return err;
     }
