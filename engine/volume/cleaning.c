@@ -22,7 +22,8 @@
 #define SLICE_PAGES_MAX 4096u
 #define SHARE_PAGES 4u
 #define RUN_PAGES 512u
-#define RELEASES 256u /* of so many segments, one is let go at a time */
+#define SETTLE_SEGMENTS 2u /* kept back for the deaths that wait: they are settled first */
+#define RELEASES 256u      /* of so many segments, one is let go at a time */
 
 /* ---- what the cleaner asks for ---- */
 
@@ -387,6 +388,10 @@ int cof_store_relieve(struct coffer_store *store)
     }
     if (store->checkpoint.state != COF_CHECKPOINT_IDLE) {
         return cof_checkpoint_settle(store);
+    }
+    if (cof_checkpoint_segments(store) > SETTLE_SEGMENTS && has_unsettled(store) &&
+        cof_checkpoint_whole(store, 0) == 0) {
+        return 0; /* what deaths kept back is more than victims give */
     }
     err = store->cleaning.waiting_count < release_count(store)
               ? cof_clean_one(store, false, COF_NO_SEGMENT)
