@@ -120,7 +120,7 @@ static unsigned generation(const struct cof_cleaner *cleaner, uint32_t segment)
 }
 
 /* The head of its pages' age; when no segment can be taken, the one with the most room. */
-static unsigned choose_head(const struct cof_cleaner *cleaner, uint32_t segment)
+unsigned cof_cleaner_head(const struct cof_cleaner *cleaner, uint32_t segment)
 {
     unsigned chosen = generation(cleaner, segment);
     for (unsigned i = 0; cleaner->ops->segments_left(cleaner->ctx) == 0 && i < cleaner->head_count;
@@ -132,7 +132,7 @@ static unsigned choose_head(const struct cof_cleaner *cleaner, uint32_t segment)
     return chosen;
 }
 
-static uint64_t room_for(const struct cof_cleaner *cleaner, unsigned head)
+uint64_t cof_cleaner_room(const struct cof_cleaner *cleaner, unsigned head)
 {
     uint64_t each = cleaner->segment_blocks - cleaner->segment_blocks / COF_GROUP_BLOCKS;
     return cof_head_room(cleaner, head) + cleaner->ops->segments_left(cleaner->ctx) * each;
@@ -148,7 +148,7 @@ int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
     if (!cof_victim_possible(cleaner, victim)) {
         return COFFER_E_BUSY;
     }
-    if (room_for(cleaner, choose_head(cleaner, victim)) < segment->live) {
+    if (cof_cleaner_room(cleaner, cof_cleaner_head(cleaner, victim)) < segment->live) {
         return COFFER_E_NO_SPACE;
     }
     err = ensure_buffers(cleaner);
@@ -238,7 +238,7 @@ static int move_pieces(struct cof_cleaner *cleaner, const struct cof_desc *desc,
                        const struct source *source)
 {
     struct cof_move *move = cof_move_begin(cleaner, desc, source->from, source->to,
-                                           choose_head(cleaner, cleaner->victim));
+                                           cof_cleaner_head(cleaner, cleaner->victim));
     int err;
     if (move == NULL) {
         return COFFER_E_NO_MEMORY;
@@ -322,7 +322,7 @@ static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned *pag
     for (unsigned i = 0; err == 0 && i < desc->piece_count; i++) {
         struct source source = {.from = i, .to = i};
         unsigned live = desc->pieces[i].segment == cleaner->victim ? pages_of(desc, i, i) : 0u;
-        unsigned head = choose_head(cleaner, cleaner->victim);
+        unsigned head = cof_cleaner_head(cleaner, cleaner->victim);
         if (live == 0) {
             continue;
         }

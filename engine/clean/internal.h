@@ -34,6 +34,11 @@ unsigned cof_groups_free(const struct cof_cleaner *cleaner);
 void cof_moves_publish(struct cof_cleaner *cleaner, unsigned head, uint64_t group);
 void cof_moves_done(struct cof_cleaner *cleaner);
 
+/* ---- cleaner.c ---- */
+/* Into which head the pages of a segment go now; pages that find a place behind a head. */
+unsigned cof_cleaner_head(const struct cof_cleaner *cleaner, uint32_t segment);
+uint64_t cof_cleaner_room(const struct cof_cleaner *cleaner, unsigned head);
+
 /* ---- victim.c ---- */
 /* The best victim; COF_NO_SEGMENT: none is worth it. */
 uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed);

@@ -6,6 +6,8 @@
  * the most of E^2/(1-E) x (now - up2), E being the empty part of a segment and up2 the smoothed
  * time of its pages' deaths; where room is needed at once, the emptiest. In a large store the best
  * of a window is taken.
+ * One whose survivors have no place is passed over: the rest of a group that is filling may take a
+ * smaller one.
  * What the headers name is only where to look: descriptors decide what lives and where.
  */
 #include "clean/internal.h"
@@ -66,13 +68,18 @@ bool cof_victim_possible(const struct cof_cleaner *cleaner, uint32_t segment)
 uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed)
 {
     const struct cof_segments *segments = cleaner->segments;
+    uint64_t room[COF_CLEANER_HEADS_MAX];
     uint32_t window = segments->count < WINDOW_SEGMENTS ? segments->count : WINDOW_SEGMENTS;
     uint32_t best = COF_NO_SEGMENT;
     double most = 0.0;
+    for (unsigned head = 0; head < cleaner->head_count; head++) {
+        room[head] = cof_cleaner_room(cleaner, head);
+    }
     for (uint32_t i = 0; i < window; i++) {
         uint32_t at = (cleaner->scan + i) % segments->count;
         double value = score(cleaner, &segments->table[at], pressed);
-        if (value > most && cof_victim_possible(cleaner, at)) {
+        if (value > most && segments->table[at].live <= room[cof_cleaner_head(cleaner, at)] &&
+            cof_victim_possible(cleaner, at)) {
             most = value;
             best = at;
         }

@@ -56,7 +56,7 @@ static uint32_t segments_left(void *ctx)
 static bool may_change(void *ctx, unsigned descriptors)
 {
     const struct coffer_store *store = ctx;
-    return cof_checkpoint_room(store, (uint64_t)descriptors * COF_BUCKET_BLOCKS, 0) == 0;
+    return cof_checkpoint_room(store, cof_bucket_blocks(store, descriptors), 0) == 0;
 }
 
 static bool may_clean(void *ctx, uint32_t segment)
@@ -370,7 +370,7 @@ int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
     }
     if (store->cleaner.state == COF_CLEANER_IDLE) {
         err = victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(&store->cleaner, victim)
-                                       : cof_cleaner_begin(&store->cleaner, pressed);
+                                       : cof_cleaner_begin(&store->cleaner, true);
     }
     while (err >= 0 && store->error == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
         err = may_work(store) ? work(store, RUN_PAGES, true) : 0;

@@ -254,9 +254,9 @@ static int room_for_deaths(struct prune *prune, const struct cof_catalogue_item 
         last = bucket;
     }
     err = purge_writers(prune->store, item, &buckets);
-    return err == 0
-               ? cof_checkpoint_ready(prune->store, buckets * COF_BUCKET_BLOCKS, COF_SPARE_OPEN)
-               : err;
+    return err == 0 ? cof_checkpoint_ready(prune->store, cof_bucket_blocks(prune->store, buckets),
+                                           COF_SPARE_OPEN)
+                    : err;
 }
 
 /* What dies with the node, with room for it in the next root. A checkpoint that makes the room may

@@ -18,7 +18,8 @@
 
 #define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
 #define ROOT_SEGMENTS 3u
-#define RESERVE_PERCENT 7u /* docs/decisions/0016 */
+#define RESERVE_PERCENT 7u  /* docs/decisions/0016 */
+#define RESERVE_SEGMENTS 8u /* that lanes and heads hold, whatever the size */
 #define RESERVE_SEGMENTS_MIN 16u
 #define WARN_HYSTERESIS 5u     /* percent less, before it is said again */
 #define RELIEFS_PER_SEGMENT 4u /* of the store, in vain, before it is called full */
@@ -54,22 +55,40 @@ static uint64_t moved_buckets(const struct coffer_store *store)
     return (uint64_t)store->place.dirty_count + store->cleaner.move_count;
 }
 
+/* Buckets that the next checkpoint may have to write, without a bound. */
+static uint64_t changed_buckets(const struct coffer_store *store)
+{
+    uint64_t changed = moved_buckets(store);
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        changed += volume->active.count + volume->frozen.count + volume->active_kills.count;
+    }
+    return changed;
+}
+
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+    return value < most ? value : most;
+}
+
+uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets)
+{
+    uint64_t most = buckets_max(store), changed = changed_buckets(store);
+    return (at_most(changed + buckets, most) - at_most(changed, most)) * COF_BUCKET_BLOCKS;
+}
+
 /* Blocks that a checkpoint of what is dirty may need: a leaf and its parents, a bucket for each
  * death and each extent that moved, the entries of volumes that are written to, and the tables. */
 static uint64_t checkpoint_need(const struct coffer_store *store)
 {
-    uint64_t buckets = buckets_max(store);
-    uint64_t leaves = 2u, dirty = moved_buckets(store), entries = 4u * COF_ENTRY_BLOCKS;
+    uint64_t leaves = 2u, entries = 4u * COF_ENTRY_BLOCKS;
+    uint64_t buckets = at_most(changed_buckets(store), buckets_max(store));
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
         leaves += leaves_of(volume, &volume->active) + leaves_of(volume, &volume->frozen) + 2u;
-        dirty += volume->active.count + volume->frozen.count + volume->active_kills.count;
         entries += COF_ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
     }
-    if (dirty > buckets) {
-        dirty = buckets; /* a volume's pages die under the store's own lineage only */
-    }
-    return leaves * 2u + dirty * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
+    return leaves * 2u + buckets * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
            cof_segments_records(&store->segments);
 }
 
@@ -153,7 +172,8 @@ uint32_t cof_segments_kept(const struct coffer_store *store)
 
 uint32_t cof_reserve_segments(const struct coffer_store *store)
 {
-    uint32_t reserve = (uint32_t)((uint64_t)store->segments.count * RESERVE_PERCENT / 100u);
+    uint32_t reserve =
+        RESERVE_SEGMENTS + (uint32_t)((uint64_t)store->segments.count * RESERVE_PERCENT / 100u);
     return reserve < RESERVE_SEGMENTS_MIN ? RESERVE_SEGMENTS_MIN : reserve;
 }
 
@@ -207,7 +227,7 @@ static bool log_has_room(const struct coffer_store *store, uint64_t pages)
     }
     room += lane->next_segment != COF_NO_SEGMENT && lane->next_announced ? usable : 0u;
     return pages * 2u <= room &&
-           cof_checkpoint_room(store, pages * COF_BUCKET_BLOCKS, COF_SPARE_WRITE) == 0;
+           cof_checkpoint_room(store, cof_bucket_blocks(store, pages), COF_SPARE_WRITE) == 0;
 }
 
 int cof_log_ready(struct coffer_store *store, uint64_t pages)

@@ -599,6 +599,9 @@ bool cof_checkpoint_due(struct coffer_store *store);
 #define COF_ENTRY_BLOCKS 16u /* of a volume in the catalogue, without its data keys */
 COFFER_MUST_CHECK int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks,
                                           unsigned spare);
+/* Blocks more that it may need when pages in so many buckets more die or move: new extents are not
+ * bounded by what there is, and take COF_BUCKET_BLOCKS each. */
+uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets);
 /* The same once no checkpoint is under way: until the lock is let go a light one can follow. To be
  * asked before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks,
