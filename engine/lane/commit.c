@@ -349,6 +349,19 @@ int cof_lane_poll(struct cof_lane *lane, bool wait)
     return count > 0 ? 1 : 0;
 }
 
+int cof_lane_complete(struct cof_lane *lane)
+{
+    uint64_t last = cof_lane_last(lane);
+    cof_lane_close_batch(lane);
+    while (lane->error == 0 && lane->completed_upto < last) {
+        int err = cof_lane_busy(lane) ? cof_lane_poll(lane, true) : COFFER_E_INTERNAL;
+        if (err < 0) {
+            return err;
+        }
+    }
+    return lane->error;
+}
+
 int cof_lane_drain(struct cof_lane *lane)
 {
     uint64_t last = cof_lane_last(lane);

@@ -180,7 +180,9 @@ uint64_t cof_lane_last(const struct cof_lane *lane);
  * anything happened. */
 int cof_lane_poll(struct cof_lane *lane, bool wait);
 bool cof_lane_busy(const struct cof_lane *lane);
-/* Submit, wait and sync until all placed so far is durable. */
+/* Submit and wait until all placed so far is on the device, where it can be read; sync it until it
+ * is durable, too. */
+COFFER_MUST_CHECK int cof_lane_complete(struct cof_lane *lane);
 COFFER_MUST_CHECK int cof_lane_drain(struct cof_lane *lane);
 
 /* The batch in memory that holds block of segment, or NULL when it is on the device. */

@@ -140,10 +140,22 @@ static int settle_tail(struct coffer_store *store, const struct coffer_volume *v
     return 0;
 }
 
+static unsigned open_pages(const struct cof_lane *lane)
+{
+    return lane->open_batch != NULL ? lane->open_batch->pages : 0;
+}
+
+/* What was spilled is not in memory any more, and may be read the next moment. */
 int cof_deaths_spill(struct coffer_store *store)
 {
     struct cof_raw_writer writer = {store, put_raw};
-    return cof_place_spill(&store->place, &writer);
+    const struct cof_lane *meta = &store->meta;
+    uint64_t last = cof_lane_last(meta);
+    unsigned pages = open_pages(meta);
+    int err = cof_place_spill(&store->place, &writer);
+    return err == 0 && (cof_lane_last(meta) != last || open_pages(meta) != pages)
+               ? cof_lane_complete(&store->meta)
+               : err;
 }
 
 int cof_death_add(struct cof_kills *deaths, const struct coffer_volume *volume,
