@@ -31,26 +31,44 @@ static inline void cof_bitmap_clear(struct cof_bitmap *map, unsigned bit)
     map->words[bit / 64u] &= ~(UINT64_C(1) << (bit % 64u));
 }
 
+/* The bits below `count`, and no other. */
+static inline void cof_bitmap_fill(struct cof_bitmap *map, unsigned count)
+{
+    for (unsigned i = 0; i < COF_BITMAP_WORDS; i++) {
+        unsigned here = count > 64u * i ? count - 64u * i : 0u;
+        map->words[i] = here >= 64u ? UINT64_MAX : (UINT64_C(1) << here) - 1u;
+    }
+}
+
+/* Set bits of a word, side by side (Warren, Hacker's Delight, 5-1): machines without an instruction
+ * for it call a function otherwise. */
+static inline unsigned cof_bitmap_word_count(uint64_t word)
+{
+    word -= word >> 1 & UINT64_C(0x5555555555555555);
+    word = (word & UINT64_C(0x3333333333333333)) + (word >> 2 & UINT64_C(0x3333333333333333));
+    word = (word + (word >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)(word * UINT64_C(0x0101010101010101) >> 56);
+}
+
 static inline unsigned cof_bitmap_count(const struct cof_bitmap *map)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < COF_BITMAP_WORDS; i++) {
-        count += (unsigned)__builtin_popcountll(map->words[i]);
+        count += cof_bitmap_word_count(map->words[i]);
     }
     return count;
 }
 
-/* Set bits below bit. */
-static inline unsigned cof_bitmap_rank(const struct cof_bitmap *map, unsigned bit)
+/* Set bits from first on and below end. */
+static inline unsigned cof_bitmap_between(const struct cof_bitmap *map, unsigned first,
+                                          unsigned end)
 {
     unsigned count = 0;
-    unsigned word = bit / 64u;
-    for (unsigned i = 0; i < word; i++) {
-        count += (unsigned)__builtin_popcountll(map->words[i]);
-    }
-    if (bit % 64u != 0) {
-        uint64_t below = (UINT64_C(1) << (bit % 64u)) - 1u;
-        count += (unsigned)__builtin_popcountll(map->words[word] & below);
+    for (unsigned i = first / 64u; first < end && i <= (end - 1u) / 64u; i++) {
+        uint64_t word = map->words[i];
+        word &= i == first / 64u ? UINT64_MAX << (first % 64u) : UINT64_MAX;
+        word &= i == end / 64u ? (UINT64_C(1) << (end % 64u)) - 1u : UINT64_MAX;
+        count += cof_bitmap_word_count(word);
     }
     return count;
 }

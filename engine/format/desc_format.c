@@ -34,10 +34,7 @@ struct cof_desc *cof_desc_new(struct cof_env *env, unsigned ref_capacity)
 /* What mode 0 of the present bitmap stands for. */
 static void fill_present(struct cof_bitmap *map, unsigned slots_used, bool summary)
 {
-    memset(map, 0, sizeof *map);
-    for (unsigned i = 0; i < slots_used; i++) {
-        cof_bitmap_set(map, i);
-    }
+    cof_bitmap_fill(map, slots_used);
     if (summary) {
         cof_bitmap_set(map, COF_SUMMARY_SLOT);
     }
@@ -156,12 +153,6 @@ static bool live_within_present(const struct cof_desc *desc)
     return true;
 }
 
-/* Pages of slots first_slot..end - 1. */
-static unsigned pages_between(const struct cof_desc *desc, unsigned first_slot, unsigned end)
-{
-    return cof_bitmap_rank(&desc->present, end) - cof_bitmap_rank(&desc->present, first_slot);
-}
-
 /* Of a fresh extent: every page lies inside its segment, behind its header, and refs ascend. */
 static bool refs_in_bounds(const struct cof_desc *desc, uint32_t segment_blocks)
 {
@@ -175,7 +166,7 @@ static bool refs_in_bounds(const struct cof_desc *desc, uint32_t segment_blocks)
         if (end <= ref->first_slot) {
             return false;
         }
-        pages = pages_between(desc, ref->first_slot, end);
+        pages = cof_bitmap_between(&desc->present, ref->first_slot, end);
         if (ref->distance > ref->block || ref->block + pages > segment_blocks ||
             ref->block - ref->distance < 1 || (ref->distance == 0 && pages != 0) ||
             (ref->distance > 0 && ref->distance + pages > COF_BATCH_PAGES_MAX + 1u)) {
@@ -199,7 +190,7 @@ static bool pieces_in_bounds(const struct cof_desc *desc, uint32_t segment_block
             piece->block % COF_GROUP_BLOCKS == 0 || piece->block >= segment_blocks) {
             return false;
         }
-        pages = pages_between(desc, piece->first_slot, end);
+        pages = cof_bitmap_between(&desc->present, piece->first_slot, end);
         if (pages > 0 && cof_group_page_block(cof_group_block_page(piece->block) + pages - 1u) >=
                              segment_blocks) {
             return false;

@@ -39,8 +39,7 @@ static uint32_t moved_block(const struct cof_desc *desc, const struct cof_piece 
                             unsigned slot)
 {
     return cof_group_page_block(cof_group_block_page(piece->block) +
-                                cof_bitmap_rank(&desc->present, slot) -
-                                cof_bitmap_rank(&desc->present, piece->first_slot));
+                                cof_bitmap_between(&desc->present, piece->first_slot, slot));
 }
 
 int cof_desc_locate(const struct cof_desc *desc, unsigned slot, uint32_t *ret_segment,
@@ -62,8 +61,7 @@ int cof_desc_locate(const struct cof_desc *desc, unsigned slot, uint32_t *ret_se
         return COFFER_E_NOT_FOUND;
     }
     *ret_segment = desc->pieces[0].segment;
-    *ret_block = ref->block + cof_bitmap_rank(&desc->present, slot) -
-                 cof_bitmap_rank(&desc->present, ref->first_slot);
+    *ret_block = ref->block + cof_bitmap_between(&desc->present, ref->first_slot, slot);
     *ret_header_block = (uint32_t)ref->block - ref->distance;
     return 0;
 }
@@ -101,8 +99,7 @@ static bool stretch_of_ref(const struct cof_desc *desc, unsigned slot, struct co
     ret->header_block = (uint32_t)ref->block - ref->distance;
     ret->first_slot = ref->first_slot;
     ret->end_slot = cof_desc_ref_end(desc, at);
-    ret->pages = cof_bitmap_rank(&desc->present, ret->end_slot) -
-                 cof_bitmap_rank(&desc->present, ret->first_slot);
+    ret->pages = cof_bitmap_between(&desc->present, ret->first_slot, ret->end_slot);
     return true;
 }
 
@@ -136,8 +133,8 @@ bool cof_desc_stretch(const struct cof_desc *desc, unsigned slot, struct cof_str
 
 static unsigned live_in_piece(const struct cof_desc *desc, unsigned piece)
 {
-    return cof_bitmap_rank(&desc->live, cof_desc_piece_end(desc, piece)) -
-           cof_bitmap_rank(&desc->live, desc->pieces[piece].first_slot);
+    return cof_bitmap_between(&desc->live, desc->pieces[piece].first_slot,
+                              cof_desc_piece_end(desc, piece));
 }
 
 void cof_desc_drop_dead_pieces(struct cof_desc *desc)

@@ -17,10 +17,31 @@ static void check_against(const struct cof_bitmap *map, const bool model[COF_BIT
     unsigned below = 0;
     for (unsigned bit = 0; bit < COF_BITMAP_BITS; bit++) {
         assert_int_equal(cof_bitmap_get(map, bit), model[bit]);
-        assert_int_equal(cof_bitmap_rank(map, bit), below);
+        assert_int_equal(cof_bitmap_between(map, 0, bit), below);
         below += model[bit] ? 1u : 0u;
     }
     assert_int_equal(cof_bitmap_count(map), below);
+    for (unsigned first = 0; first <= COF_BITMAP_BITS; first += 37) {
+        unsigned between = 0;
+        for (unsigned end = first; end <= COF_BITMAP_BITS; end++) {
+            assert_int_equal(cof_bitmap_between(map, first, end), between);
+            assert_int_equal(cof_bitmap_between(map, end, first), end == first ? between : 0);
+            between += end < COF_BITMAP_BITS && model[end] ? 1u : 0u;
+        }
+    }
+}
+
+static void filled_bits_are_those_below(void **state)
+{
+    struct cof_bitmap map;
+    (void)state;
+    for (unsigned count = 0; count <= COF_BITMAP_BITS; count++) {
+        memset(&map, 0xa5, sizeof map);
+        cof_bitmap_fill(&map, count);
+        for (unsigned bit = 0; bit < COF_BITMAP_BITS; bit++) {
+            assert_int_equal(cof_bitmap_get(&map, bit), bit < count);
+        }
+    }
 }
 
 static void an_empty_bitmap_has_no_bits(void **state)
@@ -37,7 +58,7 @@ static void a_full_bitmap_ranks_by_position(void **state)
     (void)state;
     memset(&map, 0xff, sizeof map);
     for (unsigned bit = 0; bit < COF_BITMAP_BITS; bit++) {
-        assert_int_equal(cof_bitmap_rank(&map, bit), bit);
+        assert_int_equal(cof_bitmap_between(&map, 0, bit), bit);
     }
     assert_int_equal(cof_bitmap_count(&map), COF_BITMAP_BITS);
 }
@@ -49,9 +70,9 @@ static void each_single_bit_stands_alone(void **state)
         struct cof_bitmap map = {{0}};
         cof_bitmap_set(&map, bit);
         assert_int_equal(cof_bitmap_count(&map), 1);
-        assert_int_equal(cof_bitmap_rank(&map, bit), 0);
+        assert_int_equal(cof_bitmap_between(&map, 0, bit), 0);
         if (bit + 1u < COF_BITMAP_BITS) {
-            assert_int_equal(cof_bitmap_rank(&map, bit + 1u), 1);
+            assert_int_equal(cof_bitmap_between(&map, 0, bit + 1u), 1);
             assert_false(cof_bitmap_get(&map, bit + 1u));
         }
         cof_bitmap_clear(&map, bit);
@@ -101,6 +122,7 @@ int main(void)
         cmocka_unit_test(each_single_bit_stands_alone),
         cmocka_unit_test(random_changes_follow_the_model),
         cmocka_unit_test(equality_sees_every_bit),
+        cmocka_unit_test(filled_bits_are_those_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
