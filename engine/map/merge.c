@@ -163,13 +163,19 @@ static int merge_page(struct cof_merge *merge, struct cof_merge_frame *frame, un
 static int merge_leaf(struct cof_merge *merge, struct cof_merge_frame *frame)
 {
     uint64_t first = frame->index << COF_NODE_SHIFT;
-    for (unsigned i = 0; i < COF_NODE_FANOUT; i++) {
+    while (frame->hole.bits == 0 && merge->page_at < merge->page_count &&
+           merge->pages[merge->page_at].key < first + COF_NODE_FANOUT) {
+        const struct cof_delta_entry *entry = &merge->pages[merge->page_at++];
+        int err = merge_page(merge, frame, (unsigned)(entry->key - first), entry->addr);
+        if (err != 0) {
+            return err;
+        }
+    }
+    for (unsigned i = 0; frame->hole.bits != 0 && i < COF_NODE_FANOUT; i++) {
         struct cof_vaddr fresh = {0};
         int err;
         if (merge->page_at < merge->page_count && merge->pages[merge->page_at].key == first + i) {
             fresh = merge->pages[merge->page_at++].addr;
-        } else if (frame->hole.bits == 0) {
-            continue;
         }
         err = merge_page(merge, frame, i, fresh);
         if (err != 0) {
@@ -232,12 +238,14 @@ static int enter(struct cof_merge *merge, unsigned i)
         parent->entries[0] = addr;
         parent->changed = true;
     }
-    memset(frame, 0, sizeof *frame);
+    memset(frame, 0, offsetof(struct cof_merge_frame, entries));
     frame->level = parent->level - 1u;
     frame->index = (parent->index << COF_NODE_SHIFT) + i;
     frame->old_addr = addr;
     frame->hole = parent->hole;
-    if (addr.bits != 0) {
+    if (addr.bits == 0) {
+        memset(frame->entries, 0, sizeof frame->entries);
+    } else {
         const struct cof_node *cached = cof_nodes_find(merge->io->cache, merge->io->volume, addr);
         if (cached != NULL) {
             memcpy(frame->entries, cached->entries, sizeof frame->entries);

@@ -91,23 +91,46 @@ static int copy_in_flight(struct coffer_store *store, uint32_t segment, uint32_t
     return 0;
 }
 
+/* Into store->last_header, unless it is there: nodes that a merge meets one after another were
+ * written one after another, and their tags seldom stay in the cache until then. */
+static int read_header(struct coffer_store *store, uint32_t segment, uint32_t header_block)
+{
+    struct cof_last_header *last = &store->last_header;
+    uint64_t sequence = store->segments.table[segment].sequence;
+    int err;
+    if (last->segment == segment && last->block == header_block && last->sequence == sequence) {
+        return 0;
+    }
+    last->segment = COF_NO_SEGMENT;
+    err = cof_sync_io_read(&store->io, segment, header_block * COF_BLOCK_BYTES, last->bytes,
+                           COF_BLOCK_BYTES);
+    if (err == 0) {
+        last->segment = segment;
+        last->block = header_block;
+        last->sequence = sequence;
+    }
+    return err;
+}
+
 static int read_page(struct coffer_store *store, struct cof_vaddr addr, uint32_t segment,
                      uint32_t block, uint32_t header_block, uint8_t *page,
                      uint8_t entry[COF_ENTRY_BYTES])
 {
-    uint8_t header[4096];
     int err;
     if (copy_in_flight(store, segment, block, page, entry)) {
         return 0;
     }
     err = cof_sync_io_read(&store->io, segment, block * COF_BLOCK_BYTES, page, COF_PAGE_BYTES);
     if (err == 0 && !cof_tags_get(&store->tags, addr, entry)) {
-        err = cof_sync_io_read(&store->io, segment, header_block * COF_BLOCK_BYTES, header, 4096);
+        err = read_header(store, segment, header_block);
         if (err == 0) {
-            err = cof_entry_from_header(store, header, segment, header_block, block, entry);
+            err = cof_entry_from_header(store, store->last_header.bytes, segment, header_block,
+                                        block, entry);
         }
         if (err == 0) {
             cof_tags_put(&store->tags, addr, entry);
+        } else {
+            store->last_header.segment = COF_NO_SEGMENT; /* it may read better another time */
         }
     }
     return err;

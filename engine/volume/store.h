@@ -88,6 +88,13 @@ struct cof_tag_cache {
     uint64_t count; /* a power of two */
 };
 
+/* The batch or group header that was read last for a tag, of a segment as it was taken then. */
+struct cof_last_header {
+    uint32_t segment, block; /* COF_NO_SEGMENT: none */
+    uint64_t sequence;
+    uint8_t bytes[4096];
+};
+
 struct coffer_volume {
     struct coffer_store *store;
     struct cof_catalogue_item *item;
@@ -199,6 +206,7 @@ struct coffer_store {
     struct cof_place place;
     struct cof_nodes nodes;
     struct cof_tag_cache tags;
+    struct cof_last_header last_header;
     struct cof_arena *arena;
     struct cof_aead *aead; /* for seals and opens under the lock */
     struct cof_opener *openers[1024];
