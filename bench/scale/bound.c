@@ -22,7 +22,9 @@ void scale_bounds(const struct scale_options *options, uint64_t segment_count,
         {"tags", options->tag_cache_bytes},
         /* and, until the checkpoint, an extent of 232 + 64 x 6 bytes for 511 pages of each */
         {"placement", options->placement_bytes + 2u * (entries / 511u + 1u) * 640u},
-        {"segments", segment_count * 41u},
+        {"segments", segment_count * 49u},
+        /* a victim, eight groups, an extent that is gathered */
+        {"cleaner", options->segment_bytes + (7u << 20)},
         {"queue", options->depth * (432u + 8192u + 4096u)},
         /* keys, catalogue, nodes of its tree and the segment table's, one open volume */
         {"fixed", 8u << 20},

@@ -21,7 +21,7 @@ struct scale_device;
 
 struct scale_device_counts {
     uint64_t bytes;        /* of memory, for blocks and tables             */
-    uint64_t spent_ns;     /* of CPU, in requests                          */
+    uint64_t spent_ns;     /* in requests                                  */
     uint64_t pages;        /* of data, kept or not                         */
     uint64_t meta_blocks;  /* written into the checkpoint lane             */
     uint64_t other_blocks; /* headers, footers and fillings of other lanes */

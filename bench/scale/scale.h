@@ -23,6 +23,7 @@ struct scale_options {
     uint64_t seed;
     const char *keys;   /* directory of a key store; NULL: the volume is plain  */
     uint64_t overspend; /* times the budgets that the bound is made from        */
+    bool engine_only;   /* the process is not judged */
     uint64_t delta_entries, node_cache_bytes, tag_cache_bytes, placement_bytes, staging_bytes;
 };
 
@@ -61,7 +62,7 @@ struct scale_bound {
     uint64_t bytes;
 };
 
-#define SCALE_BOUNDS 10u
+#define SCALE_BOUNDS 11u
 
 void scale_bounds(const struct scale_options *options, uint64_t segment_count,
                   struct scale_bound ret_bounds[SCALE_BOUNDS]);
