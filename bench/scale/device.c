@@ -206,6 +206,7 @@ static int carry_out(struct scale_device *device, const struct coffer_segdev_req
 {
     bool root = request->op == COFFER_SEGDEV_ROOT_READ || request->op == COFFER_SEGDEV_ROOT_CAS;
     if (request->op != COFFER_SEGDEV_SYNC && request->op != COFFER_SEGDEV_GROW &&
+        request->op != COFFER_SEGDEV_SHRINK &&
         request->segment >= (root ? COFFER_ROOT_SLOTS : device->segment_count)) {
         return COFFER_E_INVALID;
     }
@@ -226,6 +227,8 @@ static int carry_out(struct scale_device *device, const struct coffer_segdev_req
         return 0;
     case COFFER_SEGDEV_GROW:
         return request->segment <= device->segment_count ? 0 : COFFER_E_NO_SPACE;
+    case COFFER_SEGDEV_SHRINK:
+        return 0; /* it keeps its size, and segments that are free were trimmed */
     case COFFER_SEGDEV_ROOT_READ:
     case COFFER_SEGDEV_ROOT_CAS:
         break;

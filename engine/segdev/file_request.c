@@ -6,7 +6,7 @@
  *   ROOT_CAS                  read the slot -> compare epochs -> transfer -> done
  *   CONDITION                 write zeros, slice after slice -> done
  *   SYNC, TRIM                one operation
- *   GROW                      done at submit; its result rides on an empty operation
+ *   GROW, SHRINK              done at submit; the result rides on an empty operation
  *
  * Invariants: one ring operation per request at a time; whole blocks that were moved are not moved
  * again; a write stays inside its segment (checked at submit). Interrupted operations are queued
@@ -26,16 +26,16 @@
 #define RETRIES_MAX 1000u
 #define CANCELS_MAX 16u
 
-/* Only the size changes; no data is written and no block allocated, so it does not wait. */
-static int grow(struct cof_file *file, uint32_t segment_count)
+/* Only the size changes; no data is written and no block allocated. A block device stays. */
+static int resize(struct cof_file *file, uint32_t segment_count, bool grow)
 {
     uint64_t size_bytes = (uint64_t)segment_count * atomic_load(&file->base.segment_bytes);
     uint64_t now_bytes = atomic_load(&file->base.size_bytes);
-    if (size_bytes <= now_bytes) {
+    if (size_bytes == now_bytes || (size_bytes > now_bytes) != grow) {
         return 0;
     }
     if (file->block_device) {
-        return ENOSPC;
+        return grow ? ENOSPC : 0;
     }
     if (ftruncate(file->fd, (off_t)size_bytes) != 0) {
         return errno;
@@ -67,6 +67,7 @@ static enum cof_file_phase first_phase(enum coffer_segdev_op op)
     case COFFER_SEGDEV_TRIM:
         return COF_FILE_PHASE_TRIM;
     case COFFER_SEGDEV_GROW:
+    case COFFER_SEGDEV_SHRINK:
         return COF_FILE_PHASE_CARRY;
     case COFFER_SEGDEV_READ:
     case COFFER_SEGDEV_APPEND:
@@ -99,8 +100,9 @@ int cof_file_request_start(struct cof_file_channel *channel, struct coffer_segde
     if (error != 0) {
         return error;
     }
-    if (request->op == COFFER_SEGDEV_GROW) {
-        start.carried_errno = (int16_t)grow(file, request->segment);
+    if (start.phase == COF_FILE_PHASE_CARRY) {
+        start.carried_errno =
+            (int16_t)resize(file, request->segment, request->op == COFFER_SEGDEV_GROW);
     }
     *cof_file_progress_of(request) = start;
     error = cof_file_queue_step(channel, request);

@@ -209,6 +209,11 @@ int cof_segdev_check(const struct cof_segdev_base *base,
     case COFFER_SEGDEV_GROW:
         *ret_length_bytes = 0;
         return atomic_load(&base->segment_bytes) == 0 ? COFFER_E_INVALID : 0;
+    case COFFER_SEGDEV_SHRINK:
+        *ret_length_bytes = 0;
+        return atomic_load(&base->segment_bytes) == 0 || request->segment < COF_SEGMENT_COUNT_MIN
+                   ? COFFER_E_INVALID
+                   : 0;
     }
     return COFFER_E_INVALID;
 }

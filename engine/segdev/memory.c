@@ -131,7 +131,17 @@ static int use_root(struct memory *memory, struct coffer_segdev_request *request
     return error;
 }
 
-/* The table of segments is made once, so a memory device does not grow. */
+static int shrink(struct memory *memory, uint32_t count)
+{
+    for (uint32_t i = count; i < cof_segdev_segment_count(&memory->base); i++) {
+        pthread_mutex_lock(stripe_of(memory, i));
+        empty(memory, &memory->segments[i]);
+        pthread_mutex_unlock(stripe_of(memory, i));
+    }
+    return 0;
+}
+
+/* The table of segments is made once, so a memory device keeps its size. */
 static int carry_out(struct memory *memory, struct coffer_segdev_request *request)
 {
     switch (request->op) {
@@ -145,6 +155,8 @@ static int carry_out(struct memory *memory, struct coffer_segdev_request *reques
         return use_root(memory, request);
     case COFFER_SEGDEV_GROW:
         return request->segment <= cof_segdev_segment_count(&memory->base) ? 0 : COFFER_E_NO_SPACE;
+    case COFFER_SEGDEV_SHRINK:
+        return shrink(memory, request->segment);
     case COFFER_SEGDEV_SYNC:
         break;
     }

@@ -43,7 +43,7 @@ COFFER_MUST_CHECK int cof_sync_io_read_blocks(struct cof_sync_io *io,
                                               const struct cof_block_place *places, unsigned count,
                                               uint8_t *blocks, int *results);
 
-/* Any other operation without a buffer: SYNC, TRIM, GROW. */
+/* Any other operation without a buffer: SYNC, TRIM, GROW, SHRINK. */
 COFFER_MUST_CHECK int cof_sync_io_control(struct cof_sync_io *io, enum coffer_segdev_op op,
                                           uint32_t segment);
 COFFER_MUST_CHECK int cof_sync_io_root_read(struct cof_sync_io *io, unsigned slot,

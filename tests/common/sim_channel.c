@@ -43,8 +43,11 @@ static uint64_t record_change(struct sim_disk *disk, const struct coffer_segdev_
         disk->ends[request->segment] = 0;
         return sim_record_clear(&disk->record, request->segment);
     }
-    if (request->op == COFFER_SEGDEV_GROW) {
-        return sim_record_grow(&disk->record, request->segment);
+    if (sim_is_resize(request->op)) {
+        for (uint32_t i = request->segment; i < sim_image_segment_max(disk->live); i++) {
+            disk->ends[i] = 0;
+        }
+        return sim_record_resize(&disk->record, request->segment);
     }
     sim_extent_of(disk, request, &segment, &block, &count);
     if (request->op == COFFER_SEGDEV_APPEND) {
@@ -94,7 +97,7 @@ int sim_channel_submit(struct coffer_segdev_channel *channel,
         flight->result = disk->fault.error;
         flight->os_errno = disk->fault.os_errno;
     }
-    if (sim_is_write(request->op) || request->op == COFFER_SEGDEV_GROW) {
+    if (sim_is_write(request->op) || sim_is_resize(request->op)) {
         flight->event = record_change(disk, request);
     }
     flight->submitted_at = disk->record.count;

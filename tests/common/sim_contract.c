@@ -42,6 +42,11 @@ bool sim_is_write(enum coffer_segdev_op op)
            op == COFFER_SEGDEV_TRIM || op == COFFER_SEGDEV_CONDITION;
 }
 
+bool sim_is_resize(enum coffer_segdev_op op)
+{
+    return op == COFFER_SEGDEV_GROW || op == COFFER_SEGDEV_SHRINK;
+}
+
 static bool is_root(enum coffer_segdev_op op)
 {
     return op == COFFER_SEGDEV_ROOT_CAS || op == COFFER_SEGDEV_ROOT_READ;
@@ -81,6 +86,24 @@ static void check_overlap(const struct sim_disk *disk, const struct coffer_segde
     }
 }
 
+/* A device never gets smaller by growing, nor larger by shrinking, and nothing is in flight behind
+ * its new end. */
+static void check_resize(const struct sim_disk *disk, const struct coffer_segdev_request *request)
+{
+    uint32_t now = sim_image_segment_count(disk->live);
+    bool grow = request->op == COFFER_SEGDEV_GROW;
+    harness_require(grow ? request->segment >= now : request->segment <= now,
+                    "device contract: op %d to %u segments, there are %u", (int)request->op,
+                    request->segment, now);
+    for (unsigned i = 0; i < disk->flight_count; i++) {
+        const struct coffer_segdev_request *other = disk->flights[i].request;
+        harness_require(is_root(other->op) || other->op == COFFER_SEGDEV_SYNC ||
+                            other->segment < request->segment,
+                        "device contract: op %d on segment %u in flight behind the new end",
+                        (int)other->op, other->segment);
+    }
+}
+
 void sim_check_append(struct sim_disk *disk, const struct coffer_segdev_request *request,
                          uint32_t blocks)
 {
@@ -95,7 +118,10 @@ void sim_check_append(struct sim_disk *disk, const struct coffer_segdev_request 
 void sim_check_request(const struct sim_disk *disk, const struct coffer_segdev_request *request)
 {
     enum coffer_segdev_op op = request->op;
-    if (op == COFFER_SEGDEV_SYNC || op == COFFER_SEGDEV_GROW) {
+    if (sim_is_resize(op)) {
+        check_resize(disk, request);
+    }
+    if (op == COFFER_SEGDEV_SYNC || sim_is_resize(op)) {
         return;
     }
     if (is_root(op)) {

@@ -57,6 +57,7 @@ void sim_check_epoch(const struct sim_disk *disk, const struct coffer_segdev_req
 /* The blocks that a request touches; count 0 for none. */
 void sim_extent_of(const struct sim_disk *disk, const struct coffer_segdev_request *request,
                    uint32_t *segment, uint32_t *block, uint32_t *count);
+bool sim_is_resize(enum coffer_segdev_op op);
 bool sim_is_write(enum coffer_segdev_op op);
 
 /* sim_channel.c */

@@ -109,9 +109,9 @@ uint64_t sim_record_clear(struct sim_record *record, uint32_t segment)
     return record->count - 1;
 }
 
-uint64_t sim_record_grow(struct sim_record *record, uint32_t segment_count)
+uint64_t sim_record_resize(struct sim_record *record, uint32_t segment_count)
 {
-    new_event(record, SIM_EVENT_GROW, segment_count);
+    new_event(record, SIM_EVENT_RESIZE, segment_count);
     return record->count - 1;
 }
 
@@ -126,7 +126,7 @@ void sim_event_apply(struct sim_image *image, const struct sim_event *event)
 {
     if (event->kind == SIM_EVENT_CLEAR) {
         sim_image_clear_segment(image, event->segment);
-    } else if (event->kind == SIM_EVENT_GROW) {
+    } else if (event->kind == SIM_EVENT_RESIZE) {
         sim_image_set_segment_count(image, event->segment);
     } else if (event->kind == SIM_EVENT_WRITE) {
         begin_anew(image, event);

@@ -12,13 +12,13 @@
 enum sim_event_kind {
     SIM_EVENT_WRITE, /* an append or a root slot */
     SIM_EVENT_CLEAR, /* trim or condition        */
-    SIM_EVENT_GROW,
+    SIM_EVENT_RESIZE,
     SIM_EVENT_SYNCED
 };
 
 struct sim_event {
     enum sim_event_kind kind;
-    uint32_t segment; /* SIM_ROOT: a root slot; count for GROW */
+    uint32_t segment; /* SIM_ROOT: a root slot; count for RESIZE */
     uint32_t block;
     uint32_t block_count;
     struct sim_block **content; /* WRITE: block_count                                  */
@@ -48,7 +48,7 @@ void sim_record_done(struct sim_record *record);
 uint64_t sim_record_write(struct sim_record *record, uint32_t segment, uint32_t block,
                           uint32_t block_count, struct sim_block **content);
 uint64_t sim_record_clear(struct sim_record *record, uint32_t segment);
-uint64_t sim_record_grow(struct sim_record *record, uint32_t segment_count);
+uint64_t sim_record_resize(struct sim_record *record, uint32_t segment_count);
 
 /* A sync that was submitted when so many events were there, at that tick, has completed. */
 void sim_record_synced(struct sim_record *record, uint64_t submitted_at, uint64_t submitted_tick);

@@ -41,8 +41,8 @@ enum sim_variant {
 
 /* Calls that can fail beside the requests themselves (enum coffer_segdev_op). */
 enum sim_call {
-    SIM_CALL_REQUESTS = 8, /* kinds below are enum coffer_segdev_op */
-    SIM_CALL_SUBMIT = 8,   /* submit itself refuses */
+    SIM_CALL_REQUESTS = 9, /* kinds below are enum coffer_segdev_op */
+    SIM_CALL_SUBMIT = 9,   /* submit itself refuses */
     SIM_CALL_CHANNEL_OPEN,
     SIM_CALL_POLL,
     SIM_CALLS,

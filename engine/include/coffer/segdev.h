@@ -52,12 +52,14 @@ enum coffer_segdev_op {
     COFFER_SEGDEV_CONDITION, /* make the segment cheap to append durably (write zeros)          */
     COFFER_SEGDEV_GROW,      /* make the device hold segment_count = segment segments           */
     COFFER_SEGDEV_ROOT_READ, /* root slot number `segment` into iov[0], one block               */
-    COFFER_SEGDEV_ROOT_CAS   /* replace slot `segment` if its epoch is expect_epoch             */
+    COFFER_SEGDEV_ROOT_CAS,  /* replace slot `segment` if its epoch is expect_epoch             */
+    COFFER_SEGDEV_SHRINK     /* no more than `segment` segments are needed until GROW says more:
+                                what lies behind may be given up, none of it is in flight       */
 };
 
 struct coffer_segdev_request {
     enum coffer_segdev_op op;
-    uint32_t segment; /* segment number; root slot for ROOT_*; count for GROW */
+    uint32_t segment; /* segment number; root slot for ROOT_*; count for GROW, SHRINK */
     uint32_t offset;  /* bytes, a multiple of COFFER_BLOCK_BYTES              */
     uint32_t iov_count;
     const struct iovec *iov;

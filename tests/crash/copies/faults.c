@@ -28,8 +28,8 @@ static struct stage stage;
 static struct room before, after; /* of the destination: without the copy, and with it */
 
 static const char *const kind_names[FAULT_KINDS] = {
-    "read",     "append", "sync",         "trim", "condition", "grow", "root_read",
-    "root_cas", "submit", "channel_open", "poll", "alloc",     "kms",  "random"};
+    "read",     "append", "sync",   "trim",         "condition", "grow",  "root_read",
+    "root_cas", "shrink", "submit", "channel_open", "poll",      "alloc", "kms",       "random"};
 
 static struct site *side(bool source)
 {

@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 const char *const kind_names[KINDS] = {
-    "read",     "append", "sync",         "trim", "condition", "grow", "root_read",
-    "root_cas", "submit", "channel_open", "poll", "alloc",     "kms",  "random",
+    "read",     "append", "sync",   "trim",         "condition", "grow",  "root_read",
+    "root_cas", "shrink", "submit", "channel_open", "poll",      "alloc", "kms",       "random",
 };
 
 static const struct {
