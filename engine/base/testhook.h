@@ -26,7 +26,8 @@ enum cof_break {
     COF_BREAK_CLEAN_EARLY,     /* moved pages are published before the device has them */
     COF_BREAK_CLEAN_FREE,      /* a victim is used again before a root let it go */
     COF_BREAK_CLEAN_LOSE,      /* a move leaves out a page that lives */
-    COF_BREAK_MISCOUNT         /* a move counts a block too many for each page */
+    COF_BREAK_MISCOUNT,        /* a move counts a block too many for each page */
+    COF_BREAK_SHRINK_EARLY     /* the device is cut before the smaller store's root is durable */
 };
 
 #ifdef COF_TEST_HOOKS

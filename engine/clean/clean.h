@@ -60,6 +60,8 @@ struct cof_cleaner_ops {
     uint32_t (*segments_left)(void *ctx);
     /* Whether the next checkpoint has room for so many descriptors more that change. */
     bool (*may_change)(void *ctx, unsigned descriptors);
+    /* Call cof_cleaner_name for each extent in the segment: what its headers do not say. */
+    int (*survey)(void *ctx, uint32_t segment);
     /* A re-sealed extent is about to get its new descriptor; what is cached of the old one goes. */
     void (*resealed)(void *ctx, const struct cof_desc *old, const struct cof_desc *next);
 };
@@ -101,6 +103,8 @@ struct cof_cleaner {
     unsigned extent_count, extent_capacity, extent_next;
     uint8_t *gather_bytes; /* pieces of an extent that lie elsewhere */
     uint32_t scan;         /* where the next search for a victim begins */
+    uint32_t end;          /* victims are chosen below it; 0: all are */
+    bool thorough;         /* a victim's extents are asked for, too: its headers may be damaged */
     struct cof_cleaner_stats stats;
     int error; /* sticky: an append failed */
 };
@@ -156,6 +160,11 @@ COFFER_MUST_CHECK int cof_cleaner_poll(struct cof_cleaner *cleaner, bool wait);
 /* Write the open groups as they are. */
 COFFER_MUST_CHECK int cof_cleaner_cut(struct cof_cleaner *cleaner);
 
+/* Heads in segments from `from` on go on in others. */
+COFFER_MUST_CHECK int cof_cleaner_leave(struct cof_cleaner *cleaner, uint32_t from);
+/* Write what is open, and publish all moves; waits for the device. */
+COFFER_MUST_CHECK int cof_cleaner_drain(struct cof_cleaner *cleaner);
+
 /* ---- victim.c, cleaner.c ---- */
 
 /* Choose a victim and begin to read it. 0; NOT_FOUND: none is worth it; NO_SPACE: its survivors
@@ -163,6 +172,9 @@ COFFER_MUST_CHECK int cof_cleaner_cut(struct cof_cleaner *cleaner);
 COFFER_MUST_CHECK int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed);
 /* The same with a victim that is given. */
 COFFER_MUST_CHECK int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim);
+/* An extent may lie in the victim. */
+COFFER_MUST_CHECK int cof_cleaner_name(struct cof_cleaner *cleaner, uint32_t lineage,
+                                       uint64_t extent);
 /* Go on with the victim: about pages_max pages. 1: more to do now; 0: idle, or waiting for the
  * device (state says which). NO_SPACE: there is no room for survivors, or for the checkpoint that
  * must follow; what was moved counts, and the rest stays. IO: the victim does not read. */

@@ -189,6 +189,20 @@ int cof_cleaner_cut(struct cof_cleaner *cleaner)
     return err;
 }
 
+int cof_cleaner_leave(struct cof_cleaner *cleaner, uint32_t from)
+{
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < cleaner->head_count; i++) {
+        struct cof_head *head = &cleaner->heads[i];
+        if (head->segment == COF_NO_SEGMENT || head->segment < from) {
+            continue;
+        }
+        err = head->group != NULL ? close_group(cleaner, head) : 0;
+        head->segment = COF_NO_SEGMENT;
+    }
+    return err;
+}
+
 /* ---- completions ---- */
 
 static void group_done(struct cof_cleaner *cleaner, struct cof_group *done)
@@ -248,4 +262,13 @@ int cof_cleaner_poll(struct cof_cleaner *cleaner, bool wait)
         list = next;
     }
     return cleaner->error != 0 ? cleaner->error : count > 0;
+}
+
+int cof_cleaner_drain(struct cof_cleaner *cleaner)
+{
+    int err = cof_cleaner_cut(cleaner);
+    while (err >= 0 && cleaner->flying > 0) {
+        err = cof_cleaner_poll(cleaner, true);
+    }
+    return err < 0 ? err : 0;
 }

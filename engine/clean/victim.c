@@ -69,14 +69,15 @@ uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed)
 {
     const struct cof_segments *segments = cleaner->segments;
     uint64_t room[COF_CLEANER_HEADS_MAX];
-    uint32_t window = segments->count < WINDOW_SEGMENTS ? segments->count : WINDOW_SEGMENTS;
+    uint32_t end = cleaner->end != 0 ? cleaner->end : segments->count;
+    uint32_t window = end < WINDOW_SEGMENTS ? end : WINDOW_SEGMENTS;
     uint32_t best = COF_NO_SEGMENT;
     double most = 0.0;
     for (unsigned head = 0; head < cleaner->head_count; head++) {
         room[head] = cof_cleaner_room(cleaner, head);
     }
     for (uint32_t i = 0; i < window; i++) {
-        uint32_t at = (cleaner->scan + i) % segments->count;
+        uint32_t at = (cleaner->scan + i) % end;
         double value = score(cleaner, &segments->table[at], pressed);
         if (value > most && segments->table[at].live <= room[cof_cleaner_head(cleaner, at)] &&
             cof_victim_possible(cleaner, at)) {
@@ -163,6 +164,11 @@ static uint64_t pack(uint32_t lineage, uint64_t extent)
     return (uint64_t)lineage << 39 | extent;
 }
 
+int cof_cleaner_name(struct cof_cleaner *cleaner, uint32_t lineage, uint64_t extent)
+{
+    return name_extent(cleaner, pack(lineage, extent));
+}
+
 /* A raw run: an imported extent, or a block of a tree. */
 static int parse_raw(struct cof_cleaner *cleaner, uint64_t what, uint32_t block)
 {
@@ -243,6 +249,9 @@ int cof_victim_parse(struct cof_cleaner *cleaner)
     cleaner->extent_next = 0;
     for (uint32_t block = 0; err == 0 && block < cleaner->segment_blocks;) {
         err = parse_block(cleaner, &block);
+    }
+    if (err == 0 && cleaner->thorough) {
+        err = cleaner->ops->survey(cleaner->ctx, cleaner->victim);
     }
     if (cleaner->extent_count > 1) {
         qsort(cleaner->extents, cleaner->extent_count, sizeof *cleaner->extents, by_number);

@@ -29,8 +29,8 @@
  *
  * Run (56): volume tag 4, lineage 4, extent 8, extent uuid 16, key id 4, first slot 2,
  * slots 2 (bit 15: they hold no pages; bit 14: a metadata extent), tag of the sealed list 16.
- * Volume tag 0: raw blocks (trees of placement, catalogue, segment table): no list, no tags;
- * slots = number of blocks; extent = what they are (enum cof_raw_kind << 56 | key).
+ * Volume tag 0: raw blocks (trees of placement, catalogue, segment table; padding): no list, no
+ * tags; slots = number of blocks; extent = what they are (enum cof_raw_kind << 56 | key).
  *
  * A batch counts if and only if the header's checksum and each page's are right, store uuid,
  * session, lane, segment and block are those expected, and its number is the next.
@@ -58,7 +58,8 @@ enum cof_raw_kind {
     COF_RAW_PLACEMENT = 1,
     COF_RAW_CATALOGUE = 2,
     COF_RAW_SEGMENTS = 3,
-    COF_RAW_IMPORT = 4 /* pages of another store's extents, with their tags */
+    COF_RAW_IMPORT = 4, /* pages of another store's extents, with their tags */
+    COF_RAW_PADDING = 5 /* nothing: so that a header names the lane's next segment */
 };
 
 struct cofd_segment_header {

@@ -4,6 +4,8 @@
  */
 #include "lane/lane.h"
 
+#include "base/checksum.h"
+#include "format/endian.h"
 #include "lane/internal.h"
 
 #include <string.h>
@@ -194,6 +196,18 @@ static void write_footer(struct cof_lane *lane)
     cof_lane_submit_ready(lane);
 }
 
+/* Nothing more goes into the segment: the owner places what must still stand in it. */
+static int end_segment(struct cof_lane *lane)
+{
+    int err = 0;
+    if (lane->segment != COF_NO_SEGMENT) {
+        lane->in_segment_end = true;
+        err = lane->ops->segment_end(lane->ctx, lane);
+        lane->in_segment_end = false;
+    }
+    return err;
+}
+
 /* Go on in the next segment. */
 static int roll(struct cof_lane *lane)
 {
@@ -209,13 +223,9 @@ static int roll(struct cof_lane *lane)
     if (lane->conditioning) {
         return COFFER_E_AGAIN; /* a few milliseconds; polling brings it on */
     }
-    if (lane->segment != COF_NO_SEGMENT) {
-        lane->in_segment_end = true;
-        err = lane->ops->segment_end(lane->ctx, lane);
-        lane->in_segment_end = false;
-        if (err != 0) {
-            return err;
-        }
+    err = end_segment(lane);
+    if (err != 0) {
+        return err;
     }
     if (lane->segment != COF_NO_SEGMENT) {
         cof_lane_close_batch(lane);
@@ -314,6 +324,36 @@ int cof_lane_prepare(struct cof_lane *lane, bool internal)
     return open_batch(lane, batch, internal);
 }
 
+/* Have the open batch name the next segment, in a header that is written. */
+static int announce(struct cof_lane *lane)
+{
+    static const uint8_t nothing[COF_BLOCK_BYTES];
+    bool named = lane->open_batch->next_segment != COF_NO_SEGMENT;
+    if (cof_lane_room(lane, NULL, 0, false) > 0) {
+        (void)cof_lane_place_raw(lane, (uint64_t)COF_RAW_PADDING << 56, nothing, 1);
+    }
+    cof_lane_close_batch(lane);
+    return named ? 0 : COFFER_E_NO_SPACE;
+}
+
+int cof_lane_move_on(struct cof_lane *lane)
+{
+    uint32_t segment = lane->segment;
+    int err = end_segment(lane);
+    if (err == 0) {
+        err = cof_lane_prepare(lane, true);
+    }
+    if (err != 0 || lane->segment != segment) {
+        return err; /* it was full, and the lane went on by itself */
+    }
+    err = announce(lane);
+    if (err == 0) {
+        cof_lane_leave_segment(lane);
+        err = cof_lane_prepare(lane, true);
+    }
+    return err;
+}
+
 static bool extends_last_run(const struct cof_batch *batch, const void *owner, unsigned first_slot,
                              bool no_pages)
 {
@@ -379,6 +419,26 @@ unsigned cof_lane_place(struct cof_lane *lane, void *owner, const struct cof_run
     }
     *ret_new_run = !same;
     return first_page;
+}
+
+unsigned cof_lane_place_raw(struct cof_lane *lane, uint64_t what, const uint8_t *bytes,
+                            unsigned blocks)
+{
+    struct cof_batch *batch = lane->open_batch;
+    struct cof_run run;
+    bool new_run;
+    unsigned first;
+    memset(&run, 0, sizeof run);
+    run.extent = what;
+    first = cof_lane_place(lane, NULL, &run, 0, NULL, blocks, &new_run);
+    for (unsigned i = 0; i < blocks; i++) {
+        const uint8_t *from = bytes + (size_t)i * COF_BLOCK_BYTES;
+        memcpy(cof_batch_page(batch, first + i), from, COF_BLOCK_BYTES);
+        memset(batch->entries[first + i], 0, COF_ENTRY_BYTES);
+        cof_le64_put(batch->entries[first + i] + 16, cof_checksum64(from, COF_BLOCK_BYTES));
+    }
+    cof_lane_sealed(lane, batch, first, blocks);
+    return first;
 }
 
 struct cof_batch *cof_lane_find(struct cof_lane *lane, uint32_t segment, uint32_t block)

@@ -159,6 +159,11 @@ static inline uint8_t *cof_batch_page(struct cof_batch *batch, unsigned page)
     return batch->buffer + (size_t)(2u + page) * COF_BLOCK_BYTES;
 }
 
+/* Place blocks that need no key in the open batch, which has room for them: a run of the raw kind
+ * and key that `what` packs. Returns the index of the first. */
+unsigned cof_lane_place_raw(struct cof_lane *lane, uint64_t what, const uint8_t *bytes,
+                            unsigned blocks);
+
 /* count pages from first on were sealed and their entries filled in. */
 void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned first,
                      unsigned count);
@@ -168,6 +173,9 @@ void cof_lane_close_batch(struct cof_lane *lane);
 /* The next batch begins in the next segment, for what the rest of this one does not hold. Of the
  * checkpoint lane only, whose segments need not be announced. */
 void cof_lane_leave_segment(struct cof_lane *lane);
+/* Go on in the next segment now, of either lane: a batch of padding names it first. AGAIN: poll and
+ * come back; NO_SPACE: there is none to go to; or the lane's error. */
+COFFER_MUST_CHECK int cof_lane_move_on(struct cof_lane *lane);
 /* Close it if the device is idle. */
 void cof_lane_kick(struct cof_lane *lane);
 

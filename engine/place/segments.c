@@ -23,6 +23,17 @@ static struct cof_segment_summary *summary_of(struct cof_segments *segments, uin
     return &segments->summaries[segment / COF_SEGMENTS_PER_RECORD];
 }
 
+static bool is_free(const struct cof_segments *segments, uint32_t segment)
+{
+    return segments->table[segment].state == COF_SEGMENT_FREE;
+}
+
+/* A free one that is a hole, or one that is not. */
+static bool is_free_hole(const struct cof_segments *segments, uint32_t segment, bool hole)
+{
+    return is_free(segments, segment) && segments->table[segment].hole == hole;
+}
+
 /* Anew, after all of the table changed. */
 static void summarize(struct cof_segments *segments)
 {
@@ -31,8 +42,9 @@ static void summarize(struct cof_segments *segments)
     for (uint32_t i = 0; i < segments->count; i++) {
         const struct cof_segment *segment = &segments->table[i];
         struct cof_segment_summary *summary = summary_of(segments, i);
-        summary->free_count =
-            (uint16_t)(summary->free_count + (segment->state == COF_SEGMENT_FREE ? 1u : 0u));
+        summary->free_count = (uint16_t)(summary->free_count + (is_free(segments, i) ? 1u : 0u));
+        summary->hole_count =
+            (uint16_t)(summary->hole_count + (is_free_hole(segments, i, true) ? 1u : 0u));
         summary->fresh = summary->fresh || segment->fresh != 0;
         summary->dying =
             summary->dying || (segment->state == COF_SEGMENT_USED && segment->live == 0);
@@ -42,6 +54,11 @@ static void summarize(struct cof_segments *segments)
 static void set_used(struct cof_segments *segments, uint32_t at, unsigned lane)
 {
     struct cof_segment_summary *summary = summary_of(segments, at);
+    if (segments->table[at].hole) {
+        segments->hole_count--;
+        summary->hole_count--;
+    }
+    segments->table[at].hole = false;
     segments->table[at].state = COF_SEGMENT_USED;
     segments->table[at].lane = (uint8_t)lane;
     segments->free_count--;
@@ -53,10 +70,33 @@ static void set_new(struct cof_segments *segments, uint32_t from)
 {
     for (uint32_t i = from; i < segments->count; i++) {
         segments->table[i].state = reserved(i) ? COF_SEGMENT_RESERVED : COF_SEGMENT_FREE;
-        segments->free_count += reserved(i) ? 0u : 1u;
+        segments->table[i].hole = true;
         segments->dirty[i / COF_SEGMENTS_PER_RECORD] = true;
     }
-    summarize(segments);
+}
+
+uint32_t cof_segments_free_below(const struct cof_segments *segments, uint32_t end)
+{
+    uint32_t count = 0, at = 0;
+    for (; at + COF_SEGMENTS_PER_RECORD <= end; at += COF_SEGMENTS_PER_RECORD) {
+        count += segments->summaries[at / COF_SEGMENTS_PER_RECORD].free_count;
+    }
+    for (; at < end; at++) {
+        count += is_free(segments, at) ? 1u : 0u;
+    }
+    return count;
+}
+
+void cof_segments_cap(struct cof_segments *segments, uint32_t ceiling)
+{
+    segments->ceiling = ceiling;
+    segments->free_count = cof_segments_free_below(segments, ceiling);
+    segments->hole_count = 0;
+    for (uint32_t i = 0; i < ceiling; i++) {
+        segments->hole_count += is_free_hole(segments, i, true) ? 1u : 0u;
+    }
+    segments->scan[false] = 0;
+    segments->scan[true] = 0;
 }
 
 int cof_segments_init(struct cof_segments *segments, struct cof_env *env, uint32_t count)
@@ -74,6 +114,8 @@ int cof_segments_init(struct cof_segments *segments, struct cof_env *env, uint32
         return COFFER_E_NO_MEMORY;
     }
     set_new(segments, 0);
+    summarize(segments);
+    cof_segments_cap(segments, count);
     return 0;
 }
 
@@ -95,7 +137,7 @@ int cof_segments_resize(struct cof_segments *segments, uint32_t count)
     uint32_t kept = count < segments->count ? count : segments->count;
     uint32_t old = segments->count;
     for (uint32_t i = count; i < old; i++) {
-        if (segments->table[i].state != COF_SEGMENT_FREE) {
+        if (!is_free(segments, i)) {
             return COFFER_E_NO_SPACE;
         }
     }
@@ -117,57 +159,47 @@ int cof_segments_resize(struct cof_segments *segments, uint32_t count)
     segments->dirty = dirty;
     segments->summaries = summaries;
     segments->count = count;
-    if (count > old) {
-        set_new(segments, old);
-    } else {
-        segments->free_count -= old - count;
-        summarize(segments);
-    }
+    set_new(segments, old);
+    summarize(segments);
+    cof_segments_cap(segments, count);
     if (segments->conditioned > count) {
         segments->conditioned = count;
     }
-    segments->scan = 0;
     return 0;
 }
 
-/* The first free segment at or after `at`; COF_NO_SEGMENT: none. */
-static uint32_t find_free(const struct cof_segments *segments, uint32_t at)
+/* The free segment that is taken next. */
+static uint32_t find_free(struct cof_segments *segments)
 {
-    while (at < segments->count && segments->table[at].state != COF_SEGMENT_FREE) {
-        uint32_t record = at / COF_SEGMENTS_PER_RECORD;
-        at = segments->summaries[record].free_count > 0 ? at + 1u
-                                                        : (record + 1u) * COF_SEGMENTS_PER_RECORD;
+    bool hole = segments->free_count == segments->hole_count;
+    uint32_t at = segments->scan[hole];
+    while (at < segments->ceiling && !is_free_hole(segments, at, hole)) {
+        const struct cof_segment_summary *summary = summary_of(segments, at);
+        bool here = hole ? summary->hole_count > 0 : summary->free_count > summary->hole_count;
+        at = here ? at + 1u : (at / COF_SEGMENTS_PER_RECORD + 1u) * COF_SEGMENTS_PER_RECORD;
     }
-    return at < segments->count ? at : COF_NO_SEGMENT;
+    segments->scan[hole] = at;
+    return at < segments->ceiling ? at : COF_NO_SEGMENT;
 }
 
 int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t keep,
                       uint32_t *ret_segment, uint64_t *ret_sequence, bool *ret_fresh)
 {
-    struct cof_segment *segment;
-    uint32_t at;
-    if (segments->free_count <= keep) {
-        return COFFER_E_NO_SPACE;
-    }
-    at = find_free(segments, segments->scan);
-    if (at == COF_NO_SEGMENT) {
-        at = find_free(segments, 0);
-    }
+    uint32_t at = segments->free_count > keep ? find_free(segments) : COF_NO_SEGMENT;
+    struct cof_segment *segment = &segments->table[at];
     if (at == COF_NO_SEGMENT) {
         return COFFER_E_NO_SPACE;
     }
-    segment = &segments->table[at];
     segment->sequence = segments->next_sequence++;
     segment->live = 0;
     segment->fresh = 0;
     segment->own = 0;
     segment->tries = 0;
     segment->up2 = segments->clock;
+    *ret_fresh = segment->hole;
     set_used(segments, at, lane);
     segments->dirty[at / COF_SEGMENTS_PER_RECORD] = true;
-    segments->scan = at + 1u;
-    *ret_fresh = segments->conditioned <= at;
-    if (*ret_fresh) {
+    if (segments->conditioned <= at) {
         segments->conditioned = at + 1u;
     }
     *ret_segment = at;
@@ -177,8 +209,33 @@ int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t kee
 
 void cof_segments_hold(struct cof_segments *segments, uint32_t segment, unsigned lane)
 {
-    if (segment != COF_NO_SEGMENT && segments->table[segment].state == COF_SEGMENT_FREE) {
+    if (segment != COF_NO_SEGMENT && is_free(segments, segment)) {
         set_used(segments, segment, lane);
+    }
+}
+
+uint32_t cof_segments_written(const struct cof_segments *segments, uint32_t end)
+{
+    uint32_t at = end;
+    while (at > 0 && !is_free_hole(segments, at - 1u, false)) {
+        uint32_t record = (at - 1u) / COF_SEGMENTS_PER_RECORD;
+        const struct cof_segment_summary *summary = &segments->summaries[record];
+        at = summary->free_count > summary->hole_count ? at - 1u : record * COF_SEGMENTS_PER_RECORD;
+    }
+    return at > 0 ? at - 1u : COF_NO_SEGMENT;
+}
+
+void cof_segments_given_back(struct cof_segments *segments, uint32_t segment)
+{
+    uint32_t *top = &segments->conditioned;
+    segments->table[segment].hole = true;
+    segments->hole_count += segment < segments->ceiling ? 1u : 0u;
+    summary_of(segments, segment)->hole_count++;
+    if (segment < segments->scan[true]) {
+        segments->scan[true] = segment;
+    }
+    while (*top > 0 && is_free_hole(segments, *top - 1u, true)) {
+        --*top;
     }
 }
 
@@ -284,12 +341,12 @@ static uint32_t collect_record(struct cof_segments *segments, uint32_t first, co
             continue;
         }
         segment->state = COF_SEGMENT_FREE;
-        segments->free_count++;
+        segments->free_count += i < segments->ceiling ? 1u : 0u;
         summary->free_count++;
         touch(segments, i);
         freed++;
-        if (i < segments->scan) {
-            segments->scan = i; /* segments that were written before are cheaper to append to */
+        if (i < segments->scan[false]) {
+            segments->scan[false] = i;
         }
     }
     return freed;
@@ -343,8 +400,6 @@ void cof_segments_record_decode(struct cof_segments *segments, unsigned record,
 
 void cof_segments_settle(struct cof_segments *segments)
 {
-    segments->free_count = 0;
-    segments->scan = 0;
     for (uint32_t i = 0; i < segments->count; i++) {
         struct cof_segment *segment = &segments->table[i];
         bool dead = segment->live == 0 && segment->own == 0 && segment->pins == 0;
@@ -352,10 +407,11 @@ void cof_segments_settle(struct cof_segments *segments)
             continue;
         }
         segment->state = dead ? COF_SEGMENT_FREE : COF_SEGMENT_USED;
+        segment->hole = dead && i >= segments->conditioned;
         /* Nobody knows when its pages died: the older it is, the longer ago. */
         segment->up2 = ((double)segment->sequence - (double)segments->next_sequence) * AGE_PAGES;
-        segments->free_count += dead ? 1u : 0u;
     }
     summarize(segments);
+    cof_segments_cap(segments, segments->count);
     memset(segments->dirty, 0, segments->count / COF_SEGMENTS_PER_RECORD + 1u);
 }

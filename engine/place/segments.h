@@ -10,7 +10,8 @@
  *     own are the blocks of the segment table's own tree, counted anew at open.
  *  3. A segment with readers is not collected: what is being read without the lock stays.
  *  4. Only this file changes a segment's state. Taking, freezing and collecting cost what changed,
- *     beside a look at four bytes for each 256 segments.
+ *     beside a look at six bytes for each 256 segments.
+ *  5. free_count, and hole_count of them, are what can be taken: below the ceiling.
  * Under the store's lock.
  */
 #ifndef COF_PLACE_SEGMENTS_H
@@ -27,13 +28,14 @@ struct cof_segment {
     uint32_t moving; /* moves of its pages that are not published yet */
     uint8_t state, lane;
     uint8_t tries; /* how often the cleaner took it for a victim */
+    bool hole;     /* it has no blocks on the device: given back, or never written */
 };
 
 /* What lies in a record's segments, so that nobody has to look at each of a large store's. */
 struct cof_segment_summary {
-    uint16_t free_count;
-    bool fresh; /* one may have blocks that are */
-    bool dying; /* one that is used may have no live block */
+    uint16_t free_count, hole_count; /* free; of these, holes */
+    bool fresh;                      /* one may have blocks that are */
+    bool dying;                      /* one that is used may have no live block */
 };
 
 struct cof_segments {
@@ -41,7 +43,9 @@ struct cof_segments {
     struct cof_segment *table;
     bool *dirty;                           /* one a record of COF_SEGMENTS_PER_RECORD */
     struct cof_segment_summary *summaries; /* likewise */
-    uint32_t count, free_count, conditioned, scan;
+    uint32_t count, free_count, hole_count, conditioned;
+    uint32_t ceiling; /* none is taken from here on: count, but while the store is made smaller */
+    uint32_t scan[2]; /* no free one lies below: with blocks; a hole */
     unsigned records_written; /* records that the persisted table may have */
     uint64_t next_sequence, live_total;
     double clock;           /* pages that callers wrote since open */
@@ -51,17 +55,25 @@ struct cof_segments {
 COFFER_MUST_CHECK int cof_segments_init(struct cof_segments *segments, struct cof_env *env,
                                         uint32_t count);
 void cof_segments_done(struct cof_segments *segments);
-/* Change the number of segments; shrinking requires that those that go are free. */
+/* Change the number of segments, and the ceiling. Those that go have to be free: NO_SPACE. */
 COFFER_MUST_CHECK int cof_segments_resize(struct cof_segments *segments, uint32_t count);
+/* Let none be taken from `ceiling` on. */
+void cof_segments_cap(struct cof_segments *segments, uint32_t ceiling);
+/* Free ones below `end`. */
+uint32_t cof_segments_free_below(const struct cof_segments *segments, uint32_t end);
 
-/* A free segment, the lowest that was written before if there is one (else it is fresh). Leaves at
- * least `keep` free: NO_SPACE. */
+/* A free segment, the lowest that has blocks if there is one (else it is fresh). Leaves at least
+ * `keep` free: NO_SPACE. */
 COFFER_MUST_CHECK int cof_segments_take(struct cof_segments *segments, unsigned lane, uint32_t keep,
                                         uint32_t *ret_segment, uint64_t *ret_sequence,
                                         bool *ret_fresh);
 
 /* A free segment that a lane is in already. */
 void cof_segments_hold(struct cof_segments *segments, uint32_t segment, unsigned lane);
+/* Of the free segments that have blocks, the highest below `end`; COF_NO_SEGMENT: none. */
+uint32_t cof_segments_written(const struct cof_segments *segments, uint32_t end);
+/* Its blocks were given back to the device. */
+void cof_segments_given_back(struct cof_segments *segments, uint32_t segment);
 
 void cof_segments_live_add(struct cof_segments *segments, uint32_t segment, uint32_t blocks);
 void cof_segments_live_sub(struct cof_segments *segments, uint32_t segment, uint32_t blocks);

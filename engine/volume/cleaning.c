@@ -133,6 +133,11 @@ static int renew(void *ctx, enum cof_raw_kind kind, uint64_t key, uint32_t segme
     return err == COFFER_E_NO_MEMORY ? err : 0;
 }
 
+static int survey(void *ctx, uint32_t segment)
+{
+    return cof_shrink_survey(ctx, segment);
+}
+
 static void resealed(void *ctx, const struct cof_desc *old, const struct cof_desc *next)
 {
     struct coffer_store *store = ctx;
@@ -149,8 +154,8 @@ static void resealed(void *ctx, const struct cof_desc *old, const struct cof_des
     }
 }
 
-static const struct cof_cleaner_ops ops = {take_segment,  renew,      may_clean,
-                                           segments_left, may_change, resealed};
+static const struct cof_cleaner_ops ops = {take_segment, renew,  may_clean, segments_left,
+                                           may_change,   survey, resealed};
 
 int cof_cleaning_init(struct coffer_store *store, unsigned heads)
 {

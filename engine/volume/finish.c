@@ -16,14 +16,12 @@
  */
 #include "volume/store.h"
 
-#include "base/checksum.h"
 #include "base/testhook.h"
-#include "format/endian.h"
 
 #include <string.h>
 
 #define POOL_SEGMENTS_MIN 64u
-#define PUNCHES_MAX 1024u /* a checkpoint */
+#define TRIMS_MAX 256u /* a checkpoint */
 
 /* ---- blocks of trees ---- */
 
@@ -32,10 +30,9 @@ static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_
 {
     struct coffer_store *store = ctx;
     struct cof_lane *lane = &store->meta;
-    struct cof_batch *batch;
-    struct cof_run run;
+    const struct cof_batch *batch;
     unsigned first;
-    bool new_run, small;
+    bool small;
     for (;;) {
         int err = cof_lane_prepare(lane, true);
         if (err == COFFER_E_AGAIN) {
@@ -57,19 +54,10 @@ static int put_raw(void *ctx, enum cof_raw_kind kind, uint64_t key, const uint8_
         }
     }
     batch = lane->open_batch;
-    memset(&run, 0, sizeof run);
-    run.extent = (uint64_t)kind << 56 | key;
-    first = cof_lane_place(lane, NULL, &run, 0, NULL, blocks, &new_run);
-    for (unsigned i = 0; i < blocks; i++) {
-        const uint8_t *from = bytes + (size_t)i * COF_BLOCK_BYTES;
-        memcpy(cof_batch_page(batch, first + i), from, COF_BLOCK_BYTES);
-        memset(batch->entries[first + i], 0, COF_ENTRY_BYTES);
-        cof_le64_put(batch->entries[first + i] + 16, cof_checksum64(from, COF_BLOCK_BYTES));
-    }
+    first = cof_lane_place_raw(lane, (uint64_t)kind << 56 | key, bytes, blocks);
     ret_place->segment = batch->segment;
     ret_place->block = (uint16_t)(batch->block + 1u + first);
     ret_place->blocks = (uint16_t)blocks;
-    cof_lane_sealed(lane, batch, first, blocks);
     return 0;
 }
 
@@ -277,23 +265,21 @@ static uint32_t collect(struct coffer_store *store)
                                 store->checkpoint.head_sequence);
 }
 
-/* Give the space of free segments back to the file system from the top, but for a pool of written
- * ones, a quarter of the store: appends to those run at up to twice the speed, so what a busy
- * volume frees and takes again has to stay. A failure only keeps the space. */
-static void punch(struct coffer_store *store)
+/* Give the space of free segments back to the file system or device, the highest first, but for a
+ * pool of written ones, a quarter of the store: appends to those run at up to twice the speed, so
+ * what a busy volume frees and takes again has to stay. A failure only keeps the space. */
+static void give_back(struct coffer_store *store)
 {
     struct cof_segments *segments = &store->segments;
     uint32_t pool =
         segments->count / 4u > POOL_SEGMENTS_MIN ? segments->count / 4u : POOL_SEGMENTS_MIN;
-    for (unsigned i = 0; i < PUNCHES_MAX; i++) {
-        uint32_t top = segments->conditioned;
-        uint32_t never_written = segments->count - top;
-        if (top <= pool || segments->free_count < never_written + pool ||
-            segments->table[top - 1u].state != COF_SEGMENT_FREE ||
-            cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, top - 1u) != 0) {
+    uint32_t at = segments->ceiling;
+    for (unsigned i = 0; i < TRIMS_MAX && segments->free_count > segments->hole_count + pool; i++) {
+        at = cof_segments_written(segments, at);
+        if (at == COF_NO_SEGMENT || cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, at) != 0) {
             return;
         }
-        segments->conditioned--;
+        cof_segments_given_back(segments, at);
     }
 }
 
@@ -399,7 +385,7 @@ int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
     }
     if (!clean) {
         (void)collect(store);
-        punch(store);
+        give_back(store);
     }
     cof_cleaning_settled(store);
     store->checkpoint.state = COF_CHECKPOINT_IDLE;

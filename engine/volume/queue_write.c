@@ -119,20 +119,11 @@ int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64
 
 /* ---- placing ---- */
 
-/* What lets the lane go on: a root that begins here, and so names its next segment; or room for
- * one. */
-static int help_lane(struct coffer_store *store)
-{
-    return store->lane.next_segment == COF_NO_SEGMENT || store->lane.next_announced
-               ? cof_store_relieve(store)
-               : cof_checkpoint_whole(store, 0);
-}
-
 static int prepare(struct cof_io_request *request, struct cof_extent **ret_extent)
 {
     int err = cof_extent_prepare(request->io.volume, false, ret_extent);
     for (unsigned i = 0; err == COFFER_E_NO_SPACE && i < LANE_HELPS_MAX; i++) {
-        err = help_lane(request->queue->store);
+        err = cof_log_help(request->queue->store);
         if (err == 0) {
             err = cof_extent_prepare(request->io.volume, false, ret_extent);
         }

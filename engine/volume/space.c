@@ -42,6 +42,16 @@ static uint64_t buckets_max(const struct coffer_store *store)
                : store->next_extent / COF_BUCKET_EXTENTS + store->lineage_count + 2u;
 }
 
+/* Pages that may die of a delta: those below a hole, whatever is there. */
+static uint64_t pages_of(const struct cof_delta *delta)
+{
+    uint64_t pages = 0;
+    for (unsigned level = 0; level <= COF_MAP_LEVELS_MAX; level++) {
+        pages += delta->level_counts[level] << (COF_NODE_SHIFT * level);
+    }
+    return pages;
+}
+
 /* Leaves that a merge may write: no more than the volume has. */
 static uint64_t leaves_of(const struct coffer_volume *volume, const struct cof_delta *delta)
 {
@@ -61,7 +71,8 @@ static uint64_t changed_buckets(const struct coffer_store *store)
     uint64_t changed = moved_buckets(store);
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
-        changed += volume->active.count + volume->frozen.count + volume->active_kills.count;
+        changed += pages_of(&volume->active) + pages_of(&volume->frozen);
+        changed += volume->active_kills.count;
     }
     return changed;
 }
@@ -96,6 +107,12 @@ uint64_t cof_light_need(const struct coffer_store *store)
 {
     return moved_buckets(store) * COF_BUCKET_BLOCKS + 4u * COF_ENTRY_BLOCKS +
            store->cleaning.renewal_blocks + cof_segments_records(&store->segments);
+}
+
+uint64_t cof_deaths_blocks(const struct coffer_store *store, uint64_t pages)
+{
+    uint64_t buckets = buckets_max(store);
+    return (pages < buckets ? pages : buckets) * COF_BUCKET_BLOCKS;
 }
 
 /* Of that, what the checkpoint lane's own segments hold. */
@@ -170,17 +187,40 @@ uint32_t cof_segments_kept(const struct coffer_store *store)
 
 /* ---- admission ---- */
 
+static uint32_t reserve_of(uint32_t segments)
+{
+    uint32_t reserve = RESERVE_SEGMENTS + (uint32_t)((uint64_t)segments * RESERVE_PERCENT / 100u);
+    return reserve < RESERVE_SEGMENTS_MIN ? RESERVE_SEGMENTS_MIN : reserve;
+}
+
 uint32_t cof_reserve_segments(const struct coffer_store *store)
 {
-    uint32_t reserve =
-        RESERVE_SEGMENTS + (uint32_t)((uint64_t)store->segments.count * RESERVE_PERCENT / 100u);
-    return reserve < RESERVE_SEGMENTS_MIN ? RESERVE_SEGMENTS_MIN : reserve;
+    return reserve_of(store->segments.ceiling);
+}
+
+static uint64_t capacity_of(const struct coffer_store *store, uint32_t segments)
+{
+    return (uint64_t)(segments - ROOT_SEGMENTS - reserve_of(segments)) * store->segment_blocks;
 }
 
 uint64_t cof_capacity_blocks(const struct coffer_store *store)
 {
-    return (uint64_t)(store->segments.count - ROOT_SEGMENTS - cof_reserve_segments(store)) *
-           store->segment_blocks;
+    return capacity_of(store, store->segments.ceiling);
+}
+
+/* The reserve grows by one segment at most where the store does, so the capacity never falls. */
+uint32_t cof_segments_needed(const struct coffer_store *store)
+{
+    uint32_t fewest = COF_SEGMENTS_MIN, most = store->segments.count;
+    while (fewest < most) {
+        uint32_t middle = fewest + (most - fewest) / 2u;
+        if (capacity_of(store, middle) < store->segments.live_total) {
+            fewest = middle + 1u;
+        } else {
+            most = middle;
+        }
+    }
+    return fewest;
 }
 
 /* Whether what lives, with `grown` pages more, stays below the reserve. */
@@ -238,6 +278,13 @@ int cof_log_ready(struct coffer_store *store, uint64_t pages)
         err = relieve(store, &patience);
     }
     return store->error != 0 ? COFFER_E_FAILED : err;
+}
+
+int cof_log_help(struct coffer_store *store)
+{
+    return store->lane.next_segment == COF_NO_SEGMENT || store->lane.next_announced
+               ? cof_store_relieve(store)
+               : cof_checkpoint_whole(store, 0);
 }
 
 /* Pages of the range that have no page of the volume's own under them: what is overwritten there
@@ -301,7 +348,7 @@ int cof_import_admit(struct coffer_store *store, uint64_t pages)
  * lives on (docs/decisions/0015). */
 static uint64_t log_pages_due(const struct coffer_store *store)
 {
-    uint64_t blocks = (uint64_t)(store->segments.count - ROOT_SEGMENTS) * store->segment_blocks;
+    uint64_t blocks = (uint64_t)(store->segments.ceiling - ROOT_SEGMENTS) * store->segment_blocks;
     uint64_t live = store->segments.live_total;
     uint64_t due = live < blocks ? (blocks - live) / 8u : 0u;
     return due < LOG_PAGES_MAX ? due : LOG_PAGES_MAX;

@@ -190,7 +190,7 @@ struct coffer_store {
     pthread_mutex_t
         admin;            /* one volume is made, opened, listed or deleted at a time; taken first */
     pthread_mutex_t lock; /* let go while the key service is asked */
-    bool lock_ready, read_only;
+    bool lock_ready, read_only, resizing;
     struct coffer_anchor anchor;
     uint64_t delta_entries_max, checkpoint_ns, sync_ns;
     uint32_t segment_blocks;
@@ -614,6 +614,8 @@ uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets);
  * asked before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks,
                                            unsigned spare);
+/* What a checkpoint may need for pages that die. */
+uint64_t cof_deaths_blocks(const struct coffer_store *store, uint64_t pages);
 /* Segments that the next checkpoint may need beside the one it writes to; and those that belong to
  * checkpoints alone: one more. */
 uint32_t cof_checkpoint_segments(const struct coffer_store *store);
@@ -626,10 +628,15 @@ uint32_t cof_segments_kept(const struct coffer_store *store);
 uint32_t cof_reserve_segments(const struct coffer_store *store);
 /* That may live. */
 uint64_t cof_capacity_blocks(const struct coffer_store *store);
+/* Segments that a store needs for what lives in this one: no more than it has. */
+uint32_t cof_segments_needed(const struct coffer_store *store);
 /* Whether the log takes slots for `pages` pages, or discards, more: 0, once what can give room was
  * done, or NO_SPACE. The lock is let go meanwhile. */
 COFFER_MUST_CHECK int cof_log_ready(struct coffer_store *store, uint64_t pages);
-/* The same, and that the store is not full, or the pages take the place of others. */
+/* What lets the log go on when its lane found no segment: a root that begins here, and so names the
+ * next one; or room for one. */
+COFFER_MUST_CHECK int cof_log_help(struct coffer_store *store);
+/* As cof_log_ready, and that the store is not full, or the pages take the place of others. */
 COFFER_MUST_CHECK int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages);
 /* The same for pages that come in through the checkpoint lane. */
 COFFER_MUST_CHECK int cof_import_admit(struct coffer_store *store, uint64_t pages);
@@ -654,6 +661,14 @@ void cof_space_warn(struct coffer_store *store);
 bool cof_space_is_low(const struct coffer_store *store);
 /* New roots are durable. */
 void cof_cleaning_settled(struct coffer_store *store);
+
+/* ---- shrink.c ---- */
+/* Take the segments from `count` on away: fewer than there are. No more than one at a time. */
+COFFER_MUST_CHECK int cof_store_shrink(struct coffer_store *store, uint32_t count,
+                                       const struct coffer_store_resize_opts *opts,
+                                       struct coffer_fault *fault);
+/* Name the extents in a segment to the cleaner as the placement table has them. */
+COFFER_MUST_CHECK int cof_shrink_survey(struct coffer_store *store, uint32_t segment);
 
 /* ---- checkpoint.c ---- */
 /* One step; *ret_more: there is more to do now. */

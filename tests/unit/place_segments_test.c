@@ -251,6 +251,62 @@ static void growing_adds_free_segments_and_shrinking_takes_only_those(void **sta
     assert_true(segments.conditioned <= last + 1u);
 }
 
+static void none_is_taken_from_the_ceiling_on(void **state)
+{
+    uint32_t high = 0, segment;
+    uint64_t sequence;
+    bool fresh;
+    (void)state;
+    while (high < 200) {
+        high = take_any(0);
+    }
+    cof_segments_cap(&segments, 210);
+    assert_int_equal(segments.free_count, 210u - high - 1u);
+    assert_int_equal(cof_segments_free_below(&segments, COUNT), COUNT - high - 1u);
+    while (segments.free_count > 0) {
+        assert_true(take_any(0) < 210);
+    }
+    assert_int_equal(cof_segments_take(&segments, 0, 0, &segment, &sequence, &fresh),
+                     COFFER_E_NO_SPACE);
+    cof_segments_cap(&segments, 150);
+    (void)cof_segments_collect(&segments, NULL, 0, UINT64_MAX);
+    assert_int_equal(segments.free_count, 150u - RESERVED); /* what lies above does not count */
+    cof_segments_cap(&segments, COUNT);
+    assert_int_equal(segments.free_count, COUNT - RESERVED);
+    assert_true(take_any(0) < 5);
+}
+
+static void what_was_given_back_is_taken_last(void **state)
+{
+    uint32_t taken[8];
+    uint64_t sequence;
+    bool fresh;
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        taken[i] = take_any(0);
+    }
+    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 8);
+    assert_int_equal(cof_segments_written(&segments, COUNT), taken[7]);
+    assert_int_equal(cof_segments_written(&segments, taken[7]), taken[6]);
+    assert_int_equal(cof_segments_written(&segments, taken[0]), COF_NO_SEGMENT);
+    cof_segments_given_back(&segments, taken[2]);
+    assert_int_equal(segments.conditioned, taken[7] + 1u); /* a hint: it is not the top */
+    cof_segments_given_back(&segments, taken[7]);
+    cof_segments_given_back(&segments, taken[6]);
+    assert_int_equal(segments.conditioned, taken[5] + 1u);
+    assert_int_equal(segments.free_count, COUNT - RESERVED);
+    for (unsigned i = 0; i < 6; i++) {
+        if (i != 2) {
+            assert_int_equal(take(0, &sequence, &fresh), taken[i]);
+            assert_false(fresh);
+        }
+    }
+    assert_int_equal(take(0, &sequence, &fresh), taken[2]);
+    assert_true(fresh);
+    assert_int_equal(take(0, &sequence, &fresh), taken[6]);
+    assert_true(fresh);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -264,6 +320,8 @@ int main(void)
         CASE(live_counts_never_wrap),
         CASE(what_is_fresh_is_left_out_until_the_freeze),
         CASE(records_bring_the_table_back),
+        CASE(none_is_taken_from_the_ceiling_on),
+        CASE(what_was_given_back_is_taken_last),
         CASE(growing_adds_free_segments_and_shrinking_takes_only_those),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

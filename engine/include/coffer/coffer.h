@@ -163,10 +163,28 @@ COFFER_MUST_CHECK int coffer_store_maintain(struct coffer_store *store);
 COFFER_MUST_CHECK int coffer_store_checkpoint(struct coffer_store *store,
                                               struct coffer_fault *fault);
 
-/* Change the number of segments to hold size_bytes. Growing costs one root write. Shrinking gives
- * NO_SPACE while data lies in the segments that would go. */
+/* Change the number of segments to hold size_bytes; durable on return. Growing costs one root
+ * write. Shrinking moves what lies in the segments that go, without any key, while requests and all
+ * other calls go on; a crash leaves a store of the old size. NO_SPACE, with nothing changed: what
+ * lives does not fit (fault says how small it could be). BUSY: another call is changing the size,
+ * or a volume's log lies there that has to be opened for writing first. CORRUPT: a segment can't be
+ * emptied, as it is damaged; nothing is lost. */
 COFFER_MUST_CHECK int coffer_store_resize(struct coffer_store *store, uint64_t size_bytes,
                                           struct coffer_fault *fault);
+
+struct coffer_store_resize_opts {
+    size_t size;
+    uint64_t size_bytes;
+    /* May be NULL: now and then while segments are emptied; any call but one that closes or resizes
+     * the store may be made. Non-zero stops, and is returned: the store keeps its size, and what
+     * was emptied need not be again. */
+    int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+    void *ctx;
+};
+
+COFFER_MUST_CHECK int coffer_store_resize_with(struct coffer_store *store,
+                                               const struct coffer_store_resize_opts *opts,
+                                               struct coffer_fault *fault);
 
 struct coffer_store_info {
     size_t size; /* set by the caller */
@@ -191,13 +209,13 @@ struct coffer_store_info {
     uint32_t warn_percent;      /* as opened with                                                 */
     uint32_t space_warning;     /* 1: more than that lives                                        */
     uint32_t cleaner_heads;
-    uint32_t segments_waiting;       /* emptied, and free with the next checkpoint                */
-    uint64_t written_bytes;          /* pages of callers since open                               */
-    uint64_t cleaned_segments;       /* since open                                                */
-    uint64_t moved_bytes;            /* pages that the cleaner moved since open, nodes included   */
-    uint64_t cleaner_written_bytes;  /* all blocks that it wrote, headers and rests included      */
-    uint64_t cleaner_damaged_pages;  /* moved as they were, although their checksum is wrong      */
-    uint64_t light_checkpoints;      /* since open                                                */
+    uint32_t segments_waiting;      /* emptied, and free with the next checkpoint                */
+    uint64_t written_bytes;         /* pages of callers since open                               */
+    uint64_t cleaned_segments;      /* since open                                                */
+    uint64_t moved_bytes;           /* pages that the cleaner moved since open, nodes included   */
+    uint64_t cleaner_written_bytes; /* all blocks that it wrote, headers and rests included      */
+    uint64_t cleaner_damaged_pages; /* moved as they were, although their checksum is wrong      */
+    uint64_t light_checkpoints;     /* since open                                                */
 };
 
 COFFER_MUST_CHECK int coffer_store_info_get(struct coffer_store *store,
