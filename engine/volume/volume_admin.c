@@ -215,17 +215,39 @@ int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_
     return err;
 }
 
-/* Before the pages behind the new end go. */
-static int may_shrink(struct coffer_volume *volume)
+/* What lies behind the new end dies with the checkpoint that has the new size, in one root: no log
+ * says so before. Later writes come later in the order of addresses, too. */
+static int cut_off(struct coffer_volume *volume, uint64_t pages)
 {
     struct coffer_store *store = volume->store;
+    struct cof_vaddr hole;
     int err;
-    pthread_mutex_lock(&store->lock);
-    err = store->error != 0 ? COFFER_E_FAILED : volume->requests > 0 ? COFFER_E_BUSY : 0;
-    if (err == 0) {
-        err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
+    if (store->next_extent >= COF_EXTENT_MAX) {
+        return COFFER_E_LIMIT;
     }
-    pthread_mutex_unlock(&store->lock);
+    cof_extent_close(volume, false, true);
+    hole = cof_vaddr_make(volume->index, store->next_extent++, 0, true);
+    err = cof_volume_apply_discard(volume, pages, volume->size_pages - pages, hole);
+    if (err != 0) {
+        cof_store_fail(store, err); /* a part of it is discarded */
+    }
+    return err;
+}
+
+static int resize(struct coffer_volume *volume, uint64_t pages)
+{
+    struct coffer_store *store = volume->store;
+    uint64_t deaths = pages < volume->size_pages ? volume->size_pages - pages : 0;
+    int err = store->error != 0
+                  ? COFFER_E_FAILED
+                  : cof_checkpoint_ready(store, cof_deaths_blocks(store, deaths), COF_SPARE_ADMIN);
+    if (err == 0 && pages < volume->size_pages) {
+        err = volume->requests > 0 ? COFFER_E_BUSY : cut_off(volume, pages);
+    }
+    if (err == 0) {
+        volume->size_pages = pages;
+        err = cof_checkpoint_whole(store, COF_SPARE_OPEN);
+    }
     return err;
 }
 
@@ -233,8 +255,7 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
                          struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
-    uint64_t pages = size_bytes / COFFER_PAGE_BYTES, before;
-    int err = 0;
+    int err;
     if (size_bytes == 0 || size_bytes % COFFER_PAGE_BYTES != 0 ||
         size_bytes > COFFER_VOLUME_BYTES_MAX) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
@@ -244,31 +265,8 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
                          "the volume was opened for reading only");
     }
-    before = volume->size_pages;
-    if (pages < before) {
-        err = may_shrink(volume);
-        if (err != 0) {
-            return cof_fault(fault, err, COFFER_STAGE_ROOT, "the size can't be changed: %s",
-                             coffer_error_sentence(err));
-        }
-        err = coffer_volume_discard(volume, size_bytes, before * COFFER_PAGE_BYTES - size_bytes,
-                                    fault);
-        if (err != 0) {
-            return err;
-        }
-    }
     pthread_mutex_lock(&store->lock);
-    err = store->error != 0 ? COFFER_E_FAILED : 0;
-    if (err == 0 && volume->requests > 0 && pages < before) {
-        err = COFFER_E_BUSY;
-    }
-    if (err == 0) {
-        err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
-    }
-    if (err == 0) {
-        volume->size_pages = pages;
-        err = cof_checkpoint_run(store, false);
-    }
+    err = resize(volume, size_bytes / COFFER_PAGE_BYTES);
     pthread_mutex_unlock(&store->lock);
     return err == 0 ? 0
                     : cof_fault(fault, err, COFFER_STAGE_ROOT, "the size can't be changed: %s",
