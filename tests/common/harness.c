@@ -140,7 +140,7 @@ void harness_break(const char *name)
         {"COPY_SHORT", COF_BREAK_COPY_SHORT},     {"COPY_GREEDY", COF_BREAK_COPY_GREEDY},
         {"KEEP_INTERIM", COF_BREAK_KEEP_INTERIM}, {"CLEAN_EARLY", COF_BREAK_CLEAN_EARLY},
         {"CLEAN_FREE", COF_BREAK_CLEAN_FREE},     {"CLEAN_LOSE", COF_BREAK_CLEAN_LOSE},
-        {"MISCOUNT", COF_BREAK_MISCOUNT},
+        {"MISCOUNT", COF_BREAK_MISCOUNT},         {"SHRINK_EARLY", COF_BREAK_SHRINK_EARLY},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {

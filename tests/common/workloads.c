@@ -200,7 +200,7 @@ static int run_resize(struct world *world, struct workload_marks *marks)
         }
         try(world_volume_resize(world, volume, 64 + pick(world, WORKLOAD_PAGES_MAX - 64)));
         if (i == 6) {
-            try(coffer_store_resize(world->store, 72u << 20, &world->fault));
+            try(world_store_resize(world, 72, NULL, NULL));
         }
     }
     return 0;
@@ -209,6 +209,73 @@ static int run_resize(struct world *world, struct workload_marks *marks)
 static void tune_resize(struct world_options *options)
 {
     options->segments_max = 80;
+}
+
+#define FILL_PAGES 250u /* about a segment of the log */
+#define HIGH_SEGMENTS 96u
+#define STOPPED 77
+
+static int write_meanwhile(struct world *world, void *ctx, unsigned call)
+{
+    const unsigned *volume = ctx;
+    int error = workload_scatter(world, *volume, WORKLOAD_PAGES, 6);
+    if (error == 0 && call % 2 == 0) {
+        error = world_flush(world, *volume);
+    }
+    return error;
+}
+
+static int stop(struct world *world, void *ctx, unsigned call)
+{
+    (void)world;
+    (void)ctx;
+    return call >= 2 ? STOPPED : 0;
+}
+
+/* A volume and its map in segments from 64 on. What was written below them goes, or, in a tight
+ * world, is the ballast. */
+static int make_high(struct world *world, unsigned volume)
+{
+    unsigned filler;
+    try(world_store_resize(world, HIGH_SEGMENTS, NULL, NULL));
+    try(world_volume_create(world, 61 * FILL_PAGES, 61 * FILL_PAGES, false, &filler));
+    try(world_volume_open(world, filler));
+    for (uint32_t i = 0; i < 61 && world->options.tight == 0; i++) {
+        try(world_write_pages(world, filler, i * FILL_PAGES, FILL_PAGES));
+    }
+    for (uint32_t i = 0; i < WORKLOAD_PAGES; i += 128) {
+        try(world_write_pages(world, volume, i, 128));
+        try(world_write_pages(world, filler, i, 100));
+    }
+    try(world_checkpoint(world));
+    try(world_volume_close(world, filler));
+    return world_volume_delete(world, filler);
+}
+
+static int run_shrink(struct world *world, struct workload_marks *marks)
+{
+    unsigned volume;
+    int error;
+    try(workload_begin(world, marks, true, &volume));
+    try(make_high(world, volume));
+    try(world_checkpoint(world));
+    marks->begun = sim_disk_events(world->disk);
+    error = world_store_resize(world, 66, stop, NULL);
+    if (error != STOPPED && error != 0) {
+        return error;
+    }
+    try(workload_scatter(world, volume, WORKLOAD_PAGES, 6));
+    try(world_flush(world, volume));
+    try(world_store_resize(world, 66, write_meanwhile, &volume));
+    try(workload_scatter(world, volume, WORKLOAD_PAGES, 6));
+    try(world_store_resize(world, 70, NULL, NULL));
+    try(workload_scatter(world, volume, WORKLOAD_PAGES, 6));
+    return world_flush(world, volume);
+}
+
+static void tune_shrink(struct world_options *options)
+{
+    options->segments_max = HIGH_SEGMENTS;
 }
 
 static int run_reopens(struct world *world, struct workload_marks *marks)
@@ -309,6 +376,8 @@ const struct workload workloads[WORKLOADS] = {
      tune_checkpoints},
     {"two_volumes", "two volumes through one queue", run_two_volumes, NULL},
     {"resize", "volume grown and shrunk, store grown", run_resize, tune_resize},
+    {"shrink", "store emptied from its end, stopped, gone on with beside writes, cut, grown",
+     run_shrink, tune_shrink},
     {"reopens", "store and volume closed and opened, with an anchor", run_reopens, tune_anchor},
     {"plain", "an unencrypted volume", run_plain, NULL},
     {"sectors", "parts of pages, syncs and checkpoints by the clock", run_sectors, tune_sectors},

@@ -401,6 +401,34 @@ int world_volume_delete(struct world *world, unsigned volume)
     return error;
 }
 
+struct meanwhile {
+    struct world *world;
+    int (*call)(struct world *world, void *ctx, unsigned call);
+    void *ctx;
+    unsigned calls;
+};
+
+static int on_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct meanwhile *meanwhile = ctx;
+    harness_require(done_bytes <= total_bytes, "more was emptied than there is");
+    return meanwhile->call(meanwhile->world, meanwhile->ctx, ++meanwhile->calls);
+}
+
+int world_store_resize(struct world *world, uint32_t segments,
+                       int (*call)(struct world *world, void *ctx, unsigned call), void *ctx)
+{
+    struct meanwhile meanwhile = {world, call, ctx, 0};
+    struct coffer_store_resize_opts opts = {
+        .size = sizeof opts,
+        .size_bytes = (uint64_t)segments * WORLD_SEGMENT_BYTES,
+        .on_progress = call != NULL ? on_progress : NULL,
+        .ctx = &meanwhile};
+    int error = coffer_store_resize_with(world->store, &opts, &world->fault);
+    world_tell(world, "resize store to %u segments: %s", segments, coffer_error_name(error));
+    return error;
+}
+
 int world_volume_resize(struct world *world, unsigned volume, uint64_t pages)
 {
     uint32_t op = model_resize(world->model, volume, pages);

@@ -155,6 +155,10 @@ int world_volume_create(struct world *world, uint64_t pages, uint64_t pages_max,
 int world_volume_open(struct world *world, unsigned volume);
 int world_volume_close(struct world *world, unsigned volume);
 int world_volume_delete(struct world *world, unsigned volume);
+/* The store's; `meanwhile` (may be NULL) is called between victims of a shrink, counted from 1, may
+ * do anything but close or resize the store, and stops it by what it returns. */
+int world_store_resize(struct world *world, uint32_t segments,
+                       int (*meanwhile)(struct world *world, void *ctx, unsigned call), void *ctx);
 int world_volume_resize(struct world *world, unsigned volume, uint64_t pages);
 
 /* ---- I/O: sectors of 512 bytes ---- */

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define PAGES_MAX 1536u
+#define STOPPED 77
 #define SEGMENTS_MAX 160u
 #define TIGHT_MORE 4u /* segments that a store grows by which is to stay nearly full */
 
@@ -195,15 +196,22 @@ static void step_flush(struct history *h)
     }
 }
 
-/* The store itself, up or down; data may lie where it would have to shrink. */
+/* Requests between the victims of a shrink, which now and then is stopped. */
+static int meanwhile(struct world *world, void *ctx, unsigned call)
+{
+    struct history *h = ctx;
+    (void)world;
+    (void)call;
+    step_io(h, WORLD_WRITE, 0);
+    return pick(h, 12) == 0 ? STOPPED : 0;
+}
+
+/* The store itself, up or down; it may be too full to shrink. */
 static void resize_store(struct history *h)
 {
-    uint64_t segments = 64 + pick(h, tight ? TIGHT_MORE : SEGMENTS_MAX - 64 + 1);
-    int error = coffer_store_resize(h->world.store, segments * WORLD_SEGMENT_BYTES,
-                                    &h->world.fault);
-    world_tell(&h->world, "resize store to %llu segments: %s", (unsigned long long)segments,
-               coffer_error_name(error));
-    if (error != COFFER_E_NO_SPACE) {
+    uint32_t segments = 64 + pick(h, tight ? TIGHT_MORE : SEGMENTS_MAX - 64 + 1);
+    int error = world_store_resize(&h->world, segments, meanwhile, h);
+    if (error != COFFER_E_NO_SPACE && error != STOPPED) {
         must(&h->world, error);
     }
 }
