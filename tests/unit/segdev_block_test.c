@@ -101,6 +101,7 @@ static void every_operation_works_on_a_block_device(void **state)
     assert_int_equal(run_cas(f, 3, 0, f->a), COFFER_E_BUSY);
     assert_int_equal(run(f, COFFER_SEGDEV_GROW, 64, 0, NULL, 0), 0);
     assert_int_equal(run(f, COFFER_SEGDEV_GROW, 65, 0, NULL, 0), COFFER_E_NO_SPACE);
+    assert_int_equal(run(f, COFFER_SEGDEV_SHRINK, 64, 0, NULL, 0), 0); /* it stays as it is */
     fixture_close(f);
     free(f);
 }

@@ -186,7 +186,7 @@ static void a_reader_cannot_change_anything(void **state)
     struct fixture *f = *state;
     static const enum coffer_segdev_op ops[] = {COFFER_SEGDEV_APPEND, COFFER_SEGDEV_TRIM,
                                                 COFFER_SEGDEV_CONDITION, COFFER_SEGDEV_GROW,
-                                                COFFER_SEGDEV_ROOT_CAS};
+                                                COFFER_SEGDEV_ROOT_CAS, COFFER_SEGDEV_SHRINK};
     assert_int_equal(open_ours(f, COFFER_SEGDEV_CREATE, &f->dev), 0);
     f->dev->ops->close(f->dev);
     f->dev = NULL;
@@ -310,6 +310,31 @@ static void a_file_grows_and_the_new_segments_work(void **state)
     assert_int_equal(now.st_size, 80ll * SEGMENT);
 }
 
+static void a_file_is_cut_and_grows_again_with_zeros(void **state)
+{
+    struct fixture *f = *state;
+    struct coffer_geometry g;
+    struct stat now;
+    assert_int_equal(open_ours(f, COFFER_SEGDEV_CREATE, &f->dev), 0);
+    assert_int_equal(f->dev->ops->channel_open(f->dev, 4, &f->channel), 0);
+    assert_int_equal(run(f, COFFER_SEGDEV_GROW, 80, 0, NULL, 0), 0);
+    assert_int_equal(run(f, COFFER_SEGDEV_APPEND, 69, 0, f->a, SEGMENT), 0);
+    assert_int_equal(run(f, COFFER_SEGDEV_APPEND, 70, 0, f->a, SEGMENT), 0);
+    assert_int_equal(run(f, COFFER_SEGDEV_SHRINK, 63, 0, NULL, 0), COFFER_E_INVALID);
+    assert_int_equal(run(f, COFFER_SEGDEV_SHRINK, 90, 0, NULL, 0), 0); /* never grows */
+    assert_int_equal(run(f, COFFER_SEGDEV_SHRINK, 70, 0, NULL, 0), 0);
+    f->dev->ops->geometry(f->dev, &g);
+    assert_int_equal(g.segment_count, 70);
+    assert_int_equal(stat(f->path, &now), 0);
+    assert_int_equal(now.st_size, 70ll * SEGMENT);
+    assert_int_equal(run(f, COFFER_SEGDEV_READ, 70, 0, f->b, SEGMENT), COFFER_E_RANGE);
+    assert_int_equal(run(f, COFFER_SEGDEV_READ, 69, 0, f->b, SEGMENT), 0);
+    assert_memory_equal(f->a, f->b, SEGMENT);
+    assert_int_equal(run(f, COFFER_SEGDEV_GROW, 80, 0, NULL, 0), 0);
+    assert_int_equal(run(f, COFFER_SEGDEV_READ, 70, 0, f->b, SEGMENT), 0);
+    assert_true(is_zero(f->b, SEGMENT));
+}
+
 static void a_cut_file_shows_whole_segments_and_reads_as_truncated(void **state)
 {
     struct fixture *f = *state;
@@ -349,6 +374,7 @@ int main(void)
         EACH(root_slots_lie_where_the_format_says),
         EACH(closing_lets_go_of_the_lock_at_once),
         EACH(a_file_grows_and_the_new_segments_work),
+        EACH(a_file_is_cut_and_grows_again_with_zeros),
         EACH(a_cut_file_shows_whole_segments_and_reads_as_truncated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static const struct cof_tool_verb verbs[] = {
     {"store", "grow", "[STORE]", 0, 1, CLI_STORE_NAMES " size dry-run", "make a store larger",
      "coffer-store", cli_store_grow},
     {"store", "shrink", "[STORE]", 0, 1, CLI_STORE_NAMES " size " WRITES,
-     "make a store smaller, where no data is in the way", "coffer-store", cli_store_shrink},
+     "make a store smaller, while moving what is in the way", "coffer-store", cli_store_shrink},
 
     {"volume", "create", "STORE:VOLUME", 1, 1,
      CLI_VOLUME_NAMES " " KINDS " size tag dry-run",

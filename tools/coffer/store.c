@@ -3,11 +3,12 @@
  * coffer/store.c - store create, grow, shrink.
  *
  * Making a store on a block device destroys what is on it, so that asks. Shrinking destroys
- * nothing, because the library refuses while data is in the way, but it asks too: room that others
- * may count on goes away.
+ * nothing, because what lies in the part that goes is moved before, but it asks too: room that
+ * others may count on goes away.
  */
 #include "common/error.h"
 #include "common/output.h"
+#include "common/progress.h"
 #include "session.h"
 #include "verbs.h"
 #include <errno.h>
@@ -116,11 +117,64 @@ static int check_direction(struct cli_session *session, uint64_t size_bytes, boo
     return 0;
 }
 
+struct moving {
+    const struct cof_tool_call *call;
+    struct cof_tool_progress progress;
+    uint64_t done_bytes;
+    bool started;
+};
+
+static int go_on(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct moving *moving = ctx;
+    if (!moving->started) {
+        cof_tool_progress_begin(&moving->progress, moving->call, "shrink", total_bytes);
+        moving->started = true;
+    }
+    moving->done_bytes = done_bytes;
+    cof_tool_progress_step(&moving->progress, done_bytes);
+    return cof_tool_interrupted() && done_bytes != total_bytes ? COFFER_E_CANCELLED : 0;
+}
+
+/* What to do when it can't be made smaller. */
+static const char *advice(int error)
+{
+    switch (error) {
+    case COFFER_E_NO_SPACE:
+        return "delete or move data first, or shrink it by less";
+    case COFFER_E_CANCELLED:
+        return "nothing is lost; the same command goes on";
+    case COFFER_E_BUSY:
+        return "`coffer volume write STORE:VOLUME 0 </dev/null` opens a volume for writing; "
+               "`coffer volume list` shows the ids";
+    default:
+        return NULL;
+    }
+}
+
+static int resize(struct cli_session *session, uint64_t size_bytes, bool grow)
+{
+    struct coffer_fault fault = cli_no_fault();
+    struct moving moving = {.call = session->call};
+    struct coffer_store_resize_opts opts = {.size = sizeof opts,
+                                            .size_bytes = size_bytes,
+                                            .on_progress = go_on,
+                                            .ctx = &moving};
+    int error = coffer_store_resize_with(session->store, &opts, &fault);
+    if (moving.started) {
+        cof_tool_progress_end(&moving.progress, moving.done_bytes);
+    }
+    if (error != 0) {
+        return cli_session_fail(session, error, &fault, grow ? NULL : advice(error),
+                                "cannot resize the store %s", session->address.store);
+    }
+    return 0;
+}
+
 static int change_size(struct cli_session *session, uint64_t size_bytes, bool grow)
 {
     const struct cof_tool_call *call = session->call;
     struct cof_tool_view view = {.schema_version = 1, .byte_fields = "Size NewSize SegmentSize"};
-    struct coffer_fault fault = cli_no_fault();
     int exit_code = check_direction(session, size_bytes, grow);
     if (exit_code != 0) {
         return exit_code;
@@ -147,14 +201,7 @@ static int change_size(struct cli_session *session, uint64_t size_bytes, bool gr
     if (exit_code != 0) {
         return exit_code;
     }
-    int error = coffer_store_resize(session->store, size_bytes, &fault);
-    if (error != 0) {
-        return cli_session_fail(session, error, &fault,
-                                error == COFFER_E_NO_SPACE && !grow
-                                    ? "delete or move data first, or shrink it by less" : NULL,
-                                "cannot resize the store %s", session->address.store);
-    }
-    return 0;
+    return resize(session, size_bytes, grow);
 }
 
 static int run_resize(struct cof_tool_call *call, bool grow)
