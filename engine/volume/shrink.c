@@ -197,10 +197,10 @@ static int clean(struct shrink *shrink, uint32_t segment)
         err = relieve_until(store, shrink->count, 0);
     }
     if (err == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
-        (void)!cof_clean_one(store, true, segment); /* another's victim first */
+        (void)!cof_clean_one(store, false, segment); /* another's victim first */
     }
     if (err == 0) {
-        (void)!cof_clean_one(store, true, segment);
+        (void)!cof_clean_one(store, false, segment);
     }
     return err == 0 ? store->error : err;
 }

@@ -381,6 +381,55 @@ static void what_does_not_fit_is_refused_at_once(void **state)
     check_clean();
 }
 
+/* Segments all over the store are full of holes, and it is to have no more than what lives needs:
+ * those that stay have to be cleaned to take what comes. */
+static void it_gets_as_small_as_it_can_be_from_any_state(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct prng prng = {prng_mix(seed, 77)};
+        struct coffer_volume *volumes[2];
+        uint32_t needed;
+        memset(versions, 0, sizeof versions);
+        fixture_make(&f, seed);
+        must(resize(LARGE));
+        make_volume(&f, "filler", FILLER, 1);
+        for (unsigned i = 0; i < 2; i++) {
+            make_volume(&f, names[i], PAGES, i == 1);
+            volumes[i] = open_volume(&f, names[i]);
+        }
+        for (unsigned i = 0; i < 30; i++) {
+            unsigned which = prng_below(&prng, 2);
+            for (unsigned j = 0; j < 300; j++) {
+                write_many(which, volumes[which], prng_below(&prng, PAGES), 1);
+            }
+            if (i == 5 + seed) {
+                snapshot(volumes[0], "s");
+            }
+        }
+        for (unsigned round = 0; round < 3; round++) {
+            must(coffer_store_checkpoint(f.store, &f.fault));
+            needed = cof_segments_needed(f.store);
+            must(resize(needed + prng_below(&prng, 2)));
+            for (unsigned j = 0; j < 200; j++) {
+                write_many(1, volumes[1], prng_below(&prng, PAGES), 1);
+            }
+            must(resize(needed + 8u + prng_below(&prng, 30)));
+            for (unsigned j = 0; j < 2500; j++) {
+                unsigned which = prng_below(&prng, 2);
+                write_many(which, volumes[which], prng_below(&prng, PAGES), 1);
+            }
+        }
+        close_volume(volumes[0]);
+        close_volume(volumes[1]);
+        check_contents();
+        check_clean();
+        if (seed < 6) {
+            fixture_done(&f);
+        }
+    }
+}
+
 static void a_log_that_needs_its_key_is_named(void **state)
 {
     struct coffer_volume *volume;
@@ -570,6 +619,7 @@ int main(void)
         cmocka_unit_test_teardown(requests_and_calls_go_on_meanwhile, teardown),
         cmocka_unit_test_teardown(stopped_it_has_its_size_and_goes_on_later, teardown),
         cmocka_unit_test_teardown(what_does_not_fit_is_refused_at_once, teardown),
+        cmocka_unit_test_teardown(it_gets_as_small_as_it_can_be_from_any_state, teardown),
         cmocka_unit_test_teardown(a_log_that_needs_its_key_is_named, teardown),
         cmocka_unit_test_teardown(damage_ends_it_and_is_named, teardown),
         cmocka_unit_test_teardown(what_no_header_names_is_found_in_the_table, teardown),
