@@ -177,7 +177,9 @@ static struct cof_desc *replaced(struct cof_cleaner *cleaner, const struct cof_d
            after * sizeof next->pieces[0]);
     next->piece_count = (uint8_t)(from + move->piece_count + after);
     for (unsigned slot = move->first_slot; slot < move->end_slot; slot++) {
-        if (!cof_bitmap_get(&move->slots, slot)) {
+        if (cof_bitmap_get(&move->slots, slot)) {
+            cof_bitmap_set(&next->present, slot); /* also where its old piece is gone by now */
+        } else {
             cof_bitmap_clear(&next->present, slot);
         }
     }
