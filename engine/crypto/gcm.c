@@ -129,6 +129,39 @@ int cof_gcm_open(EVP_CIPHER_CTX *context, const struct cof_gcm_message *message,
     return EVP_DecryptFinal_ex(context, message->out, &done) == 1 ? 0 : COFFER_E_TAMPER;
 }
 
+int cof_gcm_mac(EVP_CIPHER_CTX *context, const uint8_t nonce[COF_NONCE_BYTES], const uint8_t *first,
+                size_t first_bytes, const uint8_t *second, size_t second_bytes,
+                uint8_t ret_mac[COF_TAG_BYTES])
+{
+    uint8_t none[1];
+    int done = 0;
+    if (EVP_EncryptInit_ex2(context, NULL, NULL, nonce, NULL) != 1 ||
+        EVP_EncryptUpdate(context, NULL, &done, first, (int)first_bytes) != 1 ||
+        EVP_EncryptUpdate(context, NULL, &done, second, (int)second_bytes) != 1 ||
+        EVP_EncryptFinal_ex(context, none, &done) != 1 ||
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, COF_TAG_BYTES, ret_mac) != 1) {
+        return COFFER_E_CRYPTO;
+    }
+    return 0;
+}
+
+int cof_gcm_hash_key(const struct cof_secret *key, uint8_t ret_block[16])
+{
+    static const uint8_t zeros[16];
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
+    EVP_CIPHER_CTX *context = cipher != NULL ? EVP_CIPHER_CTX_new() : NULL;
+    int done = 0;
+    int error = context != NULL &&
+                        EVP_EncryptInit_ex2(context, cipher, key->bytes, NULL, NULL) == 1 &&
+                        EVP_EncryptUpdate(context, ret_block, &done, zeros, sizeof zeros) == 1 &&
+                        done == (int)sizeof zeros
+                    ? 0
+                    : COFFER_E_CRYPTO;
+    EVP_CIPHER_CTX_free(context);
+    EVP_CIPHER_free(cipher);
+    return error;
+}
+
 int cof_gcm_seal_once(const struct cof_secret *key, const struct cof_gcm_message *message,
                       uint8_t ret_tag[COF_TAG_BYTES])
 {

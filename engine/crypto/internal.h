@@ -97,6 +97,17 @@ COFFER_MUST_CHECK int cof_gcm_seal(EVP_CIPHER_CTX *context, const struct cof_sec
 COFFER_MUST_CHECK int cof_gcm_open(EVP_CIPHER_CTX *context, const struct cof_gcm_message *message,
                                    const uint8_t tag[COF_TAG_BYTES]);
 
+/* GMAC of both, one behind the other, under the key that the context holds for sealing: for the
+ * inside of this room, no seal of anything. */
+COFFER_MUST_CHECK int cof_gcm_mac(EVP_CIPHER_CTX *context, const uint8_t nonce[COF_NONCE_BYTES],
+                                  const uint8_t *first, size_t first_bytes, const uint8_t *second,
+                                  size_t second_bytes, uint8_t ret_mac[COF_TAG_BYTES]);
+/* GCM's hash key: the block of zeros, encrypted. */
+COFFER_MUST_CHECK int cof_gcm_hash_key(const struct cof_secret *key, uint8_t ret_block[16]);
+
+/* kind(32, big-endian) | slot(32, big-endian) | 0. */
+void cof_page_nonce(uint8_t nonce[COF_NONCE_BYTES], uint32_t kind, uint32_t slot);
+
 /* The same with a context of their own, for wraps and records; out is wiped on failure. */
 COFFER_MUST_CHECK int cof_gcm_seal_once(const struct cof_secret *key,
                                         const struct cof_gcm_message *message,

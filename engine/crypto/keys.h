@@ -24,8 +24,8 @@
 #define COF_TAG_BYTES 16u
 #define COF_COMMITMENT_BYTES 32u
 #define COF_WRAPPED_EK_BYTES (COF_SECRET_BYTES + COF_TAG_BYTES)
-#define COF_AAD_BYTES 32u          /* of a page */
-#define COF_SUBKEY_INFO_BYTES 40u  /* lineage uuid, extent number, extent uuid */
+#define COF_AAD_BYTES 32u         /* of a page */
+#define COF_SUBKEY_INFO_BYTES 40u /* lineage uuid, extent number, extent uuid */
 
 struct cof_vk;          /* volume key: derived wrap and root keys, and the commitment     */
 struct cof_ek_seal;     /* data key drawn by this process                                 */
@@ -38,8 +38,8 @@ struct cof_aead;        /* an AES-256-GCM context that is re-keyed; one thread a
 
 /* fill writes the 32 bytes of the volume key; they are derived from and wiped before return. */
 COFFER_MUST_CHECK int cof_vk_new(struct cof_env *env, struct cof_arena *arena,
-                                 int (*fill)(void *ctx, uint8_t bytes[COF_SECRET_BYTES]),
-                                 void *ctx, struct cof_vk **ret_vk);
+                                 int (*fill)(void *ctx, uint8_t bytes[COF_SECRET_BYTES]), void *ctx,
+                                 struct cof_vk **ret_vk);
 void cof_vk_free(struct cof_vk *vk);
 /* Wraps and records sealed with it since it was made: for the caller's count of uses. */
 uint64_t cof_vk_uses(const struct cof_vk *vk);
@@ -79,8 +79,8 @@ COFFER_MUST_CHECK int cof_ek_rewrap(struct cof_vk *vk, const struct cof_ek_open 
                                     uint8_t ret_wrapped[COF_WRAPPED_EK_BYTES],
                                     uint8_t ret_commitment[COF_COMMITMENT_BYTES]);
 /* 0; TAMPER when the wrap does not open; COMMIT when the commitment differs (constant time). */
-COFFER_MUST_CHECK int cof_ek_unwrap(struct cof_env *env, struct cof_arena *arena,
-                                    struct cof_vk *vk, const uint8_t *aad, size_t aad_bytes,
+COFFER_MUST_CHECK int cof_ek_unwrap(struct cof_env *env, struct cof_arena *arena, struct cof_vk *vk,
+                                    const uint8_t *aad, size_t aad_bytes,
                                     const uint8_t nonce[COF_NONCE_BYTES],
                                     const uint8_t wrapped[COF_WRAPPED_EK_BYTES],
                                     const uint8_t commitment[COF_COMMITMENT_BYTES],
@@ -108,16 +108,26 @@ void cof_aead_free(struct cof_aead *aead);
  * kind(32, big-endian) | slot(32, big-endian) | 0. The caller guarantees that (kind, slot) is used
  * once under this subkey. FORKED in a child. */
 COFFER_MUST_CHECK int cof_page_seal(struct cof_aead *aead, const struct cof_subkey_seal *subkey,
-                                    uint32_t kind, uint32_t slot,
-                                    const uint8_t aad[COF_AAD_BYTES], const uint8_t *in,
-                                    size_t length_bytes, uint8_t *out,
+                                    uint32_t kind, uint32_t slot, const uint8_t aad[COF_AAD_BYTES],
+                                    const uint8_t *in, size_t length_bytes, uint8_t *out,
                                     uint8_t ret_tag[COF_TAG_BYTES]);
 /* 0, or TAMPER with out zeroed: nothing unauthenticated reaches the caller. in may equal out. */
 COFFER_MUST_CHECK int cof_page_open(struct cof_aead *aead, const struct cof_subkey_open *subkey,
-                                    uint32_t kind, uint32_t slot,
-                                    const uint8_t aad[COF_AAD_BYTES], const uint8_t *in,
-                                    size_t length_bytes, const uint8_t tag[COF_TAG_BYTES],
-                                    uint8_t *out);
+                                    uint32_t kind, uint32_t slot, const uint8_t aad[COF_AAD_BYTES],
+                                    const uint8_t *in, size_t length_bytes,
+                                    const uint8_t tag[COF_TAG_BYTES], uint8_t *out);
+
+/* What a page was sealed with: the second half of its additional data, from its tag (binding.c).
+ * For pages of length_bytes, a multiple of 16, of one extent. */
+struct cof_binding;
+COFFER_MUST_CHECK int cof_binding_new(const struct cof_subkey_open *subkey, size_t length_bytes,
+                                      struct cof_binding **ret_binding);
+void cof_binding_free(struct cof_binding *binding);
+/* Fills in the second half of aad, whose first is given: the only one with which the page may open.
+ * Whether it does, cof_page_open tells. */
+COFFER_MUST_CHECK int cof_binding_find(struct cof_binding *binding, uint32_t kind, uint32_t slot,
+                                       uint8_t aad[COF_AAD_BYTES], const uint8_t *page,
+                                       const uint8_t tag[COF_TAG_BYTES]);
 
 /* ---- digests ---- */
 

@@ -128,7 +128,7 @@ static void put_be32(uint8_t out[4], uint32_t value)
     out[3] = (uint8_t)value;
 }
 
-static void make_nonce(uint8_t nonce[COF_NONCE_BYTES], uint32_t kind, uint32_t slot)
+void cof_page_nonce(uint8_t nonce[COF_NONCE_BYTES], uint32_t kind, uint32_t slot)
 {
     put_be32(nonce, kind);
     put_be32(nonce + 4, slot);
@@ -159,7 +159,7 @@ int cof_page_seal(struct cof_aead *aead, const struct cof_subkey_seal *subkey, u
     if (error != 0) {
         return error;
     }
-    make_nonce(nonce, kind, slot);
+    cof_page_nonce(nonce, kind, slot);
     error = load_key(&aead->seal, 1, &subkey->key);
     if (error == 0) {
         error = cof_gcm_seal(aead->seal.context, subkey->key.secret, &message, ret_tag);
@@ -179,7 +179,7 @@ int cof_page_open(struct cof_aead *aead, const struct cof_subkey_open *subkey, u
     struct cof_gcm_message message = {nonce, aad, COF_AAD_BYTES, in, length_bytes, out};
     int error = cof_arena_usable(subkey->key.arena);
     if (error == 0) {
-        make_nonce(nonce, kind, slot);
+        cof_page_nonce(nonce, kind, slot);
         error = load_key(&aead->open, 0, &subkey->key);
     }
     if (error == 0) {
