@@ -27,7 +27,10 @@ enum cof_break {
     COF_BREAK_CLEAN_FREE,      /* a victim is used again before a root let it go */
     COF_BREAK_CLEAN_LOSE,      /* a move leaves out a page that lives */
     COF_BREAK_MISCOUNT,        /* a move counts a block too many for each page */
-    COF_BREAK_SHRINK_EARLY     /* the device is cut before the smaller store's root is durable */
+    COF_BREAK_SHRINK_EARLY,    /* the device is cut before the smaller store's root is durable */
+    COF_BREAK_KEEP_LEAVING,    /* a deep re-encrypt leaves the old data keys in the tables */
+    COF_BREAK_UNLISTED,        /* it seals under data keys that no table has */
+    COF_BREAK_SAME_UUID        /* what it seals anew keeps its extent uuid */
 };
 
 #ifdef COF_TEST_HOOKS

@@ -126,6 +126,11 @@ COFFER_MUST_CHECK int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_e
 /* Waits for what the device still holds. Of a cleaner of zeros: nothing. */
 void cof_cleaner_done(struct cof_cleaner *cleaner);
 
+/* Make what moves need, if it isn't there. */
+COFFER_MUST_CHECK int cof_cleaner_ready(struct cof_cleaner *cleaner);
+/* How often the pages of a segment were moved, as far as there are heads. */
+unsigned cof_cleaner_generation(const struct cof_cleaner *cleaner, uint32_t segment);
+
 /* ---- move.c: what moves ---- */
 
 /* Begin to move pieces from..to of a descriptor (all of it: 0, piece_count - 1) into a head, which

@@ -62,7 +62,7 @@ int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
 }
 
 /* Buffers are made when there is something to clean. */
-static int ensure_buffers(struct cof_cleaner *cleaner)
+int cof_cleaner_ready(struct cof_cleaner *cleaner)
 {
     int err;
     if (cleaner->channel != NULL) {
@@ -110,7 +110,7 @@ void cof_cleaner_done(struct cof_cleaner *cleaner)
 /* ---- victims ---- */
 
 /* How often the pages of a segment were moved: into which head they go. */
-static unsigned generation(const struct cof_cleaner *cleaner, uint32_t segment)
+unsigned cof_cleaner_generation(const struct cof_cleaner *cleaner, uint32_t segment)
 {
     unsigned lane = cleaner->segments->table[segment].lane;
     unsigned moved = lane >= COF_LANE_CLEANER && lane < COF_LANE_CLEANER + COF_CLEANER_HEADS_MAX
@@ -122,7 +122,7 @@ static unsigned generation(const struct cof_cleaner *cleaner, uint32_t segment)
 /* The head of its pages' age; when no segment can be taken, the one with the most room. */
 unsigned cof_cleaner_head(const struct cof_cleaner *cleaner, uint32_t segment)
 {
-    unsigned chosen = generation(cleaner, segment);
+    unsigned chosen = cof_cleaner_generation(cleaner, segment);
     for (unsigned i = 0; cleaner->ops->segments_left(cleaner->ctx) == 0 && i < cleaner->head_count;
          i++) {
         if (cof_head_room(cleaner, i) > cof_head_room(cleaner, chosen)) {
@@ -151,7 +151,7 @@ int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
     if (cof_cleaner_room(cleaner, cof_cleaner_head(cleaner, victim)) < segment->live) {
         return COFFER_E_NO_SPACE;
     }
-    err = ensure_buffers(cleaner);
+    err = cof_cleaner_ready(cleaner);
     if (err != 0) {
         return err;
     }

@@ -50,6 +50,7 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     memcpy(at + 176, entry->origin_uuid, 16);
     cof_le64_put(at + 192, entry->cut);
     cof_le64_put(at + 200, entry->node_cut);
+    cof_le64_put(at + 208, entry->reencrypt);
 }
 
 /* What stands in clear in place of a sealed record is believed of copies of encrypted snapshots
@@ -106,6 +107,7 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     memcpy(entry.origin_uuid, at + 176, 16);
     entry.cut = cof_le64_get(at + 192);
     entry.node_cut = cof_le64_get(at + 200);
+    entry.reencrypt = cof_le64_get(at + 208);
     if (entry.record_bytes != COF_RECORD_BYTES || entry.ring_bytes > COF_RING_BYTES_MAX ||
         entry.number == 0 || at[96] > COF_KIND_COPYING || entry.lineages > COF_LINEAGES_MAX ||
         entry.writers > COF_WRITERS_MAX || entry.clear_name_bytes > COF_CLEAR_NAME_MAX ||
@@ -231,6 +233,7 @@ void cof_ek_entry_encode(const struct cof_ek_entry *entry, uint8_t at[COF_EK_ENT
     cof_le64_put(at + 128, entry->last_extent);
     cof_le64_put(at + 136, entry->extents);
     cof_le32_put(at + 144, entry->flags);
+    cof_le32_put(at + 148, entry->turn);
 }
 
 void cof_ek_entry_decode(const uint8_t at[COF_EK_ENTRY_BYTES], struct cof_ek_entry *ret_entry)
@@ -246,6 +249,7 @@ void cof_ek_entry_decode(const uint8_t at[COF_EK_ENTRY_BYTES], struct cof_ek_ent
     ret_entry->last_extent = cof_le64_get(at + 128);
     ret_entry->extents = cof_le64_get(at + 136);
     ret_entry->flags = cof_le32_get(at + 144);
+    ret_entry->turn = cof_le32_get(at + 148);
 }
 
 void cof_ek_aad(const struct cof_ek_entry *entry, const uint8_t vk_uuid[16],

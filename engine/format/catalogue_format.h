@@ -28,7 +28,8 @@
  *      144   4  sealed number     148   4  lineages       152   4  writers       156 4 reserved
  *      160  16  sealed uuid       176  16  origin uuid
  *      192   8  cut               200   8  node cut: verbatim only, else the record's
- *      208  48  reserved
+ *      208   8  extents that the last deep re-encrypt of the family began with, and 1; 0: none was
+ *      216  40  reserved
  * Behind the sealed record: lineages of 4 bytes (lineage number of each index), writers of 24
  * (number 4, index 4, last data extent 8, last metadata extent 8), the clear name.
  * Name hint: first byte of SHA-256("coffer/name" | store uuid | name); the name of a snapshot is
@@ -42,7 +43,8 @@
  *        0   4  key id              4   4  index            8  12  nonce    20  4  generation
  *       24  48  wrapped key        72  32  commitment     104  16  lineage uuid
  *      120   8  first extent      128   8  last extent    136   8  extents (those in the placement
- *               table that it seals) 144 4 flags (bit 0 spare: not used so far)   148 12 reserved
+ *               table that it seals) 144 4 flags (bit 0 spare: not used so far)
+ *      148   4  turn: 1 leaving, 2 successor (of an entry with a re-encrypt)   152   8  reserved
  * AAD of the wrap (64): volume key uuid 16, generation 4, key id 4, index 4, flags 4,
  * lineage uuid 16, first extent 8, last extent 8.
  *
@@ -81,6 +83,8 @@
 #define COF_EK_PARTS_MAX 655u /* 65,500 data keys */
 #define COF_EK_FLAG_SPARE 1u
 #define COF_EK_FLAG_INHERITED 2u /* a clone's: of the snapshot it was made from */
+#define COF_EK_LEAVING 1u        /* turn: its extents are being sealed anew under a successor */
+#define COF_EK_SUCCESSOR 2u /* turn: drawn for extents that a key sealed which leaves, or left */
 #define COF_RING_BYTES_MAX (28u * 4096u)
 #define COF_RECORD_AAD_BYTES 56u
 #define COF_PAGE_AAD_BYTES 32u
@@ -121,6 +125,7 @@ struct cof_volume_entry {
     uint32_t sealed_number, lineages, writers;
     uint8_t sealed_uuid[16], origin_uuid[16];
     uint64_t cut, node_cut;
+    uint64_t reencrypt;
 };
 
 struct cof_record {
@@ -142,7 +147,7 @@ struct cof_record {
 };
 
 struct cof_ek_entry {
-    uint32_t key_id, index, generation, flags;
+    uint32_t key_id, index, generation, flags, turn;
     uint8_t nonce[12], wrapped[48], commitment[32], lineage[16];
     uint64_t first_extent, last_extent, extents;
 };

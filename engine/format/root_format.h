@@ -51,8 +51,10 @@
 #define COF_INCOMPAT_IMPORTS UINT64_C(2)   /* extents of other stores */
 #define COF_INCOMPAT_TAGS UINT64_C(4)      /* a record of tags beside an entry */
 #define COF_INCOMPAT_CLEANED UINT64_C(8)   /* extents in pieces, in cleaner segments */
-#define COF_INCOMPAT_KNOWN \
-    (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS | COF_INCOMPAT_TAGS | COF_INCOMPAT_CLEANED)
+#define COF_INCOMPAT_RESEALED UINT64_C(16) /* ranges of data keys overlap: the key id tells which */
+#define COF_INCOMPAT_KNOWN                                                                         \
+    (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS | COF_INCOMPAT_TAGS | COF_INCOMPAT_CLEANED |    \
+     COF_INCOMPAT_RESEALED)
 #define COF_LANES 16u
 #define COF_LANE_USER 0u
 #define COF_LANE_CHECKPOINT 15u

@@ -206,6 +206,7 @@ int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
                     const struct cof_catalogue_item *from)
 {
     int err = 0;
+    item->entry.reencrypt = from->entry.reencrypt;
     for (uint32_t i = 0; err == 0 && i < from->entry.lineages; i++) {
         err = cof_item_add_lineage(store, item, from->lineages[i]);
     }

@@ -7,7 +7,8 @@
  * and an extent of a fork of this store, which has another key, opens nowhere here.
  *
  * Invariants
- *  1. Ranges of used keys never overlap. The active key's range is open at its end.
+ *  1. Ranges of used keys never overlap, but for a key that leaves and its successors: those are
+ *     closed. The active key's range is open at its end.
  *  2. Nothing is sealed under a key that the durable root does not list: cof_keys_renew draws,
  *     and the caller makes the root durable before eks_ready is set.
  */
@@ -30,6 +31,24 @@ static uint64_t data_key_budget(void)
     return COF_DATA_KEY_BYTES_MAX;
 }
 
+bool cof_ek_turn_is(const struct coffer_volume *volume, const struct cof_ek_entry *entry,
+                    uint32_t turn)
+{
+    return volume->item->entry.reencrypt != 0 && entry->turn == turn;
+}
+
+/* While keys leave, neither they nor their successors go for want of extents: extents come to these
+ * until reencrypt_list.c says that it is over. */
+static bool is_succession(const struct coffer_volume *volume)
+{
+    for (unsigned i = 0; i < volume->ek_count; i++) {
+        if (cof_ek_turn_is(volume, &volume->eks[i].entry, COF_EK_LEAVING)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void free_ek(struct cof_ek *ek)
 {
     cof_ek_seal_free(ek->seal);
@@ -49,26 +68,38 @@ void cof_keys_done(struct coffer_volume *volume)
     volume->ek_capacity = 0;
 }
 
-static int append_ek(struct coffer_volume *volume, const struct cof_ek *ek)
+int cof_keys_reserve(struct coffer_volume *volume, unsigned more)
 {
-    if (volume->ek_count == volume->ek_capacity) {
-        unsigned capacity = volume->ek_capacity == 0 ? 8u : volume->ek_capacity * 2u;
-        struct cof_ek *eks = cof_calloc(&volume->store->env, capacity, sizeof *eks);
-        if (eks == NULL) {
-            return COFFER_E_NO_MEMORY;
-        }
-        if (volume->ek_count > 0) {
-            memcpy(eks, volume->eks, volume->ek_count * sizeof *eks);
-        }
-        cof_free(&volume->store->env, volume->eks);
-        volume->eks = eks;
-        volume->ek_capacity = capacity;
-    }
-    if (volume->ek_count >= COF_EK_PER_PART * COF_EK_PARTS_MAX) {
+    unsigned need = volume->ek_count + more;
+    unsigned capacity = volume->ek_capacity * 2u > need ? volume->ek_capacity * 2u : need;
+    struct cof_ek *eks;
+    if (need > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_LIMIT;
     }
-    volume->eks[volume->ek_count++] = *ek;
+    if (need <= volume->ek_capacity) {
+        return 0;
+    }
+    capacity = capacity < 8u ? 8u : capacity;
+    eks = cof_calloc(&volume->store->env, capacity, sizeof *eks);
+    if (eks == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    if (volume->ek_count > 0) {
+        memcpy(eks, volume->eks, volume->ek_count * sizeof *eks);
+    }
+    cof_free(&volume->store->env, volume->eks);
+    volume->eks = eks;
+    volume->ek_capacity = capacity;
     return 0;
+}
+
+static int append_ek(struct coffer_volume *volume, const struct cof_ek *ek)
+{
+    int err = cof_keys_reserve(volume, 1);
+    if (err == 0) {
+        volume->eks[volume->ek_count++] = *ek;
+    }
+    return err;
 }
 
 /* The digest covers the entry's lineage and index: so it says which lineage an index is, whatever
@@ -171,14 +202,14 @@ int cof_keys_opened(struct coffer_volume *volume, struct cof_ek *ek)
     return err;
 }
 
-int cof_keys_find(struct coffer_volume *volume, uint32_t lineage, uint64_t extent,
-                  struct cof_ek **ret_ek)
+int cof_keys_find(struct coffer_volume *volume, const struct cof_desc *desc, struct cof_ek **ret_ek)
 {
     for (unsigned i = 0; i < volume->ek_count; i++) {
         struct cof_ek *ek = &volume->eks[i];
         bool spare = (ek->entry.flags & COF_EK_FLAG_SPARE) != 0;
-        if (!spare && extent >= ek->entry.first_extent && extent <= ek->entry.last_extent &&
-            cof_item_lineage(volume->item, ek->entry.index) == lineage) {
+        if (!spare && ek->entry.key_id == desc->key_id && desc->extent >= ek->entry.first_extent &&
+            desc->extent <= ek->entry.last_extent &&
+            cof_item_lineage(volume->item, ek->entry.index) == desc->lineage) {
             *ret_ek = ek;
             return 0;
         }
@@ -228,7 +259,7 @@ static int draw_ek(struct coffer_volume *volume, uint64_t first_extent, uint32_t
     return 0;
 }
 
-static void drop_ek(struct coffer_volume *volume, unsigned at)
+void cof_keys_drop(struct coffer_volume *volume, unsigned at)
 {
     free_ek(&volume->eks[at]);
     volume->ek_count--;
@@ -265,17 +296,18 @@ static int draw_spares(struct coffer_volume *volume, uint64_t first_extent)
 
 int cof_keys_renew(struct coffer_volume *volume, uint64_t first_extent)
 {
+    bool succession = is_succession(volume);
     int err = 0;
     for (unsigned i = volume->ek_count; i > 0; i--) {
         struct cof_ek *ek = &volume->eks[i - 1u];
         bool spare = (ek->entry.flags & COF_EK_FLAG_SPARE) != 0;
         bool inherited = (ek->entry.flags & COF_EK_FLAG_INHERITED) != 0;
         bool unused = ek->entry.first_extent >= first_extent || ek->entry.extents == 0;
-        if (inherited && !ek->changed) {
+        if ((inherited && !ek->changed) || (succession && ek->entry.turn != 0)) {
             continue;
         }
         if (spare || (unused && !inherited)) {
-            drop_ek(volume, i - 1u);
+            cof_keys_drop(volume, i - 1u);
         } else if (ek->entry.last_extent >= first_extent || ek->changed) {
             err = end_range(volume, ek,
                             ek->entry.last_extent >= first_extent ? first_extent - 1u
@@ -372,12 +404,14 @@ void cof_keys_count(struct coffer_volume *volume, uint32_t key_id, int change, b
  * changed its range. */
 static int tidy(struct coffer_volume *volume)
 {
+    bool succession = is_succession(volume);
     int err = 0;
     for (unsigned i = volume->ek_count; err == 0 && i > 0; i--) {
         struct cof_ek *ek = &volume->eks[i - 1u];
-        bool kept = (ek->entry.flags & (COF_EK_FLAG_SPARE | COF_EK_FLAG_INHERITED)) != 0;
+        bool kept = (ek->entry.flags & (COF_EK_FLAG_SPARE | COF_EK_FLAG_INHERITED)) != 0 ||
+                    (succession && ek->entry.turn != 0);
         if (!kept && i - 1u != volume->ek_active && ek->entry.extents == 0) {
-            drop_ek(volume, i - 1u);
+            cof_keys_drop(volume, i - 1u);
         } else if (ek->changed) {
             err = wrap_ek(volume, ek);
         }
@@ -449,6 +483,47 @@ int cof_keys_flush(struct coffer_volume *volume, const struct cof_raw_writer *wr
     }
     err = tidy(volume);
     return err == 0 ? cof_keys_write(volume, writer) : err;
+}
+
+/* ---- deep re-encryption ---- */
+
+void cof_keys_append(struct coffer_volume *volume, const struct cof_ek *ek)
+{
+    volume->eks[volume->ek_count++] = *ek;
+    volume->eks_dirty = true;
+}
+
+int cof_keys_succeed(struct coffer_volume *volume, const struct cof_ek_entry *leaving,
+                     struct cof_ek_seal *successor, uint32_t key_id, struct cof_ek *ret_ek)
+{
+    struct cof_ek ek;
+    int err;
+    memset(&ek, 0, sizeof ek);
+    ek.entry = *leaving;
+    ek.entry.key_id = key_id;
+    ek.entry.flags &= COF_EK_FLAG_INHERITED;
+    ek.entry.turn = COF_EK_SUCCESSOR;
+    ek.entry.extents = 0;
+    ek.seal = successor;
+    err = wrap_ek(volume, &ek);
+    ek.seal = NULL;
+    if (err == 0) {
+        *ret_ek = ek;
+    }
+    return err;
+}
+
+int cof_keys_unwrap(struct coffer_volume *volume, const struct cof_ek *ek,
+                    struct cof_ek_open **ret_open)
+{
+    struct cof_ek copy = *ek;
+    int err;
+    copy.open = NULL;
+    err = unwrap_ek(volume, &copy);
+    if (err == 0) {
+        *ret_open = copy.open;
+    }
+    return err;
 }
 
 /* ---- snapshots and clones ---- */

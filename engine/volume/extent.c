@@ -42,7 +42,7 @@ void cof_extents_done(struct coffer_store *store)
 
 /* 128 bits from the environment's randomness, hashed with both clocks: a second, independent
  * source should the first ever repeat. */
-static int draw_uuid(struct coffer_store *store, uint8_t uuid[16])
+int cof_extent_draw_uuid(struct coffer_store *store, uint8_t uuid[16])
 {
     uint8_t seed[32], digest[32];
     int err = cof_random(&store->env, seed, 16);
@@ -124,7 +124,7 @@ static int open_extent(struct coffer_volume *volume, struct cof_lane *lane, bool
         desc->pinned = !metadata;
         desc->piece_count = 1;
         desc->pieces[0].segment = lane->open_batch->segment;
-        err = draw_uuid(store, desc->uuid);
+        err = cof_extent_draw_uuid(store, desc->uuid);
     }
     if (err == 0) {
         err = derive(volume, extent, desc);

@@ -6,7 +6,7 @@
  * allocation included, leaves nothing behind. Nothing is written to the device before the last
  * step, so recovery can be repeated as often as it is interrupted.
  */
-#include "volume/store.h"
+#include "volume/reencrypt.h"
 
 #include "volume/queue.h"
 
@@ -341,6 +341,7 @@ static void dismantle(struct coffer_store *store)
 {
     struct cof_env env = store->env;
     cof_queues_done(store);
+    cof_reencrypt_free(store->reencrypt);
     cof_cleaner_done(&store->cleaner);
     if (store->lanes_ready || store->lane.batches != NULL) {
         cof_lane_done(&store->lane);

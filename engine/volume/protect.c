@@ -109,6 +109,39 @@ int cof_unprotect_list(struct cof_aead *aead, const struct cof_opener *opener,
     return memcmp(sum, run->tag, 16) == 0 ? 0 : COFFER_E_CORRUPT;
 }
 
+int cof_reprotect_page(struct cof_aead *aead, struct cof_binding *binding,
+                       const struct cof_subkey_open *from, const struct cof_subkey_seal *to,
+                       enum cof_page_kind kind, unsigned slot, uint8_t *page,
+                       uint8_t entry[COF_ENTRY_BYTES])
+{
+    static const uint8_t zeros[8];
+    uint8_t aad[COF_PAGE_AAD_BYTES], tag[16];
+    uint64_t seen = cof_checksum64(page, COF_PAGE_BYTES);
+    int err;
+    cof_page_aad(true, kind, slot, 0, aad);
+    err = cof_binding_find(binding, NONCE_KIND_PAGE, slot, aad, page, entry);
+    if (err == 0 && memcmp(aad + COF_PAGE_AAD_BYTES - 8u, zeros, 8) != 0) {
+        err = COFFER_E_TAMPER; /* sealed pages have nothing behind their word */
+    }
+    if (err == 0) {
+        err = cof_page_open(aead, from, NONCE_KIND_PAGE, slot, aad, page, COF_PAGE_BYTES, entry,
+                            page);
+    }
+    if (err == COFFER_E_TAMPER && seen != cof_le64_get(entry + 16)) {
+        err = COFFER_E_CORRUPT;
+    }
+    if (err == 0) {
+        err = cof_page_seal(aead, to, NONCE_KIND_PAGE, slot, aad, page, COF_PAGE_BYTES, page, tag);
+    }
+    if (err != 0) {
+        memset(page, 0, COF_PAGE_BYTES);
+        return err;
+    }
+    memcpy(entry, tag, sizeof tag);
+    cof_le64_put(entry + 16, cof_checksum64(page, COF_PAGE_BYTES));
+    return 0;
+}
+
 /* ---- openers ---- */
 
 static struct cof_opener **opener_head(struct coffer_store *store, uint32_t volume, uint64_t extent)
@@ -164,6 +197,18 @@ void cof_openers_forget(struct coffer_store *store, uint32_t volume)
     }
 }
 
+void cof_openers_idle(struct coffer_store *store)
+{
+    struct cof_opener *opener = store->opener_oldest;
+    while (opener != NULL) {
+        struct cof_opener *newer = opener->newer;
+        if (opener->refs == 0) {
+            opener_unlink(store, opener);
+        }
+        opener = newer;
+    }
+}
+
 void cof_opener_put(struct coffer_store *store, struct cof_opener *opener)
 {
     (void)store;
@@ -189,7 +234,7 @@ static int opener_make(struct coffer_volume *volume, const struct cof_desc *desc
         opener->seed = cof_plain_seed(lineage, desc->extent, desc->uuid);
         return 0;
     }
-    err = cof_keys_find(volume, desc->lineage, desc->extent, &ek);
+    err = cof_keys_find(volume, desc, &ek);
     if (err == 0 && ek->seal == NULL) {
         err = cof_keys_opened(volume, ek);
     }

@@ -310,8 +310,8 @@ static int rekey_locked(struct rekey *rekey, const struct coffer_rekey_opts *opt
     return err;
 }
 
-static int check_call(const struct coffer_store *store, bool valid,
-                      const struct coffer_key_provider *provider, struct coffer_fault *fault)
+int cof_rekey_check_call(const struct coffer_store *store, bool valid,
+                         const struct coffer_key_provider *provider, struct coffer_fault *fault)
 {
     cof_fault_clear(fault);
     if (!valid) {
@@ -339,21 +339,26 @@ static int finish(struct coffer_store *store, int err, struct coffer_fault *faul
     return err;
 }
 
+int cof_volume_rekey_named(struct coffer_store *store, const struct coffer_rekey_opts *opts,
+                           struct coffer_fault *fault)
+{
+    struct rekey rekey = {.store = store, .provider = opts->provider, .fault = fault};
+    return rekey_locked(&rekey, opts);
+}
+
 int coffer_volume_rekey(struct coffer_store *store, const struct coffer_rekey_opts *opts,
                         struct coffer_fault *fault)
 {
-    struct rekey rekey = {.store = store, .fault = fault};
     bool valid = opts != NULL && opts->size >= sizeof *opts &&
                  cof_check_full_name(opts->volume) == 0 &&
                  (unsigned)opts->depth <= COFFER_REKEY_DATA;
-    int err = check_call(store, valid, valid ? opts->provider : NULL, fault);
+    int err = cof_rekey_check_call(store, valid, valid ? opts->provider : NULL, fault);
     if (err != 0) {
         return err;
     }
-    rekey.provider = opts->provider;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    return finish(store, rekey_locked(&rekey, opts), fault);
+    return finish(store, cof_volume_rekey_named(store, opts, fault), fault);
 }
 
 /* ---- recipients ---- */
@@ -496,7 +501,7 @@ static int change_recipient(struct coffer_store *store, const struct coffer_reci
 {
     struct rekey rekey = {.store = store, .fault = fault};
     bool valid = opts != NULL && opts->size >= sizeof *opts && opts->kms_key_id != NULL;
-    int err = check_call(store, valid, valid ? opts->snapshot.provider : NULL, fault);
+    int err = cof_rekey_check_call(store, valid, valid ? opts->snapshot.provider : NULL, fault);
     if (err != 0) {
         return err;
     }

@@ -242,8 +242,9 @@ struct coffer_store {
     uint64_t written_pages;                     /* by callers since open */
     bool keys_wanted;                           /* a volume used up its spare data keys */
     uint64_t recovered_blocks, recovery_ns, log_pages_since_checkpoint;
-    uint64_t replayed_batch; /* number after the last that was replayed */
-    int error;               /* sticky */
+    uint64_t replayed_batch;         /* number after the last that was replayed */
+    struct cof_reencrypt *reencrypt; /* under way; or NULL */
+    int error;                       /* sticky */
 };
 
 /* ---- root.c ---- */
@@ -309,7 +310,7 @@ static inline struct cof_vaddr cof_store_address(const struct coffer_volume *vol
 
 /* uuid of a lineage number; NULL: there is none. */
 const uint8_t *cof_lineage_uuid(const struct coffer_store *store, uint32_t number);
-/* Copy lineages, writers and the clear name. */
+/* Copy lineages, writers and what the family's deep re-encrypt began with. */
 COFFER_MUST_CHECK int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
                                       const struct cof_catalogue_item *from);
 COFFER_MUST_CHECK int cof_item_add_lineage(struct coffer_store *store,
@@ -426,6 +427,16 @@ COFFER_MUST_CHECK int cof_record_open(struct cof_vk *vk, const uint8_t vk_uuid[1
                                       const struct cof_catalogue_item *item,
                                       struct cof_record *ret_record);
 
+/* ---- rekey.c ---- */
+/* The public call, checked; admin and lock are held. */
+COFFER_MUST_CHECK int cof_volume_rekey_named(struct coffer_store *store,
+                                             const struct coffer_rekey_opts *opts,
+                                             struct coffer_fault *fault);
+/* What all calls that change keys check first. */
+COFFER_MUST_CHECK int cof_rekey_check_call(const struct coffer_store *store, bool valid,
+                                           const struct coffer_key_provider *provider,
+                                           struct coffer_fault *fault);
+
 /* ---- taglist.c ---- */
 /* A list as it is sealed (format/taglist_format.h); length 0: no tags. */
 struct cof_tag_bytes {
@@ -502,13 +513,32 @@ COFFER_MUST_CHECK int cof_keys_share(struct coffer_volume *volume, struct coffer
 COFFER_MUST_CHECK int cof_keys_rewrap(struct coffer_volume *from, struct coffer_volume *to,
                                       uint32_t flags);
 void cof_keys_done(struct coffer_volume *volume);
-/* Key for an extent, by its lineage and range. TAMPER when there is none. */
-COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, uint32_t lineage, uint64_t extent,
+/* Key of an extent: among those whose range has it, the one whose id the descriptor names. TAMPER
+ * when there is none. */
+COFFER_MUST_CHECK int cof_keys_find(struct coffer_volume *volume, const struct cof_desc *desc,
                                     struct cof_ek **ret_ek);
 /* The active key for a new extent, rotated when its budget is spent. */
 COFFER_MUST_CHECK int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata,
                                       struct cof_ek **ret_ek);
 COFFER_MUST_CHECK int cof_keys_opened(struct coffer_volume *volume, struct cof_ek *ek);
+/* Whether the entry has that turn, of a deep re-encrypt in this store. */
+bool cof_ek_turn_is(const struct coffer_volume *volume, const struct cof_ek_entry *entry,
+                    uint32_t turn);
+/* Room for `more` entries beyond those there are. LIMIT when the table can't have so many. */
+COFFER_MUST_CHECK int cof_keys_reserve(struct coffer_volume *volume, unsigned more);
+/* Where room was reserved. */
+void cof_keys_append(struct coffer_volume *volume, const struct cof_ek *ek);
+/* The key is wiped, its entry goes with the next root that has the table. */
+void cof_keys_drop(struct coffer_volume *volume, unsigned at);
+/* An entry for the range of one that leaves, wrapped under the volume's key; not listed yet. The
+ * successor stays the caller's. */
+COFFER_MUST_CHECK int cof_keys_succeed(struct coffer_volume *volume,
+                                       const struct cof_ek_entry *leaving,
+                                       struct cof_ek_seal *successor, uint32_t key_id,
+                                       struct cof_ek *ret_ek);
+/* The key of an entry, for the caller. */
+COFFER_MUST_CHECK int cof_keys_unwrap(struct coffer_volume *volume, const struct cof_ek *ek,
+                                      struct cof_ek_open **ret_open);
 COFFER_MUST_CHECK int cof_keys_activate(struct coffer_volume *volume, struct cof_ek *ek,
                                         uint64_t first_extent);
 void cof_keys_count(struct coffer_volume *volume, uint32_t key_id, int change, bool young);
@@ -524,6 +554,8 @@ struct cof_extent {
     struct cof_extent *next;
     uint64_t words[COF_NODE_FANOUT];
 };
+/* For an extent that is opened, or sealed anew. */
+COFFER_MUST_CHECK int cof_extent_draw_uuid(struct coffer_store *store, uint8_t uuid[16]);
 COFFER_MUST_CHECK int cof_extent_prepare(struct coffer_volume *volume, bool metadata,
                                          struct cof_extent **ret_extent);
 /* Place count slots (words) of the extent in the lane's open batch: returns the first page. */
@@ -553,11 +585,20 @@ COFFER_MUST_CHECK int cof_protect_list(struct cof_aead *aead, const struct cof_e
 COFFER_MUST_CHECK int cof_unprotect_list(struct cof_aead *aead, const struct cof_opener *opener,
                                          const struct cof_run *run, const uint8_t session[16],
                                          uint64_t batch_no, uint8_t *list, size_t bytes);
+/* Open a page, in place, of which nothing is known but its kind and slot, and seal it as it was
+ * under another subkey; binding is of the first. Errors as above; the page is zeroed then. */
+COFFER_MUST_CHECK int cof_reprotect_page(struct cof_aead *aead, struct cof_binding *binding,
+                                         const struct cof_subkey_open *from,
+                                         const struct cof_subkey_seal *to, enum cof_page_kind kind,
+                                         unsigned slot, uint8_t *page,
+                                         uint8_t entry[COF_ENTRY_BYTES]);
 uint64_t cof_plain_seed(const uint8_t lineage[16], uint64_t extent, const uint8_t uuid[16]);
 /* Opener of an extent, from the cache; give it back with cof_opener_put. */
 COFFER_MUST_CHECK int cof_opener_get(struct coffer_volume *volume, const struct cof_desc *desc,
                                      struct cof_opener **ret_opener);
 void cof_opener_put(struct coffer_store *store, struct cof_opener *opener);
+/* Forget all that nobody uses now. */
+void cof_openers_idle(struct coffer_store *store);
 void cof_openers_forget(struct coffer_store *store, uint32_t volume);
 
 /* ---- fetch.c ---- */

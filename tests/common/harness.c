@@ -141,6 +141,8 @@ void harness_break(const char *name)
         {"KEEP_INTERIM", COF_BREAK_KEEP_INTERIM}, {"CLEAN_EARLY", COF_BREAK_CLEAN_EARLY},
         {"CLEAN_FREE", COF_BREAK_CLEAN_FREE},     {"CLEAN_LOSE", COF_BREAK_CLEAN_LOSE},
         {"MISCOUNT", COF_BREAK_MISCOUNT},         {"SHRINK_EARLY", COF_BREAK_SHRINK_EARLY},
+        {"KEEP_LEAVING", COF_BREAK_KEEP_LEAVING}, {"UNLISTED", COF_BREAK_UNLISTED},
+        {"SAME_UUID", COF_BREAK_SAME_UUID},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {

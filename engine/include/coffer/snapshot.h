@@ -202,6 +202,63 @@ COFFER_MUST_CHECK int coffer_volume_rekey(struct coffer_store *store,
                                           const struct coffer_rekey_opts *opts,
                                           struct coffer_fault *fault);
 
+/* ---- deep re-encryption ------------------------------------------------------------------- */
+
+enum coffer_reencrypt_state {
+    COFFER_REENCRYPT_NONE = 0, /* there never was one                                            */
+    COFFER_REENCRYPT_BEGUN,    /* under way, or interrupted: some pages are under old data keys   */
+    COFFER_REENCRYPT_DONE      /* the last one is over: the old data keys are destroyed           */
+};
+
+struct coffer_reencrypt_opts {
+    size_t size;
+    const char *volume;     /* a volume; with it goes all that it shares pages with */
+    const char *kms_key_id; /* as in coffer_rekey_opts; NULL: the present one */
+    const struct coffer_key_provider *provider; /* until coffer_reencrypt_end */
+    uint64_t bytes_per_second_max;              /* 0: no limit */
+};
+
+/* How far it is. An extent is up to 2 MiB that were written together. */
+struct coffer_reencrypt_status {
+    size_t size;
+    enum coffer_reencrypt_state state;
+    uint64_t extents;         /* that it began with                                            */
+    uint64_t extents_done;    /* of those: sealed anew, or without pages by now. Never falls   */
+    uint64_t extents_damaged; /* that could not be opened, in this process: they stay          */
+    uint64_t bytes_left;
+    uint32_t old_keys; /* data keys that something is still sealed under */
+    uint64_t wait_ns;  /* until there is something to do, at the rate that was asked for */
+};
+
+/* Begin, or go on with, sealing under new data keys all that is sealed under the present ones: of
+ * the volume, its snapshots, the volumes made from them and their snapshots. Pages keep their
+ * addresses; the data keys are destroyed when nothing is sealed under them any more. When it begins
+ * (not when it goes on, unless kms_key_id is another key) it also does what coffer_volume_rekey
+ * does at the depth DATA. On return the new data keys are durable; the pages are sealed anew by
+ * coffer_reencrypt_step. One at a time in a store.
+ *
+ * The key of every member must be usable now. BUSY while one is open when it begins, or a copy into
+ * the family is not whole; UNSUPPORTED of an unencrypted volume. Refused, nothing has begun. */
+COFFER_MUST_CHECK int coffer_reencrypt_begin(struct coffer_store *store,
+                                             const struct coffer_reencrypt_opts *opts,
+                                             struct coffer_fault *fault);
+/* Seal the next extent anew. Call it from a thread that has nothing else to do, until it returns 0:
+ * volumes can be used meanwhile. 1: there is more to do, after wait_ns. Errors: NO_SPACE (it goes
+ * on when there is room); a key that can't be used now; CORRUPT, TAMPER or IO, once all else is
+ * done: extents that can't be opened keep their data keys. ret_status may be NULL. */
+COFFER_MUST_CHECK int coffer_reencrypt_step(struct coffer_store *store,
+                                            struct coffer_reencrypt_status *ret_status,
+                                            struct coffer_fault *fault);
+/* Stop, or forget what is over. It goes on when it is begun again, where it was. No step is under
+ * way. Closing the store does this, too. */
+void coffer_reencrypt_end(struct coffer_store *store);
+/* How far it is, from what is in clear. The provider finds the name, which is sealed; without one
+ * (NULL), or where it can't decrypt, the only volume is taken whose hint fits. */
+COFFER_MUST_CHECK int coffer_reencrypt_status_get(struct coffer_store *store,
+                                                  const struct coffer_reencrypt_opts *opts,
+                                                  struct coffer_reencrypt_status *ret_status,
+                                                  struct coffer_fault *fault);
+
 /* ---- recipients of a snapshot ------------------------------------------------------------- */
 
 struct coffer_recipient_opts {
