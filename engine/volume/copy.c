@@ -99,7 +99,7 @@ static bool goes_on(const struct cof_copy *copy, const char *arn)
     char began[COFFER_KEY_ARN_BYTES_MAX];
     struct coffer_key_blob blob;
     return !copy->to->entry.encrypted ||
-           (copy->to->entry.verbatim == copy->keyless &&
+           (copy->to->entry.verbatim == copy->keyless && cof_copy_keys_fit(copy, copy->to, true) &&
             cof_ring_wrap_at(copy->to, 0, began, &blob) == 0 && strcmp(began, arn) == 0);
 }
 

@@ -37,6 +37,8 @@ static inline const uint8_t *cof_copy_identity(const struct cof_catalogue_item *
 /* ---- copy_plan.c ---- */
 /* Sets base and its cuts, if the destination has one. Both locks are held. */
 void cof_copy_find_base(struct cof_copy *copy);
+/* Whether the data keys of what is there are still the snapshot's. Both locks are held. */
+bool cof_copy_keys_fit(const struct cof_copy *copy, struct cof_catalogue_item *there, bool whole);
 /* Counts what is to be sent; takes the locks. */
 COFFER_MUST_CHECK int cof_copy_plan(struct cof_copy *copy);
 COFFER_MUST_CHECK int cof_copy_check_room(struct cof_copy *copy);

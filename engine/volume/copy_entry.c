@@ -180,6 +180,9 @@ static int write_entry(struct cof_birth *birth, const struct cof_raw_writer *wri
         err = cof_taglist_flush(twin, writer);
     }
     twin->store->root.incompat |= COF_INCOMPAT_IMPORTS;
+    for (unsigned i = 0; i < twin->ek_count; i++) {
+        twin->store->root.incompat |= twin->eks[i].entry.turn != 0 ? COF_INCOMPAT_RESEALED : 0u;
+    }
     birth->item->entry.kind = COF_KIND_COPYING;
     return err != 0 || sealed
                ? err

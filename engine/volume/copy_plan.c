@@ -33,6 +33,75 @@ static bool same_lineages(const struct cof_copy *copy, const struct cof_catalogu
     return true;
 }
 
+/* ---- data keys ---- */
+
+static int read_keys(struct coffer_store *store, struct cof_catalogue_item *item,
+                     struct coffer_volume **ret_twin)
+{
+    uint8_t digest[32];
+    struct coffer_volume *twin;
+    int err = cof_twin_new(store, item, true, &twin);
+    if (err == 0) {
+        err = cof_keys_read(twin, item->entry.data_keys, digest);
+        if (err != 0) {
+            cof_twin_free(twin);
+        }
+    }
+    if (err == 0) {
+        *ret_twin = twin;
+    }
+    return err;
+}
+
+static bool overlap(const struct cof_ek_entry *a, const struct cof_ek_entry *b)
+{
+    return a->index == b->index && a->first_extent <= b->last_extent &&
+           b->first_extent <= a->last_extent && ((a->flags | b->flags) & COF_EK_FLAG_SPARE) == 0;
+}
+
+static bool same_key(const struct cof_ek_entry *a, const struct cof_ek_entry *b)
+{
+    return a->key_id == b->key_id && memcmp(a->commitment, b->commitment, 32) == 0;
+}
+
+/* Whether b has each key of a: all of them, or those whose extents b has a key for. */
+static bool has_keys(const struct coffer_volume *b, const struct coffer_volume *a, bool all)
+{
+    for (unsigned i = 0; i < a->ek_count; i++) {
+        bool met = all && (a->eks[i].entry.flags & COF_EK_FLAG_SPARE) == 0, there = false;
+        for (unsigned k = 0; k < b->ek_count; k++) {
+            bool over = overlap(&a->eks[i].entry, &b->eks[k].entry);
+            met = met || over;
+            there = there || (over && same_key(&a->eks[i].entry, &b->eks[k].entry));
+        }
+        if (met && !there) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What was sealed anew on one side has another uuid and key there. `whole`: of a copy on its way,
+ * which must have every key of the snapshot; else of a base, whose extents both have. */
+bool cof_copy_keys_fit(const struct cof_copy *copy, struct cof_catalogue_item *there, bool whole)
+{
+    struct coffer_volume *here = NULL, *other = NULL;
+    bool fit;
+    if (!copy->from->entry.encrypted ||
+        ((copy->source->root.incompat | copy->destination->root.incompat) &
+         COF_INCOMPAT_RESEALED) == 0) {
+        return true;
+    }
+    fit = read_keys(copy->source, copy->from, &here) == 0 &&
+          read_keys(copy->destination, there, &other) == 0 && has_keys(other, here, whole) &&
+          (whole || has_keys(here, other, false));
+    cof_twin_free(here);
+    cof_twin_free(other);
+    return fit;
+}
+
+/* ---- the base ---- */
+
 void cof_copy_find_base(struct cof_copy *copy)
 {
     const struct cof_catalogue_item *ancestor = copy->from;
@@ -46,7 +115,7 @@ void cof_copy_find_base(struct cof_copy *copy)
             bool room = item->entry.writers + copy->from->entry.writers < COF_WRITERS_MAX;
             if (whole && room && item->entry.encrypted == copy->from->entry.encrypted &&
                 memcmp(cof_copy_identity(item), cof_copy_identity(ancestor), 16) == 0 &&
-                same_lineages(copy, item, ancestor)) {
+                same_lineages(copy, item, ancestor) && cof_copy_keys_fit(copy, item, false)) {
                 copy->base = item;
                 copy->base_cut = ancestor->entry.own_cut;
                 copy->base_node_cut = ancestor->entry.own_node_cut;
