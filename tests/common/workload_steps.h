@@ -31,5 +31,6 @@ int workload_snapshots(struct world *world, struct workload_marks *marks);
 int workload_deletes(struct world *world, struct workload_marks *marks);
 int workload_clones(struct world *world, struct workload_marks *marks);
 int workload_rekeys(struct world *world, struct workload_marks *marks);
+int workload_reencrypt(struct world *world, struct workload_marks *marks);
 
 #endif

@@ -4,6 +4,7 @@
  * follows from its seed. Sizes are small: a run is a few hundred events of the device.
  */
 #include "common/workload_steps.h"
+#include "common/world_snapshot.h"
 
 #include "common/harness.h"
 #include "common/tight.h"
@@ -389,6 +390,8 @@ const struct workload workloads[WORKLOADS] = {
     {"clones", "volumes made of snapshots, and of snapshots of those", workload_clones, NULL},
     {"rekeys", "a volume and its snapshots under other keys, at each depth; a recipient",
      workload_rekeys, NULL},
+    {"reencrypt", "a family sealed anew under new data keys, in use, snapshot and cloned meanwhile",
+     workload_reencrypt, NULL},
 };
 
 const struct workload *workload_find(const char *name)
@@ -445,6 +448,7 @@ int workload_run(const struct workload *workload, struct world *world,
 void workload_go_on(struct world *world)
 {
     unsigned count = 0;
+    must(world, world_reencrypt_finish(world));
     for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
         uint32_t pages;
         if (!world->model->volumes[v].used || world->volumes[v] == NULL) {

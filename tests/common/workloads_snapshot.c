@@ -9,6 +9,8 @@
 #include "common/workload_steps.h"
 #include "common/world_snapshot.h"
 
+extern unsigned cof_test_reencrypt_keys;
+
 #define SPAN 64u /* pages that are written over and over */
 
 static uint32_t pick(struct world *world, uint32_t bound)
@@ -152,5 +154,43 @@ int workload_rekeys(struct world *world, struct workload_marks *marks)
         try(world_volume_open(world, volume));
     }
     try(scatter_some(world, volume, 4));
+    return settle_all(world);
+}
+
+/* Over and over, with three keys a round, so that it lists more than once; the family is open and
+ * changes between the steps. */
+int workload_reencrypt(struct world *world, struct workload_marks *marks)
+{
+    unsigned volume, clone, snapshots[4], at = 0;
+    bool over = false;
+    cof_test_reencrypt_keys = 3;
+    try(workload_begin(world, marks, true, &volume));
+    for (unsigned i = 0; i < 2; i++) {
+        try(scatter_some(world, volume, 5));
+        try(world_snapshot_create(world, volume, i, &snapshots[i]));
+    }
+    try(world_snapshot_restore(world, snapshots[0], WORLD_OWN_KEY, &clone));
+    try(world_volume_open(world, clone));
+    try(scatter_some(world, clone, 4));
+    try(scatter_some(world, volume, 3));
+    try(world_volume_close(world, clone));
+    try(world_volume_close(world, volume));
+    try(world_reencrypt_begin(world, volume));
+    try(world_volume_open(world, volume));
+    while (!over) {
+        try(world_reencrypt_steps(world, 2, &over));
+        try(scatter_some(world, volume, 1));
+        if (at == 1 || at == 3) {
+            try(world_snapshot_create(world, volume, 2 + at / 2, &snapshots[2 + at / 2]));
+        } else if (at == 4) {
+            try(world_checkpoint(world));
+        } else if (at == 5) {
+            try(world_snapshot_delete(world, snapshots[0]));
+        }
+        at++;
+    }
+    cof_test_reencrypt_keys = 0;
+    try(world_volume_open(world, clone));
+    try(scatter_some(world, clone, 2));
     return settle_all(world);
 }

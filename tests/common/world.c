@@ -3,6 +3,7 @@
  * common/world.c - incarnations, store and volumes of a world; see world.h.
  */
 #include "common/world.h"
+#include "common/world_snapshot.h"
 
 #include "common/cleaning.h"
 #include "common/harness.h"
@@ -145,6 +146,7 @@ void world_done(struct world *world)
     for (unsigned i = 0; i < WORLD_DEPTH_MAX; i++) {
         free(world->slots[i].buffer);
     }
+    world_reencrypt_forget(world);
     free(world->scratch);
     free(world->anchor.puts);
     model_done(&world->own_model);

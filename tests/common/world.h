@@ -107,6 +107,9 @@ struct world {
     uint64_t writes_done;
     struct prng prng;
     uint64_t result_trace;
+    uint8_t (*leaving)[32]; /* commitments of data keys that a deep re-encrypt takes away */
+    unsigned leaving_count;
+    uint64_t reencrypt_done; /* extents, when it was last looked at */
     uint8_t *scratch;
     uint64_t scratch_bytes;
 };

@@ -43,6 +43,16 @@ int world_snapshots_check(struct world *world);
 /* Put a volume that is not open (or, where that is gone, a snapshot) and its snapshots under a key.
  * When that succeeded, the old one must open none of them. */
 int world_rekey(struct world *world, unsigned volume, int key, enum coffer_rekey_depth depth);
+/* Deep re-encryption of the node's family. Begin: all of it is closed, unless it goes on. Steps: at
+ * its end no table may have an old data key. Finish: whatever is begun, to its end. */
+int world_reencrypt_begin(struct world *world, unsigned node);
+int world_reencrypt_steps(struct world *world, unsigned steps, bool *ret_over);
+int world_reencrypt_finish(struct world *world);
+/* Whether the node's family has one that was begun and is not over. */
+int world_reencrypt_look(struct world *world, unsigned node, bool *ret_begun);
+/* Whether one is under way in this process. */
+bool world_reencrypt_runs(const struct world *world);
+void world_reencrypt_forget(struct world *world);
 /* Bit k: the key k alone opens it. Only such keys are tried as it has had since the last rebase. */
 int world_keys_opening(struct world *world, unsigned node, unsigned *ret_keys);
 /* Only this key of the service can be used. */

@@ -52,6 +52,7 @@ static const struct {
     {story_diff, 4},
     {story_list, 2},
     {story_rekey, 2},
+    {story_reencrypt, 5},
     {story_recipient, 2},
     {story_refused, 1},
 };
@@ -104,6 +105,9 @@ static uint64_t trace_of_last;
 static void end_story(struct story *story)
 {
     struct world *world = &story->world;
+    if (story_pick(story, 2) == 0) {
+        story_settle(story, world_reencrypt_finish(world));
+    }
     story_reopen(story);
     story_list(story);
     story_close_volumes(story);
@@ -155,14 +159,16 @@ static void tell_counts(uint64_t seed, uint64_t done, double seconds)
            (unsigned long long)c->full, (unsigned long long)recorder_seals(), seconds);
     printf("  %llu snapshots (%llu with requests in flight), %llu names taken, %llu deleted (%llu "
            "with two children or more); %llu clones (%llu newly encrypted), %llu volumes deleted\n"
-           "  %llu diffs, %llu lists, %llu rekeys, %llu recipients, %llu refusals\n",
+           "  %llu diffs, %llu lists, %llu rekeys, %llu recipients, %llu refusals; %llu deep "
+           "re-encrypts begun or gone on with, %llu to their end\n",
            (unsigned long long)c->snapshots, (unsigned long long)c->mixed,
            (unsigned long long)c->taken, (unsigned long long)c->deleted,
            (unsigned long long)c->hidden, (unsigned long long)c->clones,
            (unsigned long long)c->resealed, (unsigned long long)c->volumes_deleted,
            (unsigned long long)c->diffs, (unsigned long long)c->lists,
            (unsigned long long)c->rekeys, (unsigned long long)c->recipients,
-           (unsigned long long)c->refused);
+           (unsigned long long)c->refused, (unsigned long long)c->reencrypts,
+           (unsigned long long)c->reencrypted);
 }
 
 int main(int argc, char **argv)

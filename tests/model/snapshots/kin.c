@@ -186,6 +186,38 @@ void story_rekey(struct story *story)
     story_counts.rekeys++;
 }
 
+/* Some steps of a deep re-encrypt, that may have to be begun, or go on after a loss. */
+void story_reencrypt(struct story *story)
+{
+    struct world *world = &story->world;
+    bool was_open[MODEL_VOLUMES_MAX], over;
+    unsigned node = story_any(story, STORY_NODE, MODEL_NONE);
+    int error = 0;
+    story_drain(story);
+    if (!world_reencrypt_runs(world)) {
+        if (node == MODEL_NONE || !world->model->volumes[node].encrypted) {
+            return;
+        }
+        if (world->model->volumes[node].snapshot && volume_of(story, node) != MODEL_NONE) {
+            node = volume_of(story, node);
+        }
+        for (unsigned v = 0; v < MODEL_VOLUMES_MAX; v++) {
+            was_open[v] = world->volumes[v] != NULL;
+        }
+        story_close_volumes(story);
+        error = world_reencrypt_begin(world, node);
+        story_counts.reencrypts += error == 0 ? 1u : 0u;
+        for (unsigned v = 0; error == 0 && v < MODEL_VOLUMES_MAX; v++) {
+            error = was_open[v] ? world_volume_open(world, v) : 0;
+        }
+    }
+    if (error == 0) {
+        error = world_reencrypt_steps(world, 1 + story_pick(story, 12), &over);
+        story_counts.reencrypted += error == 0 && over ? 1u : 0u;
+    }
+    story_settle(story, error);
+}
+
 /* Another key for a snapshot of a volume that nobody has open, or one less. */
 void story_recipient(struct story *story)
 {

@@ -21,7 +21,8 @@ struct story {
 
 struct story_counts {
     uint64_t steps, losses, reopens, checks, full, snapshots, mixed, taken, clones, resealed,
-        deleted, hidden, volumes_deleted, rekeys, recipients, diffs, lists, refused;
+        deleted, hidden, volumes_deleted, rekeys, reencrypts, reencrypted, recipients, diffs, lists,
+        refused;
 };
 
 extern struct story_counts story_counts;
@@ -69,6 +70,7 @@ void story_look(struct story *story);
 void story_diff(struct story *story);
 void story_list(struct story *story);
 void story_rekey(struct story *story);
+void story_reencrypt(struct story *story);
 void story_recipient(struct story *story);
 /* What must be refused, and change nothing. */
 void story_refused(struct story *story);
