@@ -58,11 +58,11 @@ unchanged "$store" fails 7 'rekey' "$COFFER" rekey "$store:nobody" --kms-key-id 
 ok "$COFFER" volume create "$store:plain" --size 4K --no-storage-encrypted
 unchanged "$store" fails 2 'not encrypted.*snapshot restore' \
     "$COFFER" rekey "$store:plain" --kms-key-id "$id2"
-unchanged "$store" fails 2 'deep is not in this build; there are master, volume and data' \
-    "$COFFER" rekey "$store:v" --kms-key-id "$id2" --depth deep
-unchanged "$store" fails 2 'not in this build; there are master, volume and data' \
-    "$COFFER" rekey "$store:v" --status
-unchanged "$store" fails 2 'sideways: there are master, volume and data' \
+unchanged "$store" fails 2 'status and --rate belong to --depth deep' \
+    "$COFFER" rekey "$store:v" --depth master --status
+unchanged "$store" fails 2 'status and --rate belong to --depth deep' \
+    "$COFFER" rekey "$store:v" --rate 1M
+unchanged "$store" fails 2 'sideways: there are master, volume, data and deep' \
     "$COFFER" rekey "$store:v" --kms-key-id "$id2" --depth sideways
 unchanged "$store" matches "^NewKmsKeyId: $arn2\$" \
     "$COFFER" rekey "$store:v" --kms-key-id "$id2" --dry-run

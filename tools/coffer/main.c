@@ -25,7 +25,7 @@ static const struct cof_tool_option options[] = {
     {"keyless", COF_TOOL_FLAG, NULL, "ask for no key: checksums and placement only"},
     {"nonces", COF_TOOL_FLAG, NULL, "show that no (key, nonce) pair was used twice, without a key"},
     {"memory", COF_TOOL_SIZE, "SIZE", "memory to sort in, with --nonces (64M)"},
-    {"rate", COF_TOOL_SIZE, "BYTES", "read at most so many bytes a second"},
+    {"rate", COF_TOOL_SIZE, "BYTES", "read (rekey: seal anew) at most so many bytes a second"},
     {"no-pin", COF_TOOL_FLAG, NULL, "neither check nor make the volume's pin"},
     {"allow-plain", COF_TOOL_FLAG, NULL, "open the volume although it is not encrypted"},
     {"buffered", COF_TOOL_FLAG, NULL, "through the page cache, where O_DIRECT is refused"},
@@ -35,11 +35,11 @@ static const struct cof_tool_option options[] = {
     {"rw", COF_TOOL_CHOICE, "read|write|randread|randwrite|writeflush", "workload (randread)"},
     {"bs", COF_TOOL_SIZE, "SIZE", "bytes a request, a multiple of 512 (4K; 1M for read and write)"},
     {"depth", COF_TOOL_TEXT, "N|HOW",
-     "bench: requests in flight, 1 to 1024 (32; 1 for writeflush); rekey: master, volume or data "
-     "(master)"},
+     "bench: requests in flight, 1 to 1024 (32; 1 for writeflush); rekey: master, volume, data "
+     "or deep (master)"},
     {"runtime", COF_TOOL_NUMBER, "SECONDS", "longest time to run (5)"},
     {"timeout", COF_TOOL_NUMBER, "SECONDS", "longest time to wait (1800)"},
-    {"status", COF_TOOL_FLAG, NULL, "of --depth deep, which is not in this build: refused"},
+    {"status", COF_TOOL_FLAG, NULL, "how far --depth deep is; keys only help to find the name"},
     {"reencrypt", COF_TOOL_FLAG, NULL, "encrypt every page anew, under keys of the copy's own"},
     {"tag", COF_TOOL_LIST, "KEY=VALUE", "a tag to begin with; more than one may be given"},
     {"copy-tags", COF_TOOL_FLAG, NULL, "with the tags of what it is made of"},
@@ -132,7 +132,7 @@ static const struct cof_tool_verb verbs[] = {
      "list the tags of a volume or snapshot", "coffer-tag", cli_tag_list},
 
     {NULL, "rekey", "STORE:VOLUME[@SNAPSHOT]", 1, 1,
-     CLI_VOLUME_NAMES " kms-key-id depth status dry-run",
+     CLI_VOLUME_NAMES " kms-key-id depth status rate dry-run",
      "change the keys of a volume and its snapshots, in place", "coffer-rekey", cli_rekey},
 
     {NULL, "check", "[STORE]...", 0, 64, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless nonces memory",

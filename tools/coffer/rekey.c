@@ -3,11 +3,13 @@
  * coffer/rekey.c - rekey: other keys for a volume and its snapshots, in place; or for the snapshots
  * of a volume that is gone, of which one is named.
  *
- * The change itself is one root of the store, so it happens or does not. The pins can't change in
- * the same instant: before it they are told of the new key, after it the volume is looked at, which
- * settles its pin by the key that it has. A run that is killed in between leaves pins that take
- * either key, each until its volume or snapshot is next opened.
+ * The change itself is one root of the store, so it happens or does not; at the depth deep it is
+ * the first of many (rekey_deep.c). The pins can't change in the same instant: before it they are
+ * told of the new key, after it the volume is looked at, which settles its pin by the key that it
+ * has. A run that is killed in between leaves pins that take either key, each until its volume or
+ * snapshot is next opened.
  */
+#include "rekey.h"
 #include "common/output.h"
 #include "show.h"
 #include "snapshots.h"
@@ -15,50 +17,35 @@
 #include "volume.h"
 #include <string.h>
 
-static const char there_are[] = "there are master, volume and data";
-
-struct rekeying {
-    struct cli_session session;
-    const char *depth_name;
-    enum coffer_rekey_depth depth;
-    const char *key; /* that was asked for; NULL: the present one */
-    struct coffer_key_info new_key;
-    char old_arn[COFFER_KEY_ARN_BYTES_MAX];
-    struct coffer_uuid volume; /* of the volume, which may be gone   */
-    bool volume_found;
-    unsigned snapshots; /* that go with it */
-};
-
-static int read_depth(struct rekeying *rekeying, const struct cof_tool_call *call)
+static int read_depth(struct cli_rekeying *rekeying, const struct cof_tool_call *call)
 {
-    static const char *const names[] = {"master", "volume", "data"};
+    static const char *const names[] = {"master", "volume", "data", "deep"};
     static const enum coffer_rekey_depth depths[] = {COFFER_REKEY_MASTER, COFFER_REKEY_VOLUME,
-                                                     COFFER_REKEY_DATA};
-    rekeying->depth_name = cof_tool_text(call, "depth", "master");
-    if (cof_tool_given(call, "status")) {
-        return cof_tool_usage(call, "NotImplemented",
-                              "--status tells how far --depth deep has come, which is not in this "
-                              "build; %s, each of them done when the verb ends",
-                              there_are);
-    }
-    if (strcmp(rekeying->depth_name, "deep") == 0) {
-        return cof_tool_usage(call, "NotImplemented", "--depth deep is not in this build; %s",
-                              there_are);
-    }
+                                                     COFFER_REKEY_DATA, COFFER_REKEY_DATA};
+    rekeying->depth_name =
+        cof_tool_text(call, "depth", cof_tool_given(call, "status") ? "deep" : "master");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(rekeying->depth_name, names[i]) == 0) {
             rekeying->depth = depths[i];
-            return 0;
+            rekeying->deep = strcmp(names[i], "deep") == 0;
+            return !rekeying->deep &&
+                           (cof_tool_given(call, "status") || cof_tool_given(call, "rate"))
+                       ? cof_tool_usage(
+                             call, "InvalidParameterCombination",
+                             "--status and --rate belong to --depth deep: the others are "
+                             "done when the verb ends")
+                       : 0;
         }
     }
-    return cof_tool_usage(call, NULL, "--depth %s: %s", rekeying->depth_name, there_are);
+    return cof_tool_usage(call, NULL, "--depth %s: there are master, volume, data and deep",
+                          rekeying->depth_name);
 }
 
 /* ---- what will be done ------------------------------------------------------------------- */
 
 static int count(void *ctx, const struct coffer_snapshot_info *info)
 {
-    struct rekeying *rekeying = ctx;
+    struct cli_rekeying *rekeying = ctx;
     const struct coffer_uuid *volume = &rekeying->volume;
     rekeying->snapshots += memcmp(&info->volume_uuid, volume, sizeof *volume) == 0;
     return 0;
@@ -66,13 +53,13 @@ static int count(void *ctx, const struct coffer_snapshot_info *info)
 
 static int look_for_volume(void *ctx, const struct coffer_volume_info *info)
 {
-    struct rekeying *rekeying = ctx;
+    struct cli_rekeying *rekeying = ctx;
     rekeying->volume_found = memcmp(&info->uuid, &rekeying->volume, sizeof info->uuid) == 0;
     return rekeying->volume_found;
 }
 
 /* A snapshot stands for all of those whose volume is gone, and for nothing else. */
-static int find_volume(struct rekeying *rekeying)
+static int find_volume(struct cli_rekeying *rekeying)
 {
     struct cli_session *session = &rekeying->session;
     struct coffer_fault fault = cli_no_fault();
@@ -103,7 +90,7 @@ static int find_volume(struct rekeying *rekeying)
 
 /* In the store that is open for reading: the volume opens, it has a key, and the new key can be
  * used. */
-static int check(struct rekeying *rekeying)
+static int check(struct cli_rekeying *rekeying)
 {
     struct cli_session *session = &rekeying->session;
     struct coffer_fault fault = cli_no_fault();
@@ -134,7 +121,7 @@ static int check(struct rekeying *rekeying)
                : 0;
 }
 
-static int show_plan(const struct rekeying *rekeying)
+static int show_plan(const struct cli_rekeying *rekeying)
 {
     const struct coffer_key_info *key = &rekeying->new_key;
     struct cof_tool_view view = {.schema_version = 1};
@@ -150,7 +137,7 @@ static int show_plan(const struct rekeying *rekeying)
 
 /* ---- doing it ---------------------------------------------------------------------------- */
 
-static int expect_new_key(struct rekeying *rekeying)
+static int expect_new_key(struct cli_rekeying *rekeying)
 {
     struct cli_session *session = &rekeying->session;
     if (cof_tool_given(session->call, "no-pin") ||
@@ -161,20 +148,22 @@ static int expect_new_key(struct rekeying *rekeying)
                                rekeying->new_key.arn);
 }
 
-static int print_result(const struct rekeying *rekeying)
+static int print_result(const struct cli_rekeying *rekeying)
 {
     const struct coffer_volume_info *info = &rekeying->session.volume_info;
     struct cof_tool_view view = {.schema_version = 1};
-    return cof_tool_print(
-        rekeying->session.call,
+    json_t *value =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i}", "Name", rekeying->session.address.name,
                   "ResourceId", info->resource_id, "Depth", rekeying->depth_name,
                   "PreviousKmsKeyId", rekeying->old_arn, "KmsKeyId", info->key_arn, "Generation",
-                  (json_int_t)info->key_generation, "Snapshots", (int)rekeying->snapshots),
-        &view);
+                  (json_int_t)info->key_generation, "Snapshots", (int)rekeying->snapshots);
+    if (rekeying->deep) {
+        json_object_set_new(value, "Extents", json_integer((json_int_t)rekeying->status.extents));
+    }
+    return cof_tool_print(rekeying->session.call, value, &view);
 }
 
-static int change_keys(struct rekeying *rekeying)
+static int change_keys(struct cli_rekeying *rekeying)
 {
     struct cli_session *session = &rekeying->session;
     struct coffer_fault fault = cli_no_fault();
@@ -190,10 +179,17 @@ static int change_keys(struct rekeying *rekeying)
     if (exit_code != 0) {
         return exit_code;
     }
-    int error = coffer_volume_rekey(session->store, &opts, &fault);
-    if (error != 0) {
-        return cli_session_fail(session, error, &fault, NULL, "cannot change the keys of %s",
-                                cli_session_name(session));
+    if (rekeying->deep) {
+        exit_code = cli_rekey_deep(rekeying);
+        if (exit_code != 0) {
+            return exit_code;
+        }
+    } else {
+        int error = coffer_volume_rekey(session->store, &opts, &fault);
+        if (error != 0) {
+            return cli_session_fail(session, error, &fault, NULL, "cannot change the keys of %s",
+                                    cli_session_name(session));
+        }
     }
     exit_code = cli_session_open_named(session, COFFER_VOLUME_READ_ONLY);
     return exit_code == 0 && cli_show_result(session->call) ? print_result(rekeying) : exit_code;
@@ -201,7 +197,7 @@ static int change_keys(struct rekeying *rekeying)
 
 int cli_rekey(struct cof_tool_call *call)
 {
-    static struct rekeying rekeying;
+    static struct cli_rekeying rekeying;
     struct cli_session *session = &rekeying.session;
     int exit_code = read_depth(&rekeying, call);
     if (exit_code == 0) {
@@ -209,6 +205,10 @@ int cli_rekey(struct cof_tool_call *call)
     }
     if (exit_code != 0) {
         return exit_code;
+    }
+    if (cof_tool_given(call, "status")) {
+        cli_session_use_keys(session, (unsigned)COFFER_KEYSTORE_READ_ONLY);
+        return cli_session_end(session, cli_rekey_status(session));
     }
     bool dry_run = cof_tool_given(call, "dry-run");
     rekeying.key = cof_tool_text(call, "kms-key-id", NULL);
