@@ -157,6 +157,11 @@ static void resealed(void *ctx, const struct cof_desc *old, const struct cof_des
 static const struct cof_cleaner_ops ops = {take_segment, renew,  may_clean, segments_left,
                                            may_change,   survey, resealed};
 
+unsigned cof_cleaning_heads(const struct coffer_store *store)
+{
+    return store->segments.count < HEADS_FROM_SEGMENTS ? 1u : COF_CLEANER_HEADS_MAX;
+}
+
 int cof_cleaning_init(struct coffer_store *store, unsigned heads)
 {
     struct cof_cleaner_config config = {.dev = store->dev,
@@ -169,8 +174,7 @@ int cof_cleaning_init(struct coffer_store *store, unsigned heads)
                                         .ops = &ops,
                                         .ctx = store};
     if (heads == 0) {
-        config.head_count =
-            store->segments.count < HEADS_FROM_SEGMENTS ? 1u : COF_CLEANER_HEADS_MAX;
+        config.head_count = cof_cleaning_heads(store);
     } else if (heads > COF_CLEANER_HEADS_MAX) {
         return COFFER_E_INVALID;
     }

@@ -683,6 +683,8 @@ COFFER_MUST_CHECK int cof_store_admit(struct coffer_volume *volume, uint64_t pag
 COFFER_MUST_CHECK int cof_import_admit(struct coffer_store *store, uint64_t pages);
 
 /* ---- cleaning.c ---- */
+/* That a store of this size is cleaned with, unless told otherwise. */
+unsigned cof_cleaning_heads(const struct coffer_store *store);
 COFFER_MUST_CHECK int cof_cleaning_init(struct coffer_store *store, unsigned heads);
 /* A slice of the cleaner's work, when segments are few. 1: there is more to do now. */
 COFFER_MUST_CHECK int cof_cleaning_slice(struct coffer_store *store);
