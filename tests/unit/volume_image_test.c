@@ -6,7 +6,7 @@
  */
 #include "unit/image_fixture.h"
 
-static const char *const images[] = {"format-1.0", "format-1.0-copies"};
+static const char *const images[] = {"format-1.0", "format-1.0-copies", "format-1.0-cleaned"};
 
 static void images_read_as_they_were_made(void **state)
 {
