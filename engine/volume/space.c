@@ -109,12 +109,6 @@ uint64_t cof_light_need(const struct coffer_store *store)
            store->cleaning.renewal_blocks + cof_segments_records(&store->segments);
 }
 
-uint64_t cof_deaths_blocks(const struct coffer_store *store, uint64_t pages)
-{
-    uint64_t buckets = buckets_max(store);
-    return (pages < buckets ? pages : buckets) * COF_BUCKET_BLOCKS;
-}
-
 /* Of that, what the checkpoint lane's own segments hold. */
 static uint64_t blocks_here(const struct coffer_store *store)
 {

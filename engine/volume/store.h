@@ -655,8 +655,6 @@ uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets);
  * asked before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks,
                                            unsigned spare);
-/* What a checkpoint may need for pages that die. */
-uint64_t cof_deaths_blocks(const struct coffer_store *store, uint64_t pages);
 /* Segments that the next checkpoint may need beside the one it writes to; and those that belong to
  * checkpoints alone: one more. */
 uint32_t cof_checkpoint_segments(const struct coffer_store *store);

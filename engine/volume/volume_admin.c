@@ -240,7 +240,7 @@ static int resize(struct coffer_volume *volume, uint64_t pages)
     uint64_t deaths = pages < volume->size_pages ? volume->size_pages - pages : 0;
     int err = store->error != 0
                   ? COFFER_E_FAILED
-                  : cof_checkpoint_ready(store, cof_deaths_blocks(store, deaths), COF_SPARE_ADMIN);
+                  : cof_checkpoint_ready(store, cof_bucket_blocks(store, deaths), COF_SPARE_ADMIN);
     if (err == 0 && pages < volume->size_pages) {
         err = volume->requests > 0 ? COFFER_E_BUSY : cut_off(volume, pages);
     }
