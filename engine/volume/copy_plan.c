@@ -87,7 +87,7 @@ bool cof_copy_keys_fit(const struct cof_copy *copy, struct cof_catalogue_item *t
 {
     struct coffer_volume *here = NULL, *other = NULL;
     bool fit;
-    if (!copy->from->entry.encrypted ||
+    if (!copy->from->entry.encrypted || COF_BROKEN(COPY_STALE) ||
         ((copy->source->root.incompat | copy->destination->root.incompat) &
          COF_INCOMPAT_RESEALED) == 0) {
         return true;

@@ -156,6 +156,7 @@ void site_done(struct site *site)
         (void)site_close(site);
     }
     forget_kept(site);
+    data_keys_forget(&site->leaving);
     sim_disk_free(site->disk);
     site->disk = NULL;
     det_env_check_leaks(&site->env);

@@ -14,6 +14,7 @@
 #ifndef TESTS_COMMON_SITE_H
 #define TESTS_COMMON_SITE_H
 
+#include "common/data_keys.h"
 #include "common/det_env.h"
 #include "common/fake_kms.h"
 #include "common/prng.h"
@@ -72,7 +73,8 @@ struct site {
     unsigned pending_count;
     char ballast[SITE_BALLASTS][SITE_NAME_BYTES]; /* of a tight store: volumes that fill it */
     bool squeezing;
-    struct sim_image *kept; /* an old image, to be put back, and what it held */
+    struct data_keys leaving; /* what a deep re-encrypt takes away */
+    struct sim_image *kept;   /* an old image, to be put back, and what it held */
     struct holding *kept_holdings;
 };
 
@@ -148,6 +150,9 @@ int site_restore(struct site *site, unsigned snapshot, unsigned key, unsigned *r
 int site_delete(struct site *site, unsigned holding);
 int site_rekey(struct site *site, unsigned holding, unsigned key, enum coffer_rekey_depth depth);
 int site_recipient(struct site *site, unsigned snapshot, unsigned key, bool add);
+/* Begin or go on with a deep re-encrypt (volumes are closed for that), or with the one that is
+ * under way: so many steps. BUSY while an interrupted copy stands in the way. */
+int site_reencrypt(struct site *site, unsigned holding, unsigned steps, bool *ret_over);
 
 struct site_copy {
     const char *volume, *name; /* NULL: as the source's         */

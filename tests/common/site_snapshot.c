@@ -177,6 +177,41 @@ int site_rekey(struct site *site, unsigned at, unsigned key, enum coffer_rekey_d
     return error;
 }
 
+static int begin_reencrypt(struct site *site, const char *name)
+{
+    struct coffer_reencrypt_opts opts = {
+        .size = sizeof opts, .volume = name, .provider = &site->kms->api};
+    int error = site_close_volumes(site);
+    if (error == 0) {
+        error = coffer_reencrypt_begin(site->store, &opts, &site->fault);
+        realm_tell(site->realm, "%u: reencrypt %s: %s", site->index, name,
+                   coffer_error_name(error));
+    }
+    return error == 0 ? data_keys_note(&site->leaving, site->store) : error;
+}
+
+int site_reencrypt(struct site *site, unsigned holding, unsigned steps, bool *ret_over)
+{
+    int error = 1;
+    *ret_over = false;
+    if (!data_keys_running(site->store)) {
+        int begun = begin_reencrypt(site, site->holdings[holding].name);
+        if (begun != 0) {
+            return begun;
+        }
+    }
+    for (unsigned i = 0; error == 1 && i < steps; i++) {
+        error = coffer_reencrypt_step(site->store, NULL, &site->fault);
+    }
+    realm_tell(site->realm, "%u: reencrypt: %d", site->index, error);
+    if (error == 0) {
+        *ret_over = true;
+        error = data_keys_absent(&site->leaving, site->store);
+        coffer_reencrypt_end(site->store);
+    }
+    return error < 0 ? error : 0;
+}
+
 int site_recipient(struct site *site, unsigned snapshot, unsigned key, bool add)
 {
     struct holding *holding = &site->holdings[snapshot];

@@ -3,7 +3,6 @@
  * common/world.c - incarnations, store and volumes of a world; see world.h.
  */
 #include "common/world.h"
-#include "common/world_snapshot.h"
 
 #include "common/cleaning.h"
 #include "common/harness.h"
@@ -52,8 +51,7 @@ static int anchor_put(void *ctx, const struct coffer_anchor_state *state)
                 abort();
             }
         }
-        anchor->puts[anchor->put_count++] =
-            (struct world_anchor_put){world_event(world), *state};
+        anchor->puts[anchor->put_count++] = (struct world_anchor_put){world_event(world), *state};
     }
     return 0;
 }
@@ -146,7 +144,7 @@ void world_done(struct world *world)
     for (unsigned i = 0; i < WORLD_DEPTH_MAX; i++) {
         free(world->slots[i].buffer);
     }
-    world_reencrypt_forget(world);
+    data_keys_forget(&world->leaving);
     free(world->scratch);
     free(world->anchor.puts);
     model_done(&world->own_model);
@@ -303,8 +301,8 @@ static int tell_finding(void *ctx, const struct coffer_finding *finding)
 {
     struct world *world = ctx;
     snprintf(world->fault.detail, sizeof world->fault.detail, "%s %s volume %.40s page %lld %.60s",
-             coffer_error_name(finding->error), coffer_stage_name(finding->stage),
-             finding->volume, (long long)finding->page, finding->text);
+             coffer_error_name(finding->error), coffer_stage_name(finding->stage), finding->volume,
+             (long long)finding->page, finding->text);
     return 0;
 }
 
@@ -350,8 +348,8 @@ static void open_opts(const struct world *world, unsigned volume,
 int world_volume_create(struct world *world, uint64_t pages, uint64_t pages_max, bool encrypted,
                         unsigned *ret_volume)
 {
-    unsigned volume = model_volume_add(world->model, pages, pages_max, encrypted,
-                                       world_event(world));
+    unsigned volume =
+        model_volume_add(world->model, pages, pages_max, encrypted, world_event(world));
     struct coffer_volume_create_opts opts = {
         .size = sizeof opts,
         .name = world->model->volumes[volume].name,
@@ -421,11 +419,10 @@ int world_store_resize(struct world *world, uint32_t segments,
                        int (*call)(struct world *world, void *ctx, unsigned call), void *ctx)
 {
     struct meanwhile meanwhile = {world, call, ctx, 0};
-    struct coffer_store_resize_opts opts = {
-        .size = sizeof opts,
-        .size_bytes = (uint64_t)segments * WORLD_SEGMENT_BYTES,
-        .on_progress = call != NULL ? on_progress : NULL,
-        .ctx = &meanwhile};
+    struct coffer_store_resize_opts opts = {.size = sizeof opts,
+                                            .size_bytes = (uint64_t)segments * WORLD_SEGMENT_BYTES,
+                                            .on_progress = call != NULL ? on_progress : NULL,
+                                            .ctx = &meanwhile};
     int error = coffer_store_resize_with(world->store, &opts, &world->fault);
     world_tell(world, "resize store to %u segments: %s", segments, coffer_error_name(error));
     return error;
@@ -434,10 +431,10 @@ int world_store_resize(struct world *world, uint32_t segments,
 int world_volume_resize(struct world *world, unsigned volume, uint64_t pages)
 {
     uint32_t op = model_resize(world->model, volume, pages);
-    int error = coffer_volume_resize(world->volumes[volume], pages * COFFER_PAGE_BYTES,
-                                     &world->fault);
-    world_tell(world, "op %u: resize %u to %llu pages: %s", op, volume,
-               (unsigned long long)pages, coffer_error_name(error));
+    int error =
+        coffer_volume_resize(world->volumes[volume], pages * COFFER_PAGE_BYTES, &world->fault);
+    world_tell(world, "op %u: resize %u to %llu pages: %s", op, volume, (unsigned long long)pages,
+               coffer_error_name(error));
     if (error == 0) {
         model_op_completed(world->model, op, world_event(world));
         model_op_durable(world->model, op, world_event(world));

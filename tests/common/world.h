@@ -13,6 +13,7 @@
 #ifndef TESTS_COMMON_WORLD_H
 #define TESTS_COMMON_WORLD_H
 
+#include "common/data_keys.h"
 #include "common/det_env.h"
 #include "common/fake_kms.h"
 #include "common/model.h"
@@ -55,13 +56,7 @@ struct world_anchor {
     uint32_t put_count, put_room;
 };
 
-enum world_kind {
-    WORLD_READ = 0,
-    WORLD_WRITE,
-    WORLD_DISCARD,
-    WORLD_ZERO,
-    WORLD_FLUSH
-};
+enum world_kind { WORLD_READ = 0, WORLD_WRITE, WORLD_DISCARD, WORLD_ZERO, WORLD_FLUSH };
 
 struct world_slot {
     bool used;
@@ -107,9 +102,8 @@ struct world {
     uint64_t writes_done;
     struct prng prng;
     uint64_t result_trace;
-    uint8_t (*leaving)[32]; /* commitments of data keys that a deep re-encrypt takes away */
-    unsigned leaving_count;
-    uint64_t reencrypt_done; /* extents, when it was last looked at */
+    struct data_keys leaving; /* what a deep re-encrypt takes away      */
+    uint64_t reencrypt_done;  /* extents, when it was last looked at     */
     uint8_t *scratch;
     uint64_t scratch_bytes;
 };

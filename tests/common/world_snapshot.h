@@ -52,7 +52,6 @@ int world_reencrypt_finish(struct world *world);
 int world_reencrypt_look(struct world *world, unsigned node, bool *ret_begun);
 /* Whether one is under way in this process. */
 bool world_reencrypt_runs(const struct world *world);
-void world_reencrypt_forget(struct world *world);
 /* Bit k: the key k alone opens it. Only such keys are tried as it has had since the last rebase. */
 int world_keys_opening(struct world *world, unsigned node, unsigned *ret_keys);
 /* Only this key of the service can be used. */

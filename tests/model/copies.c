@@ -6,11 +6,12 @@
  * from them, deletions; full and incremental copies, back too, under other names and keys, with one
  * key service or two, sealed anew, within a store, without the right to decrypt; copies that are
  * stopped, cut off by the power on either side, asked for again from any store that has the
- * snapshot, given up; rekeys at each depth, recipients, power cuts, reopens, stores that are forks
- * of others or are put back to an older image. Open volumes are written while copies are under way.
- * At each loss and at the end every volume and snapshot on every side shows the versions that it
- * must, under its own key alone; check finds nothing; no (key, nonce) comes twice; some end by
- * deleting all, which must leave next to nothing.
+ * snapshot, given up; deep re-encrypts on either side and between; rekeys at each depth,
+ * recipients, power cuts, reopens, stores that are forks of others or are put back to an older
+ * image. Open volumes are written while copies are under way. At each loss and at the end every
+ * volume and snapshot on every side shows the versions that it must, under its own key alone; check
+ * finds nothing; no (key, nonce) comes twice; some end by deleting all, which must leave next to
+ * nothing.
  *
  * --tight: on stores that are nearly full, so that the cleaner is at work in all of them.
  * --rounds N: instead, one history A to B to A N times, incrementally, with key changes between.
@@ -38,7 +39,7 @@ static const struct {
     {tale_checkpoint, 2}, {tale_reopen, 2}, {tale_lose, 1},    {tale_keep, 1},
     {tale_put_back, 1},   {tale_fork, 1},   {tale_look, 1},    {tale_snapshot, 9},
     {tale_restore, 4},    {tale_delete, 6}, {tale_rekey, 2},   {tale_recipient, 2},
-    {tale_copy, 18},      {tale_go_on, 4},  {tale_abandon, 1},
+    {tale_copy, 18},      {tale_go_on, 4},  {tale_abandon, 1}, {tale_reencrypt, 6},
 };
 
 static void step_anything(struct tale *tale)
@@ -118,7 +119,8 @@ static void tell_counts(uint64_t seed, uint64_t done, double seconds)
                                 c->gone_on,    c->abandoned, c->taken,       c->refused,
                                 c->snapshots,  c->restores,  c->deleted,     c->rekeys,
                                 c->recipients, c->cuts,      c->back,        c->forks,
-                                c->looks,      c->hindered,  c->full};
+                                c->looks,      c->hindered,  c->full,        c->reencrypts,
+                                c->reencrypted};
     static const char *const names[] = {"copies",      "keyless",
                                         "keyed",       "within a store",
                                         "sealed anew", "stopped",
@@ -130,7 +132,8 @@ static void tell_counts(uint64_t seed, uint64_t done, double seconds)
                                         "recipients",  "cuts",
                                         "put back",    "forks",
                                         "looks",       "deletions hindered",
-                                        "times full"};
+                                        "times full",  "deep re-encrypts",
+                                        "to their end"};
     printf("copies: seeds %llu to %llu, %llu steps, %llu seals, %.1f s\n ",
            (unsigned long long)seed, (unsigned long long)(seed + done),
            (unsigned long long)c->steps, (unsigned long long)recorder_seals(), seconds);

@@ -5,8 +5,9 @@
  * A history is 50 steps (--steps) drawn from its seed: writes, discards and zeroes, bursts through
  * the queue, flushes, resizes, checkpoints; snapshots (with requests in flight, too), volumes made
  * from them, deletion of either in any order, names used again; diffs and lists, which the model
- * judges page by page; rekeys at each depth, after which the old key must open nothing; refusals;
- * clean reopens, kills and power cuts. At each loss and at the end every volume and snapshot must
+ * judges page by page; rekeys at each depth, after which the old key must open nothing; deep
+ * re-encrypts, some steps at a time, at whose end no table has an old data key; refusals; clean
+ * reopens, kills and power cuts. At each loss and at the end every volume and snapshot must
  * hold what the model says, and check must find nothing; some histories end by deleting all.
  *
  * --tight: on stores that are nearly full (common/tight.h), so that the cleaner is at work.

@@ -327,3 +327,27 @@ void tale_recipient(struct tale *tale)
     }
     tale_counts.recipients++;
 }
+
+/* Some steps, and whatever comes between those and the next: copies from it, copies to it. */
+void tale_reencrypt(struct tale *tale)
+{
+    struct site *site = tale_site(tale);
+    unsigned at =
+        tale_any(tale, site, realm_pick(&tale->realm, 2) == 0 ? TALE_SNAPSHOT : TALE_VOLUME);
+    bool over, doubtful;
+    int error;
+    if (at == SITE_NONE || !site->holdings[at].encrypted) {
+        return;
+    }
+    doubtful = realm_pick(&tale->realm, 3) == 0 && begin(tale, site);
+    error = site_reencrypt(site, head_of(site, at), 1u + realm_pick(&tale->realm, 20), &over);
+    if (error == COFFER_E_BUSY && tale_any(tale, site, TALE_COPYING) != SITE_NONE) {
+        tale_counts.hindered++;
+    } else if (settle(tale, site, error)) {
+        tale_counts.reencrypts++;
+        tale_counts.reencrypted += over ? 1u : 0u;
+    }
+    if (doubtful && !tale->full) {
+        lose(tale, site, false);
+    }
+}

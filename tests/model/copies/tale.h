@@ -17,6 +17,7 @@ struct tale_counts {
     uint64_t steps, copies, incremental, stopped, gone_on, abandoned, keyless, keyed, within, anew;
     uint64_t taken, refused, cuts_source, cuts_destination, cuts, back, forks, looks, full;
     uint64_t snapshots, restores, deleted, hindered, rekeys, recipients, rounds;
+    uint64_t reencrypts, reencrypted;
 };
 extern struct tale_counts tale_counts;
 
@@ -47,6 +48,7 @@ void tale_restore(struct tale *tale);
 void tale_delete(struct tale *tale);
 void tale_rekey(struct tale *tale);
 void tale_recipient(struct tale *tale);
+void tale_reencrypt(struct tale *tale);
 
 /* travel.c */
 void tale_copy(struct tale *tale);
