@@ -103,7 +103,7 @@ class Store:
         assert magic == b"COFP" and own == key
         at = 16
         for _ in range(count):
-            (extent, uuid, _, _, used, flags, pieces, refs, mode, _, length, _, size,
+            (extent, uuid, key_id, _, used, flags, pieces, refs, mode, _, length, _, size,
              lineage) = struct.unpack_from("<Q16sIIHH6BHI", bucket, at)
             pieces = [struct.unpack_from("<IHH", bucket, at + 48 + 8 * n) for n in range(pieces)]
             assert all((first >= 0x8000) == (refs == 0) for _, _, first in pieces)
@@ -117,7 +117,7 @@ class Store:
             elif mode == 2:
                 present = set(struct.unpack_from(f"<{length}H", bucket, rest))
             self.extents[lineage, extent] = (
-                uuid, pieces, [(w & 511, w >> 9 & 0x3fff, w >> 23 & 127) for w in words], present)
+                uuid, key_id, pieces, [(w & 511, w >> 9 & 0x3fff, w >> 23 & 127) for w in words], present)
             at += size
 
     def fresh(self, pieces, refs, present, slot):
@@ -246,12 +246,12 @@ class Node:
             assert expand(key, "coffer/ek/commit/1") == commitment
             assert lineage == self.store.lineages[self.lineages[index]]
             if not flags & 1:
-                self.data_keys.append((index, first, last, key))
+                self.data_keys.append((index, key_id, first, last, key))
 
     def page(self, address, kind, word):
         index, extent, slot = address >> 49, address >> 10 & EXTENT, address >> 1 & 511
         lineage = self.lineages[index]
-        uuid, pieces, refs, present = self.store.extents[lineage, extent]
+        uuid, key_id, pieces, refs, present = self.store.extents[lineage, extent]
         assert slot in present
         segment, block, entry = (self.store.fresh(pieces, refs, present, slot) if refs else
                                  self.store.moved(pieces, present, slot))
@@ -263,7 +263,8 @@ class Node:
         if not self.encrypted:
             assert sum128(sum64(info), aad + data) == tag
             return data
-        key, = [k[3] for k in self.data_keys if k[0] == index and k[1] <= extent <= k[2]]
+        key, = [k[4] for k in self.data_keys
+                if k[:2] == (index, key_id) and k[2] <= extent <= k[3]]
         return unseal(expand(key, "coffer/x1", info), struct.pack(">III", 0, slot, 0), aad, data,
                       tag)
 

@@ -47,6 +47,7 @@ static void get_entry(const json_t *inputs, struct cof_volume_entry *entry)
     fixed_of(inputs, "origin_uuid", entry->origin_uuid, 16);
     entry->cut = number_of(inputs, "cut");
     entry->node_cut = number_of(inputs, "node_cut");
+    entry->reencrypt = number_or_zero(inputs, "reencrypt");
 }
 
 static void check_entry(const json_t *vector, const json_t *inputs)
@@ -208,6 +209,7 @@ static void entries_and_what_stands_behind_them(void **state)
     (void)state;
     each_vector("families", "volume_entry", check_entry);
     each_vector("tags", "volume_entry", check_entry);
+    each_vector("reencrypt", "volume_entry", check_entry);
     each_vector("families", "annex", check_annex);
     each_vector("families", "annex", check_writer);
     each_vector("families", "name_hint", check_name_hint);

@@ -96,6 +96,7 @@ static void get_data_key(const json_t *inputs, struct cof_ek_entry *entry)
     entry->first_extent = number_of(inputs, "first_extent");
     entry->last_extent = number_of(inputs, "last_extent");
     entry->extents = number_of(inputs, "extents");
+    entry->turn = (uint32_t)number_or_zero(inputs, "turn");
 }
 
 static void check_data_key(const json_t *vector, const json_t *inputs)
@@ -161,6 +162,7 @@ static void catalogue_and_associated_data(void **state)
     each_vector("catalogue", "data_key", check_data_key);
     each_vector("families", "record", check_record);
     each_vector("families", "data_key", check_data_key);
+    each_vector("reencrypt", "data_key", check_data_key);
     each_vector("tags", "record", check_record);
     each_vector("aad", "page_aad", check_page_aad);
     each_vector("aad", "list_aad", check_list_aad);

@@ -421,6 +421,7 @@ static void root_slots(void **state)
     each_vector("families", "root", check_root);
     each_vector("tags", "root", check_root);
     each_vector("groups", "root", check_root);
+    each_vector("reencrypt", "root", check_root);
 }
 
 static void the_log(void **state)

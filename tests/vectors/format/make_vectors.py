@@ -280,12 +280,12 @@ def volume_entry(i):
         return body + bytes(160)
     flags = ((1 if i["verbatim"] else 0) | (2 if i.get("tags_left") else 0) |
              (4 if i.get("interim") else 0))
-    return body + struct.pack("<BBHIII16sQQIIII16s16sQQ48x", i["kind"], flags,
+    return body + struct.pack("<BBHIII16sQQIIII16s16sQQQ40x", i["kind"], flags,
                               len(i["clear_name"]), i["parent"], i["family"], 0,
                               bytes.fromhex(i["context_uuid"]), i["own_cut"], i["own_node_cut"],
                               i["sealed_number"], len(i["lineages"]), len(i["writers"]), 0,
                               bytes.fromhex(i["sealed_uuid"]), bytes.fromhex(i["origin_uuid"]),
-                              i["cut"], i["node_cut"])
+                              i["cut"], i["node_cut"], i.get("reencrypt", 0))
 
 
 def annex(i):
@@ -310,10 +310,11 @@ def record_plain(i):
 
 
 def ek_entry(i):
-    return struct.pack("<II12sI48s32s16sQQQI12x", i["key_id"], i["index"],
+    return struct.pack("<II12sI48s32s16sQQQII8x", i["key_id"], i["index"],
                        bytes.fromhex(i["nonce"]), i["generation"], bytes.fromhex(i["wrapped"]),
                        bytes.fromhex(i["commitment"]), bytes.fromhex(i["lineage"]),
-                       i["first_extent"], i["last_extent"], i["extents"], i["flags"])
+                       i["first_extent"], i["last_extent"], i["extents"], i["flags"],
+                       i.get("turn", 0))
 
 
 def ek_aad(i, vk_uuid):
@@ -723,6 +724,21 @@ def groups():
                                    for n, i in wrong]}
 
 
+def reencrypt():
+    """A family whose data keys leave: an entry that says how much there was, and both turns."""
+    keys = [dict(EK, key_id=9 + turn, flags=flags, turn=turn, first_extent=1, last_extent=22,
+                 generation=3) for turn, flags in ((1, 0), (2, 0), (1, 2), (2, 2))]
+    root_inputs = dict(roots()[1]["inputs"], incompat=31, next_number=9)
+    return {"root": [dict(name="deep re-encryption", inputs=root_inputs,
+                          **result(root_slot(root_inputs), 768))],
+            "volume_entry": [dict(name=f"begun with {n - 1}", inputs=i, **result(volume_entry(i)))
+                             for n in (1, 1 << 38)
+                             for i in (dict(SNAPSHOT, reencrypt=n),)],
+            "data_key": [dict(name=f"turn {i['turn']}, flags {i['flags']}", inputs=i,
+                              vk_uuid=VK_UUID.hex(), aad=ek_aad(i, VK_UUID).hex(),
+                              **result(ek_entry(i))) for i in keys]}
+
+
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     segment, batch, run_list = logs()
@@ -735,7 +751,7 @@ def main():
                        "segment_record": record},
              "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
              "aad": aads(), "words": words(), "sealed": sealed(), "families": families(),
-             "tags": tags(), "groups": groups()}
+             "tags": tags(), "groups": groups(), "reencrypt": reencrypt()}
     for name, content in files.items():
         with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
             json.dump(content, out, indent=1)
