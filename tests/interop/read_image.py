@@ -116,8 +116,8 @@ class Store:
                 present = {slot for slot in range(512) if bits >> slot & 1}
             elif mode == 2:
                 present = set(struct.unpack_from(f"<{length}H", bucket, rest))
-            self.extents[lineage, extent] = (
-                uuid, key_id, pieces, [(w & 511, w >> 9 & 0x3fff, w >> 23 & 127) for w in words], present)
+            refs = [(w & 511, w >> 9 & 0x3fff, w >> 23 & 127) for w in words]
+            self.extents[lineage, extent] = uuid, key_id, pieces, refs, present
             at += size
 
     def fresh(self, pieces, refs, present, slot):
