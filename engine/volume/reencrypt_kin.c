@@ -60,6 +60,13 @@ static int list_kin(struct cof_reencrypt *run)
                                  "a copy that shares pages with the volume is not whole: go on "
                                  "with it, or delete it");
             }
+            if (item->open != NULL && item->open->read_only &&
+                item->entry.kind == COF_KIND_VOLUME) {
+                /* What its log did to its keys is in memory only, and not to be written. */
+                return cof_fault(run->fault, COFFER_E_BUSY, COFFER_STAGE_NONE,
+                                 "a volume of the family is open for reading only: close it, or "
+                                 "open it for writing");
+            }
             run->kin[run->kin_count].item = item;
             run->kin[run->kin_count++].volume = item->open;
         }

@@ -402,6 +402,87 @@ static void it_begins_with_all_keys_or_not_at_all(void **state)
     done();
 }
 
+/* A handle for reading may have replayed a log that its table does not know. */
+static void a_volume_open_for_reading_is_waited_for(void **state)
+{
+    struct coffer_volume_open_opts opts;
+    struct coffer_reencrypt_status status;
+    struct coffer_volume *volume, *snapshot;
+    int err;
+    (void)state;
+    make_family();
+    assert_int_equal(begin("v"), 0);
+    opts = open_opts(&f, "v");
+    opts.flags |= COFFER_VOLUME_READ_ONLY;
+    assert_int_equal(coffer_volume_open(f.store, &opts, &volume, &f.fault), 0);
+    opts.name = "v@a";
+    assert_int_equal(coffer_volume_open(f.store, &opts, &snapshot, &f.fault), 0);
+    assert_int_equal(run(&status), COFFER_E_BUSY);
+    for (uint64_t page = 0; page < PAGES; page++) {
+        check_page(volume, page, 3);
+        check_page(snapshot, page, 1);
+    }
+    assert_int_equal(coffer_volume_close(volume), 0);
+    err = run(&status);
+    assert_int_equal(err, 0);
+    for (uint64_t page = 0; page < PAGES; page++) {
+        check_page(snapshot, page, 1);
+    }
+    assert_int_equal(coffer_volume_close(snapshot), 0);
+    coffer_reencrypt_end(f.store);
+    check_family();
+    done();
+}
+
+/* Of an extent that was sealed anew: what an attacker can write into the placement table. */
+static void an_edited_descriptor_opens_nothing(void **state)
+{
+    struct coffer_reencrypt_status status;
+    struct coffer_volume_open_opts opts;
+    struct coffer_volume *volume;
+    struct cof_desc *desc = NULL;
+    uint32_t leaving = 0;
+    uint64_t extent = 1;
+    uint8_t page[PAGE];
+    unsigned refused = 0;
+    (void)state;
+    make_family();
+    assert_int_equal(cof_place_next(&f.store->place, 0, &extent, &desc), 0);
+    leaving = desc->key_id;
+    assert_int_equal(begin("v"), 0);
+    assert_int_equal(coffer_reencrypt_step(f.store, &status, &f.fault), 1);
+    pthread_mutex_lock(&f.store->lock);
+    assert_int_equal(cof_reencrypt_flush(f.store->reencrypt), 0);
+    assert_int_equal(cof_place_find(&f.store->place, 0, extent, &desc), 0);
+    assert_int_not_equal(desc->key_id, leaving);
+    desc->key_id = leaving; /* both keys are in the tables */
+    pthread_mutex_unlock(&f.store->lock);
+    cof_openers_idle(f.store);
+    opts = open_opts(&f, "v@a");
+    opts.flags |= COFFER_VOLUME_READ_ONLY;
+    assert_int_equal(coffer_volume_open(f.store, &opts, &volume, &f.fault), 0);
+    for (uint64_t at = 0; at < PAGES; at++) {
+        int err = coffer_volume_read(volume, page, at * PAGE, PAGE, &f.fault);
+        assert_true(err == 0 || err == COFFER_E_TAMPER);
+        refused += err != 0 ? 1u : 0u;
+    }
+    assert_true(refused > 0);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    assert_int_equal(cof_place_find(&f.store->place, 0, extent, &desc), 0);
+    desc->key_id = leaving + 100000u; /* nobody's */
+    opts.name = "v@a";
+    assert_int_equal(coffer_volume_open(f.store, &opts, &volume, &f.fault), 0);
+    for (uint64_t at = 0; at < PAGES; at++) {
+        int err = coffer_volume_read(volume, page, at * PAGE, PAGE, &f.fault);
+        assert_true(err == 0 || err == COFFER_E_TAMPER);
+        refused -= err != 0 ? 1u : 0u;
+    }
+    assert_int_equal(refused, 0);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    coffer_reencrypt_end(f.store);
+    done();
+}
+
 /* ---- damage ---- */
 
 /* A bit of a page of the oldest data extent. */
@@ -466,6 +547,8 @@ int main(void)
         cmocka_unit_test(the_family_is_used_meanwhile),
         cmocka_unit_test(it_keeps_to_its_rate),
         cmocka_unit_test(it_begins_with_all_keys_or_not_at_all),
+        cmocka_unit_test(a_volume_open_for_reading_is_waited_for),
+        cmocka_unit_test(an_edited_descriptor_opens_nothing),
         cmocka_unit_test(what_does_not_open_keeps_its_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

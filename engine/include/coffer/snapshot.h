@@ -244,8 +244,9 @@ COFFER_MUST_CHECK int coffer_reencrypt_begin(struct coffer_store *store,
                                              struct coffer_fault *fault);
 /* Seal the next extent anew. Call it from a thread that has nothing else to do, until it returns 0:
  * volumes can be used meanwhile. 1: there is more to do, after wait_ns. Errors: NO_SPACE (it goes
- * on when there is room); a key that can't be used now; CORRUPT, TAMPER or IO, once all else is
- * done: extents that can't be opened keep their data keys. ret_status may be NULL. */
+ * on when there is room); BUSY while a volume (no snapshot) of the family is open for reading only;
+ * a key that can't be used now; CORRUPT, TAMPER or IO, once all else is done: extents that can't be
+ * opened keep their data keys. ret_status may be NULL. */
 COFFER_MUST_CHECK int coffer_reencrypt_step(struct coffer_store *store,
                                             struct coffer_reencrypt_status *ret_status,
                                             struct coffer_fault *fault);
