@@ -79,9 +79,13 @@ prints complete status v Status
 prints 100 status c PercentComplete
 prints 0 status d OldDataKeys
 all_well
-"$COFFER" rekey "$store:c" --depth deep --rate 1M >out 2>err &
+"$COFFER" rekey "$store:c" --depth deep --rate 1M --progress always >out 2>err &
 pid=$!
-sleep 1.5
+for ((i = 0; i < 300; i++)); do
+    ! grep -q '^rekey: ' err || break
+    sleep 0.1
+done
+sleep 0.5
 kill -TERM $pid
 code=0
 wait $pid || code=$?
