@@ -286,6 +286,11 @@ static int release(struct coffer_store *store)
     if (err != 0) {
         return err;
     }
+    if (COF_BROKEN(CLEAN_FREE)) {
+        cof_segments_free_early(store);
+        forget_published(store);
+        return 0;
+    }
     if (cof_checkpoint_room(store, has_unsettled(store) ? cof_light_need(store) : 0u, 0) != 0) {
         return cof_checkpoint_whole(store, 0);
     }
@@ -307,9 +312,6 @@ static int work(struct coffer_store *store, unsigned pages, bool wait)
     int err = cof_cleaner_step(cleaner, pages, wait);
     if (cleaner->stats.victims != victims && cleaning->waiting_count < COF_WAITING_MAX) {
         cleaning->waiting[cleaning->waiting_count++] = victim;
-    }
-    if (COF_BROKEN(CLEAN_FREE)) {
-        cof_segments_free_early(store);
     }
     return cleaner->error != 0 ? fail(store, cleaner->error) : err;
 }

@@ -38,8 +38,8 @@ grep -q 'sealed' err || die "nobody said why"
 random_bytes 34M >data
 silent "$COFFER" volume import "$store:v" data
 silent "$COFFER" store describe "$store"
-random_bytes 5M >more
-warned "$COFFER" volume import "$store:plain" more
+random_bytes 5M >extra
+warned "$COFFER" volume import "$store:plain" extra
 warned "$COFFER" store describe "$store"
 head -c 4096 data >page
 warned "$COFFER" volume write "$store:v" 0 <page
@@ -61,8 +61,8 @@ ok "$COFFER" check "$store"
 ok "$COFFER" volume delete "$store:plain" --yes
 silent "$COFFER" store describe "$store"
 ok "$COFFER" volume create "$store:w" --size 60M
-random_bytes 2M >more
-silent "$COFFER" volume import "$store:w" more
+random_bytes 2M >extra
+silent "$COFFER" volume import "$store:w" extra
 ok "$COFFER" store grow "$store" --size 128M
 prints $((109 * MIB)) "$COFFER" store describe "$store" --query CapacityBytes
 ok "$COFFER" volume import "$store:w" large
