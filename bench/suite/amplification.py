@@ -131,5 +131,6 @@ def plot(results, png):
             series = [(name, [(run["fill"], run[name]["wa_cleaner"]) for run in rows])
                       for name in ("simulator", "engine")]
             panels.append((f"{load} {kind}".strip(), series))
-    return gnuplot.draw(panels, png, xlabel="full, percent", ticks=FILLS,
-                        ylabel="blocks the cleaner and the caller write, a page of the caller's")
+    return gnuplot.draw(panels, png, xlabel="full, percent",
+                        ticks=sorted({run["fill"] for run in results}),
+                        ylabel="blocks that cleaner and caller write, a page of the caller")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# bench/run works from end to end: every row, the memory and the recovery runs, the table and the
+# bench/run works from end to end: every row, memory, recovery, steady state, the table and the
 # JSON. Speed is not looked at, so it passes on a loaded machine and under a sanitizer.
 set -euo pipefail
 
@@ -25,7 +25,10 @@ jq -e '.memory | length == 2 and all(.memory_bytes_max > 0 and .read_iops > 0)' 
 # What was written before the kill must have been replayed by the next open, not checkpointed.
 jq -e '.recovery | length == 3 and all(.[].rounds[]; .log_bytes >= .written_bytes)' \
     "$work/result.json" >/dev/null || { echo "no log was replayed"; exit 1; }
-for word in 'sequential write' 'random read' 'write + flush' 'memory' 'kill -9'; do
+jq -e '.steady | (.writes | length > 0 and all(.coffer.iops > 0 and .raw.iops > 0)) and
+    (.reads | all(.cleaning.p99_us > 0 and .roomy.cleaned_segments == 0))' \
+    "$work/result.json" >/dev/null || { echo "no steady state"; exit 1; }
+for word in 'sequential write' 'random read' 'write + flush' 'memory' 'kill -9' 'steady state'; do
     grep -q -e "$word" "$work/table" || { echo "the table lacks '$word'"; exit 1; }
 done
 [ -z "$(find "$work" -name 'coffer-bench-*')" ] || { echo "files were left behind"; exit 1; }
@@ -34,4 +37,4 @@ status=0
 "$bench" --quick --only no-such-row --build "$COFFER_BINARY_DIR" --dir "$work" 2>/dev/null ||
     status=$?
 [ "$status" -eq 1 ] || { echo "an unknown row gave $status"; exit 1; }
-echo "bench/run: $rows rows, memory and recovery ran"
+echo "bench/run: $rows rows, memory, recovery and steady state ran"
