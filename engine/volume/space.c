@@ -52,11 +52,22 @@ static uint64_t pages_of(const struct cof_delta *delta)
     return pages;
 }
 
-/* Leaves that a merge may write: no more than the volume has. */
-static uint64_t leaves_of(const struct coffer_volume *volume, const struct cof_delta *delta)
+static uint64_t at_most(uint64_t value, uint64_t most)
 {
-    uint64_t leaves = volume->size_pages / COF_NODE_FANOUT + 1u;
-    return delta->leaf_estimate < leaves ? delta->leaf_estimate : leaves;
+    return value < most ? value : most;
+}
+
+/* Nodes that a merge may write: of each level no more than of the one below, nor than the volume
+ * has. */
+static uint64_t nodes_of(const struct coffer_volume *volume, const struct cof_delta *delta)
+{
+    uint64_t changed = delta->leaf_estimate, there = volume->size_pages, nodes = 0;
+    do {
+        there = there / COF_NODE_FANOUT + 1u;
+        changed = at_most(changed, there);
+        nodes += changed;
+    } while (there > 1u);
+    return nodes;
 }
 
 /* Buckets that changed, or will when the moves under way are published. */
@@ -77,11 +88,6 @@ static uint64_t changed_buckets(const struct coffer_store *store)
     return changed;
 }
 
-static uint64_t at_most(uint64_t value, uint64_t most)
-{
-    return value < most ? value : most;
-}
-
 uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets)
 {
     uint64_t most = buckets_max(store), changed = changed_buckets(store);
@@ -92,14 +98,14 @@ uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets)
  * death and each extent that moved, the entries of volumes that are written to, and the tables. */
 static uint64_t checkpoint_need(const struct coffer_store *store)
 {
-    uint64_t leaves = 2u, entries = 4u * COF_ENTRY_BLOCKS;
+    uint64_t nodes = 4u, entries = 4u * COF_ENTRY_BLOCKS;
     uint64_t buckets = at_most(changed_buckets(store), buckets_max(store));
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
-        leaves += leaves_of(volume, &volume->active) + leaves_of(volume, &volume->frozen) + 2u;
+        nodes += nodes_of(volume, &volume->active) + nodes_of(volume, &volume->frozen) + 4u;
         entries += COF_ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
     }
-    return leaves * 2u + buckets * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
+    return nodes + buckets * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
            cof_segments_records(&store->segments);
 }
 
