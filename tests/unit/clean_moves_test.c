@@ -318,6 +318,40 @@ static void an_extent_that_goes_while_it_moves_stays_gone(void **state)
     end();
 }
 
+/* All pieces of an extent are on their way together when one of them dies: the others' pages are
+ * where they were put. */
+static void a_piece_that_dies_while_its_extent_moves_takes_no_place(void **state)
+{
+    unsigned gathered = 0;
+    (void)state;
+    for (uint64_t stretch = 60; stretch <= 120; stretch += 20) {
+        struct cof_cleaner *cleaner;
+        make(0);
+        assert_int_equal(coffer_volume_close(volume), 0);
+        assert_true(hand_move_all(f.store, COF_PIECES_MAX) > 4);
+        volume = open_volume(&f, "v");
+        checkpoint();
+        cleaner = lock();
+        while (cleaner->stats.gathers == 0 && find_victim(COF_LANE_CLEANER, 2) != COF_NO_SEGMENT) {
+            assert_int_equal(run_victim(cleaner, find_victim(COF_LANE_CLEANER, 2)), 0);
+        }
+        gathered += cleaner->stats.gathers > 0 && cof_moves_pending(cleaner) ? 1u : 0u;
+        unlock();
+        for (uint64_t page = 0; page + stretch <= PAGES; page += 2u * stretch) {
+            assert_int_equal(coffer_volume_discard(volume, page * PAGE, stretch * PAGE, &f.fault),
+                             0);
+            memset(&versions[page], 0, stretch * sizeof versions[0]);
+        }
+        checkpoint();
+        cleaner = lock();
+        assert_int_equal(drain(cleaner), 0);
+        unlock();
+        checkpoint();
+        end();
+    }
+    assert_true(gathered > 0);
+}
+
 static void a_volume_that_is_deleted_while_it_moves_stays_deleted(void **state)
 {
     struct coffer_volume_open_opts opts;
@@ -490,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_fifth_piece_gathers_the_extent),
         cmocka_unit_test(a_page_that_dies_while_it_moves_is_dead_in_its_new_place),
         cmocka_unit_test(an_extent_that_goes_while_it_moves_stays_gone),
+        cmocka_unit_test(a_piece_that_dies_while_its_extent_moves_takes_no_place),
         cmocka_unit_test(a_volume_that_is_deleted_while_it_moves_stays_deleted),
         cmocka_unit_test(a_damaged_page_moves_as_it_is),
         cmocka_unit_test(a_page_whose_header_is_damaged_stays),
