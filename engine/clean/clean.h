@@ -94,6 +94,7 @@ struct cof_cleaner {
 
     enum cof_cleaner_state state;
     uint32_t victim;
+    bool partial;          /* only what fits of it moves */
     uint8_t *victim_bytes; /* a segment */
     struct coffer_segdev_request *reads;
     struct iovec *read_iov;
@@ -162,6 +163,8 @@ static inline bool cof_moves_pending(const struct cof_cleaner *cleaner)
 /* Collect completions and publish what is complete; waits for one when wait is set and something is
  * in flight. 1 when anything happened, 0, or an error. */
 COFFER_MUST_CHECK int cof_cleaner_poll(struct cof_cleaner *cleaner, bool wait);
+/* Whether a group has room, and pages. */
+bool cof_cleaner_is_filling(const struct cof_cleaner *cleaner);
 /* Write the open groups as they are. */
 COFFER_MUST_CHECK int cof_cleaner_cut(struct cof_cleaner *cleaner);
 
@@ -175,7 +178,10 @@ COFFER_MUST_CHECK int cof_cleaner_drain(struct cof_cleaner *cleaner);
 /* Choose a victim and begin to read it. 0; NOT_FOUND: none is worth it; NO_SPACE: its survivors
  * have nowhere to go. pressed: one that gives a single block is worth it. */
 COFFER_MUST_CHECK int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed);
-/* The same with a victim that is given. */
+/* The emptiest, of which only those extents move that the head's segment holds yet: it is no less
+ * worth cleaning afterwards. */
+COFFER_MUST_CHECK int cof_cleaner_begin_part(struct cof_cleaner *cleaner);
+/* The same as cof_cleaner_begin with a victim that is given. */
 COFFER_MUST_CHECK int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim);
 /* An extent may lie in the victim. */
 COFFER_MUST_CHECK int cof_cleaner_name(struct cof_cleaner *cleaner, uint32_t lineage,

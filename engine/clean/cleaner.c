@@ -148,7 +148,8 @@ int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
     if (!cof_victim_possible(cleaner, victim)) {
         return COFFER_E_BUSY;
     }
-    if (cof_cleaner_room(cleaner, cof_cleaner_head(cleaner, victim)) < segment->live) {
+    if (!cleaner->partial &&
+        cof_cleaner_room(cleaner, cof_cleaner_head(cleaner, victim)) < segment->live) {
         return COFFER_E_NO_SPACE;
     }
     err = cof_cleaner_ready(cleaner);
@@ -157,7 +158,7 @@ int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
     }
     cleaner->victim = victim;
     cleaner->scan = victim + 1u;
-    segment->tries++;
+    segment->tries = (uint8_t)(segment->tries + (cleaner->partial ? 0u : 1u));
     cof_segments_read(cleaner->segments, victim, 1);
     cleaner->state = COF_CLEANER_READ;
     return cof_victim_start(cleaner, victim);
@@ -169,8 +170,20 @@ int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed)
     return victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(cleaner, victim) : COFFER_E_NOT_FOUND;
 }
 
+int cof_cleaner_begin_part(struct cof_cleaner *cleaner)
+{
+    uint32_t victim;
+    int err;
+    cleaner->partial = true;
+    victim = cof_victim_pick(cleaner, true);
+    err = victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(cleaner, victim) : COFFER_E_NOT_FOUND;
+    cleaner->partial = err == 0;
+    return err;
+}
+
 static void leave_victim(struct cof_cleaner *cleaner)
 {
+    cleaner->partial = false;
     cof_segments_read(cleaner->segments, cleaner->victim, -1);
     cleaner->state = COF_CLEANER_IDLE;
 }
@@ -323,11 +336,14 @@ static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned *pag
         struct source source = {.from = i, .to = i};
         unsigned live = desc->pieces[i].segment == cleaner->victim ? pages_of(desc, i, i) : 0u;
         unsigned head = cof_cleaner_head(cleaner, cleaner->victim);
-        if (live == 0) {
+        if (live == 0 || (cleaner->partial && live > cof_head_room(cleaner, head))) {
             continue;
         }
         *pages += live;
         if (desc->piece_count - 1u + parts(cleaner, head, live) > COF_PIECES_MAX) {
+            if (cleaner->partial) {
+                continue;
+            }
             *pages += pages_of(desc, 0, desc->piece_count - 1u);
             return gather(cleaner, desc);
         }
@@ -367,10 +383,17 @@ static int move_some(struct cof_cleaner *cleaner, unsigned pages_max)
         }
     }
     if (err == 0 && cleaner->extent_next == cleaner->extent_count) {
-        cleaner->stats.victims++;
+        cleaner->stats.victims += cleaner->partial ? 0u : 1u;
         leave_victim(cleaner);
     }
     return err;
+}
+
+/* That there was no room is not the victim's fault. */
+static void forgive(struct cof_cleaner *cleaner)
+{
+    struct cof_segment *victim = &cleaner->segments->table[cleaner->victim];
+    victim->tries = (uint8_t)(victim->tries - (cleaner->partial ? 0u : 1u));
 }
 
 int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait)
@@ -382,7 +405,7 @@ int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait)
     if (cleaner->state == COF_CLEANER_READ && cleaner->reads_flying == 0) {
         err = cleaner->read_error != 0 ? cleaner->read_error : cof_victim_parse(cleaner);
         if (err == COFFER_E_NO_SPACE) {
-            cleaner->segments->table[cleaner->victim].tries--; /* nor is it the victim's fault */
+            forgive(cleaner);
         } else if (err != 0) {
             cof_log(cleaner->env, COFFER_LOG_WARN, "segment %u is not cleaned: %s", cleaner->victim,
                     coffer_error_sentence(err));
@@ -396,7 +419,7 @@ int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait)
     if (cleaner->state == COF_CLEANER_MOVE) {
         err = move_some(cleaner, pages_max);
         if (err == COFFER_E_NO_SPACE) {
-            cleaner->segments->table[cleaner->victim].tries--; /* it was not the victim's fault */
+            forgive(cleaner);
         }
         if (err != 0 && cleaner->state != COF_CLEANER_IDLE) {
             leave_victim(cleaner);

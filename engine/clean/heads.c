@@ -178,6 +178,16 @@ void cof_head_aged(struct cof_cleaner *cleaner, unsigned number, uint32_t segmen
     head->aged_pages++;
 }
 
+bool cof_cleaner_is_filling(const struct cof_cleaner *cleaner)
+{
+    for (unsigned i = 0; i < cleaner->head_count; i++) {
+        if (cleaner->heads[i].group != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int cof_cleaner_cut(struct cof_cleaner *cleaner)
 {
     int err = 0;

@@ -79,7 +79,8 @@ uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed)
     for (uint32_t i = 0; i < window; i++) {
         uint32_t at = (cleaner->scan + i) % end;
         double value = score(cleaner, &segments->table[at], pressed);
-        if (value > most && segments->table[at].live <= room[cof_cleaner_head(cleaner, at)] &&
+        if (value > most &&
+            (cleaner->partial || segments->table[at].live <= room[cof_cleaner_head(cleaner, at)]) &&
             cof_victim_possible(cleaner, at)) {
             most = value;
             best = at;

@@ -246,6 +246,44 @@ static int fail(struct coffer_store *store, int err)
     return err;
 }
 
+/* A step of the cleaner. 1: it did something; 0: it waits for the device. Soft errors (no room, a
+ * victim that does not read) end the victim only. */
+static int work(struct coffer_store *store, unsigned pages, bool wait)
+{
+    struct cof_cleaning *cleaning = &store->cleaning;
+    struct cof_cleaner *cleaner = &store->cleaner;
+    uint64_t victims = cleaner->stats.victims;
+    uint32_t victim = cleaner->victim;
+    int err = cof_cleaner_step(cleaner, pages, wait);
+    if (cleaner->stats.victims != victims && cleaning->waiting_count < COF_WAITING_MAX) {
+        cleaning->waiting[cleaning->waiting_count++] = victim;
+    }
+    return cleaner->error != 0 ? fail(store, cleaner->error) : err;
+}
+
+static bool may_work(const struct coffer_store *store)
+{
+    return store->checkpoint.state != COF_CHECKPOINT_HELD && store->error == 0 && !store->read_only;
+}
+
+/* The rest of a group that has to be written now takes what it holds of other victims: to give a
+ * segment for a segment is no gain. */
+static int fill_rest(struct coffer_store *store)
+{
+    struct cof_cleaner *cleaner = &store->cleaner;
+    uint64_t before = cleaner->stats.put_pages - 1u;
+    int err = 0;
+    while (err >= 0 && cleaner->state == COF_CLEANER_IDLE && cof_cleaner_is_filling(cleaner) &&
+           cleaner->stats.put_pages != before) {
+        before = cleaner->stats.put_pages;
+        err = cof_cleaner_begin_part(cleaner);
+        while (err >= 0 && store->error == 0 && cleaner->state != COF_CLEANER_IDLE) {
+            err = work(store, RUN_PAGES, true);
+        }
+    }
+    return store->error != 0 ? COFFER_E_FAILED : 0;
+}
+
 /* Write groups that are filling, if fewer than half of the victims could go without. */
 static int cut_if_most_wait(struct coffer_store *store)
 {
@@ -256,7 +294,10 @@ static int cut_if_most_wait(struct coffer_store *store)
         moving += store->segments.table[cleaning->waiting[i]].moving != 0 ? 1u : 0u;
     }
     if (moving * 2u > cleaning->waiting_count) {
-        err = cof_cleaner_cut(&store->cleaner);
+        err = fill_rest(store);
+        if (err == 0) {
+            err = cof_cleaner_cut(&store->cleaner);
+        }
     }
     while (err >= 0 && store->cleaner.flying > 0) {
         err = cof_cleaner_poll(&store->cleaner, true);
@@ -300,26 +341,6 @@ static int release(struct coffer_store *store)
 }
 
 /* ---- work ---- */
-
-/* A step of the cleaner. 1: it did something; 0: it waits for the device. Soft errors (no room, a
- * victim that does not read) end the victim only. */
-static int work(struct coffer_store *store, unsigned pages, bool wait)
-{
-    struct cof_cleaning *cleaning = &store->cleaning;
-    struct cof_cleaner *cleaner = &store->cleaner;
-    uint64_t victims = cleaner->stats.victims;
-    uint32_t victim = cleaner->victim;
-    int err = cof_cleaner_step(cleaner, pages, wait);
-    if (cleaner->stats.victims != victims && cleaning->waiting_count < COF_WAITING_MAX) {
-        cleaning->waiting[cleaning->waiting_count++] = victim;
-    }
-    return cleaner->error != 0 ? fail(store, cleaner->error) : err;
-}
-
-static bool may_work(const struct coffer_store *store)
-{
-    return store->checkpoint.state != COF_CHECKPOINT_HELD && store->error == 0 && !store->read_only;
-}
 
 /* Pages that a slice may move: some, and for each page that was written since the last one the
  * more, the fewer segments are left. */

@@ -312,8 +312,8 @@ static void requests_and_calls_go_on_meanwhile(void **state)
     assert_true(visitor.calls > 8);
     assert_int_equal(visitor.done, visitor.total);
     expect_size(80);
-    fixture_crash(&f, SIM_CUT_SUBSET, 9);
-    expect_size(80);
+    fixture_crash(&f, SIM_CUT_SUBSET, 9); /* what was cut off the device may be there again */
+    assert_int_equal(f.store->segments.count, 80);
     {
         struct coffer_volume *volume = open_volume(&f, names[0]); /* flushed in each round */
         for (uint64_t page = 0; page < PAGES; page++) {
@@ -455,7 +455,24 @@ static void a_log_that_needs_its_key_is_named(void **state)
 /* ---- damage ---- */
 
 /* A header of the log in the part that goes; pages of it live. */
-static const struct forge_batch *find_high(const struct forge_map *map, uint32_t volume)
+/* An extent of the volume with live pages in the log's segments that go. */
+static uint64_t find_extent(uint32_t volume)
+{
+    for (uint64_t extent = 1; extent < f.store->next_extent; extent++) {
+        struct cof_desc *desc;
+        if (cof_place_next(&f.store->place, COF_LINEAGE_LOCAL, &extent, &desc) != 0) {
+            break;
+        }
+        if (desc->volume == volume && !desc->metadata && !cof_desc_moved(desc) &&
+            desc->pieces[0].segment >= 70 && cof_bitmap_count(&desc->live) > 0) {
+            return extent;
+        }
+    }
+    fail_msg("no such extent");
+    return 0;
+}
+
+static const struct forge_batch *find_high(const struct forge_map *map, uint64_t extent)
 {
     for (unsigned i = 0; i < map->batch_count; i++) {
         const struct forge_batch *batch = &map->batches[i];
@@ -465,7 +482,7 @@ static const struct forge_batch *find_high(const struct forge_map *map, uint32_t
             continue;
         }
         forge_run(map->sound, batch, 0, &run, &first);
-        if (run.volume == volume && !run.no_pages) {
+        if (run.extent == extent && run.volume != COF_VOLUME_TAG_RAW && !run.no_pages) {
             return batch;
         }
     }
@@ -502,11 +519,13 @@ static uint32_t hurt(bool again)
     const struct forge_batch *batch;
     struct coffer_volume *volume = open_volume(&f, names[1]);
     uint32_t number = volume->number, segment;
+    uint64_t extent;
     close_volume(volume);
+    extent = find_extent(number);
     fixture_close_store(&f);
     image = sim_disk_image_live(f.disk);
     forge_map_init(&map, image);
-    batch = find_high(&map, number);
+    batch = find_high(&map, extent);
     segment = batch->segment;
     if (again) {
         hide_extent(image, &map, batch);
