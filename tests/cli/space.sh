@@ -61,8 +61,8 @@ ok "$COFFER" check "$store"
 ok "$COFFER" volume delete "$store:plain" --yes
 silent "$COFFER" store describe "$store"
 ok "$COFFER" volume create "$store:w" --size 60M
-random_bytes 2M >extra
-silent "$COFFER" volume import "$store:w" extra
+random_bytes 2M >small
+silent "$COFFER" volume import "$store:w" small
 ok "$COFFER" store grow "$store" --size 128M
 prints $((109 * MIB)) "$COFFER" store describe "$store" --query CapacityBytes
 ok "$COFFER" volume import "$store:w" large
