@@ -17,7 +17,7 @@ prints create q "Verbs[?Noun=='store'] | [0].Verb"
 prints "$(printf 'create\tdescribe\tgrow\tshrink')" q "Verbs[?Noun=='store'].Verb"
 prints "$(printf 'create\tvolume')" q "{N: Verbs[4].Noun, A: Verbs[4].Verb}"
 prints 'set' q "Verbs[?Noun!='store' && Noun!='volume' && Noun!='snapshot'] | [0].Verb"
-prints 'scrub' q 'Verbs[?contains(Options, `"rate"`)].Verb'
+prints "$(printf 'rekey\tscrub')" q 'Verbs[?contains(Options, `"rate"`)].Verb'
 prints "$(printf 'bs\tmemory\trate\tsegment-size\tsize')" q "sort(Options[?Kind=='size'].Name)"
 prints 'size' q "Options[?Kind=='size'].Name | [0]"
 prints 'bench' q 'Verbs[-1].Verb'
