@@ -28,7 +28,10 @@ diff "$work/table" "$work/cleaner.txt" || { echo "table and file differ"; exit 1
     { cat "$work/table" "$work/err"; exit 1; }
 grep -q '12 of 12 hours.*passed' "$work/table" || { echo "the hours did not pass"; exit 1; }
 if command -v gnuplot >/dev/null; then
-    [ -s "$work/cleaner.png" ] && [ -s "$work/hours.png" ] || { echo "no plots"; exit 1; }
+    if ! [ -s "$work/cleaner.png" ] || ! [ -s "$work/hours.png" ]; then
+        echo "no plots"
+        exit 1
+    fi
 fi
 
 status=0
