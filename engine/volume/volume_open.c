@@ -8,6 +8,7 @@
  */
 #include "volume/store.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -327,6 +328,25 @@ void cof_volume_drop(struct coffer_volume *volume)
     }
 }
 
+/* All that was placed so far is durable. Others may be sealing pages of the same batches, and need
+ * the lock for that: it is let go. */
+static int make_log_durable(struct coffer_store *store)
+{
+    struct cof_lane *lane = &store->lane;
+    uint64_t last = cof_lane_last(lane);
+    cof_lane_close_batch(lane);
+    cof_lane_want_durable(lane, last);
+    while (lane->error == 0 && lane->durable_upto < last) {
+        if (cof_lane_busy(lane)) {
+            (void)cof_lane_poll(lane, true);
+        }
+        pthread_mutex_unlock(&store->lock);
+        sched_yield();
+        pthread_mutex_lock(&store->lock);
+    }
+    return lane->error;
+}
+
 int cof_volume_leave(struct coffer_volume *volume)
 {
     struct coffer_store *store = volume->store;
@@ -334,7 +354,10 @@ int cof_volume_leave(struct coffer_volume *volume)
     if (err == 0 && !volume->read_only) {
         cof_extent_close(volume, false, false);
         cof_extent_close(volume, true, false);
-        err = cof_lane_drain(&store->lane);
+        err = make_log_durable(store);
+        if (err == 0) {
+            err = cof_checkpoint_settle(store); /* one may have begun meanwhile */
+        }
         if (err == 0) {
             err = cof_lane_drain(&store->meta);
         }
