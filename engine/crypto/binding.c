@@ -79,6 +79,7 @@ static struct element power(struct element x, size_t exponent)
         }
         x = multiply(x, x);
     }
+    cof_wipe(&x, sizeof x); /* a power of the hash key */
     return result;
 }
 
@@ -90,6 +91,7 @@ static struct element invert(struct element x)
         x = multiply(x, x);
         result = multiply(result, x);
     }
+    cof_wipe(&x, sizeof x);
     return result;
 }
 
@@ -109,6 +111,7 @@ static void prepare(struct element h, size_t length_bytes, uint8_t out[COF_SECRE
     element_put(factor, out);
     element_put(multiply(lengths, multiply(factor, h)), out + BLOCK_BYTES);
     cof_wipe(&factor, sizeof factor);
+    cof_wipe(&h, sizeof h);
 }
 
 int cof_binding_new(const struct cof_subkey_open *subkey, size_t length_bytes,
