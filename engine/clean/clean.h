@@ -73,6 +73,22 @@ struct cof_cleaner_stats {
 
 enum cof_cleaner_state { COF_CLEANER_IDLE = 0, COF_CLEANER_READ, COF_CLEANER_MOVE };
 
+#define COF_VICTIM_READS \
+    2u /* in flight: more would stand in the way of those whom callers wait for */
+
+/* A segment that is read, or was. */
+struct cof_victim {
+    uint32_t segment; /* which has a reader; COF_NO_SEGMENT: none */
+    uint8_t *bytes;   /* a segment */
+    size_t asked_bytes;
+    unsigned flying;
+    bool forgotten; /* let go when nothing is in flight */
+    int error;
+    struct coffer_segdev_request requests[COF_VICTIM_READS];
+    struct iovec iov[COF_VICTIM_READS];
+    bool busy[COF_VICTIM_READS];
+};
+
 struct cof_cleaner {
     struct cof_env *env;
     struct coffer_segdev *dev;
@@ -94,12 +110,10 @@ struct cof_cleaner {
 
     enum cof_cleaner_state state;
     uint32_t victim;
-    bool partial;          /* only what fits of it moves */
-    uint8_t *victim_bytes; /* a segment */
-    struct coffer_segdev_request *reads;
-    struct iovec *read_iov;
-    unsigned reads_flying;
-    int read_error;
+    bool partial; /* only what fits of it moves */
+    struct cof_victim victims[2];
+    struct cof_victim *now, *ahead; /* the victim; the one that is read while this one moves */
+    unsigned reads_flying;          /* of both */
     uint64_t *extents; /* lineage << 39 | extent: those that the victim names, ascending */
     unsigned extent_count, extent_capacity, extent_next;
     uint8_t *gather_bytes; /* pieces of an extent that lie elsewhere */
@@ -186,6 +200,10 @@ COFFER_MUST_CHECK int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32
 /* An extent may lie in the victim. */
 COFFER_MUST_CHECK int cof_cleaner_name(struct cof_cleaner *cleaner, uint32_t lineage,
                                        uint64_t extent);
+/* While the victim moves, read the next one. */
+COFFER_MUST_CHECK int cof_cleaner_read_ahead(struct cof_cleaner *cleaner);
+/* Let go of a victim that was read ahead, once the device has. */
+void cof_cleaner_forget_ahead(struct cof_cleaner *cleaner);
 /* Go on with the victim: about pages_max pages. 1: more to do now; 0: idle, or waiting for the
  * device (state says which). NO_SPACE: there is no room for survivors, or for the checkpoint that
  * must follow; what was moved counts, and the rest stays. IO: the victim does not read. */

@@ -6,7 +6,7 @@
  *
  * An extent's pieces in the victim move in the order of their slots; where that would make a fifth
  * piece, all its pieces move together. A victim that is being read and moved has a reader, so it is
- * not freed and used again meanwhile.
+ * not freed and used again meanwhile; so has the next one, which is read ahead while this one moves.
  * Under the store's lock.
  */
 #include "clean/internal.h"
@@ -19,19 +19,17 @@
 #include <string.h>
 
 #define BLOCK 4096u
-#define READ_BYTES (1u << 20)
 
 /* ---- life ---- */
 
 static int make_buffers(struct cof_cleaner *cleaner)
 {
-    size_t segment_bytes = (size_t)cleaner->segment_blocks * BLOCK;
-    size_t reads = segment_bytes / READ_BYTES + 1u;
-    cleaner->victim_bytes = cof_alloc_aligned(cleaner->env, segment_bytes);
-    cleaner->reads = cof_calloc(cleaner->env, reads, sizeof *cleaner->reads);
-    cleaner->read_iov = cof_calloc(cleaner->env, reads, sizeof *cleaner->read_iov);
-    if (cleaner->victim_bytes == NULL || cleaner->reads == NULL || cleaner->read_iov == NULL) {
-        return COFFER_E_NO_MEMORY;
+    for (unsigned i = 0; i < 2u; i++) {
+        cleaner->victims[i].bytes =
+            cof_alloc_aligned(cleaner->env, (size_t)cleaner->segment_blocks * BLOCK);
+        if (cleaner->victims[i].bytes == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
     }
     for (unsigned i = 0; i < COF_CLEANER_GROUPS; i++) {
         cleaner->groups[i].buffer =
@@ -40,7 +38,7 @@ static int make_buffers(struct cof_cleaner *cleaner)
             return COFFER_E_NO_MEMORY;
         }
     }
-    return cleaner->dev->ops->channel_open(cleaner->dev, (unsigned)reads + COF_CLEANER_GROUPS,
+    return cleaner->dev->ops->channel_open(cleaner->dev, 2u * COF_VICTIM_READS + COF_CLEANER_GROUPS,
                                            &cleaner->channel);
 }
 
@@ -58,6 +56,10 @@ int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
     cleaner->head_count = config->head_count;
     cleaner->ops = config->ops;
     cleaner->ctx = config->ctx;
+    cleaner->now = &cleaner->victims[0];
+    cleaner->ahead = &cleaner->victims[1];
+    cleaner->now->segment = COF_NO_SEGMENT;
+    cleaner->ahead->segment = COF_NO_SEGMENT;
     return 0;
 }
 
@@ -94,15 +96,13 @@ void cof_cleaner_done(struct cof_cleaner *cleaner)
         cof_free_aligned(cleaner->env, cleaner->groups[i].buffer);
         cleaner->groups[i].buffer = NULL;
     }
-    cof_free_aligned(cleaner->env, cleaner->victim_bytes);
+    for (unsigned i = 0; i < 2u; i++) {
+        cof_free_aligned(cleaner->env, cleaner->victims[i].bytes);
+        cleaner->victims[i].bytes = NULL;
+    }
     cof_free_aligned(cleaner->env, cleaner->gather_bytes);
-    cof_free(cleaner->env, cleaner->reads);
-    cof_free(cleaner->env, cleaner->read_iov);
     cof_free(cleaner->env, cleaner->extents);
-    cleaner->victim_bytes = NULL;
     cleaner->gather_bytes = NULL;
-    cleaner->reads = NULL;
-    cleaner->read_iov = NULL;
     cleaner->extents = NULL;
     cleaner->extent_capacity = 0;
 }
@@ -138,6 +138,18 @@ uint64_t cof_cleaner_room(const struct cof_cleaner *cleaner, unsigned head)
     return cof_head_room(cleaner, head) + cleaner->ops->segments_left(cleaner->ctx) * each;
 }
 
+void cof_cleaner_forget_ahead(struct cof_cleaner *cleaner)
+{
+    struct cof_victim *ahead = cleaner->ahead;
+    if (ahead == NULL || ahead->segment == COF_NO_SEGMENT) {
+        return;
+    }
+    ahead->forgotten = true;
+    if (ahead->flying == 0) {
+        cof_victim_leave(cleaner, ahead);
+    }
+}
+
 int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
 {
     struct cof_segment *segment = &cleaner->segments->table[victim];
@@ -156,17 +168,47 @@ int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim)
     if (err != 0) {
         return err;
     }
+    if (cleaner->ahead->segment == victim && cleaner->ahead->error != 0) {
+        cof_cleaner_forget_ahead(cleaner);
+    }
+    if (cleaner->ahead->segment == victim && cleaner->ahead->error == 0) {
+        struct cof_victim *read = cleaner->ahead;
+        cleaner->ahead = cleaner->now;
+        cleaner->now = read;
+        read->forgotten = false;
+        cof_victim_go_on(cleaner, read); /* where it was forgotten half-way */
+    } else {
+        err = cof_victim_start(cleaner, cleaner->now, victim);
+        if (err != 0) {
+            return err;
+        }
+    }
     cleaner->victim = victim;
     cleaner->scan = victim + 1u;
     segment->tries = (uint8_t)(segment->tries + (cleaner->partial ? 0u : 1u));
-    cof_segments_read(cleaner->segments, victim, 1);
     cleaner->state = COF_CLEANER_READ;
-    return cof_victim_start(cleaner, victim);
+    return 0;
+}
+
+int cof_cleaner_read_ahead(struct cof_cleaner *cleaner)
+{
+    uint32_t victim;
+    if (cleaner->error != 0 || cleaner->state != COF_CLEANER_MOVE ||
+        cleaner->ahead->segment != COF_NO_SEGMENT) {
+        return 0;
+    }
+    victim = cof_victim_pick(cleaner, false);
+    return victim != COF_NO_SEGMENT ? cof_victim_start(cleaner, cleaner->ahead, victim) : 0;
 }
 
 int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed)
 {
-    uint32_t victim = cof_victim_pick(cleaner, pressed);
+    uint32_t victim = cleaner->ahead != NULL ? cleaner->ahead->segment : COF_NO_SEGMENT;
+    if (pressed || victim == COF_NO_SEGMENT || cleaner->ahead->forgotten ||
+        cleaner->ahead->error != 0 || !cof_victim_good(cleaner, victim)) {
+        cof_cleaner_forget_ahead(cleaner);
+        victim = cof_victim_pick(cleaner, pressed);
+    }
     return victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(cleaner, victim) : COFFER_E_NOT_FOUND;
 }
 
@@ -184,7 +226,7 @@ int cof_cleaner_begin_part(struct cof_cleaner *cleaner)
 static void leave_victim(struct cof_cleaner *cleaner)
 {
     cleaner->partial = false;
-    cof_segments_read(cleaner->segments, cleaner->victim, -1);
+    cof_victim_leave(cleaner, cleaner->now);
     cleaner->state = COF_CLEANER_IDLE;
 }
 
@@ -303,7 +345,7 @@ static int gather(struct cof_cleaner *cleaner, const struct cof_desc *desc)
     for (unsigned i = 0; err == 0 && i < desc->piece_count; i++) {
         uint32_t blocks = 0;
         if (desc->pieces[i].segment == cleaner->victim) {
-            source.bytes[i] = cleaner->victim_bytes;
+            source.bytes[i] = cleaner->now->bytes;
         } else {
             err = read_piece(cleaner, desc, i, cleaner->gather_bytes + (size_t)used * BLOCK,
                              &source, &blocks);
@@ -347,7 +389,7 @@ static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned *pag
             *pages += pages_of(desc, 0, desc->piece_count - 1u);
             return gather(cleaner, desc);
         }
-        source.bytes[i] = cleaner->victim_bytes;
+        source.bytes[i] = cleaner->now->bytes;
         err = move_pieces(cleaner, desc, &source);
     }
     return err;
@@ -402,8 +444,8 @@ int cof_cleaner_step(struct cof_cleaner *cleaner, unsigned pages_max, bool wait)
     if (err < 0) {
         return err;
     }
-    if (cleaner->state == COF_CLEANER_READ && cleaner->reads_flying == 0) {
-        err = cleaner->read_error != 0 ? cleaner->read_error : cof_victim_parse(cleaner);
+    if (cleaner->state == COF_CLEANER_READ && cof_victim_is_read(cleaner, cleaner->now)) {
+        err = cleaner->now->error != 0 ? cleaner->now->error : cof_victim_parse(cleaner);
         if (err == COFFER_E_NO_SPACE) {
             forgive(cleaner);
         } else if (err != 0) {

@@ -240,7 +240,7 @@ static void group_done(struct cof_cleaner *cleaner, struct cof_group *done)
 static void complete(struct cof_cleaner *cleaner, struct coffer_segdev_request *request)
 {
     if (request->op == COFFER_SEGDEV_READ) {
-        cof_victim_read(cleaner, request->result);
+        cof_victim_read(cleaner, request);
         return;
     }
     if (request->result != 0 && cleaner->error == 0) {

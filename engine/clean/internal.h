@@ -44,9 +44,17 @@ uint64_t cof_cleaner_room(const struct cof_cleaner *cleaner, unsigned head);
 uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed);
 /* Whether it can be cleaned now. */
 bool cof_victim_possible(const struct cof_cleaner *cleaner, uint32_t segment);
-/* Read a segment whole, in the background; each completion counts. */
-COFFER_MUST_CHECK int cof_victim_start(struct cof_cleaner *cleaner, uint32_t segment);
-void cof_victim_read(struct cof_cleaner *cleaner, int result);
+/* Whether one that was chosen before is worth it yet, and possible. */
+bool cof_victim_good(const struct cof_cleaner *cleaner, uint32_t segment);
+/* Read a segment whole, in the background: a reader of it, until it is left. */
+COFFER_MUST_CHECK int cof_victim_start(struct cof_cleaner *cleaner, struct cof_victim *victim,
+                                       uint32_t segment);
+void cof_victim_go_on(struct cof_cleaner *cleaner, struct cof_victim *victim);
+void cof_victim_leave(struct cof_cleaner *cleaner, struct cof_victim *victim);
+/* All of it is in memory, or will never be. */
+bool cof_victim_is_read(const struct cof_cleaner *cleaner, const struct cof_victim *victim);
+/* A request of a victim's is complete. */
+void cof_victim_read(struct cof_cleaner *cleaner, struct coffer_segdev_request *request);
 /* Which extents the victim's headers name, and trees' blocks: these are renewed. */
 COFFER_MUST_CHECK int cof_victim_parse(struct cof_cleaner *cleaner);
 /* The entry of the page at block of a segment whose blocks from `first` on are at bytes; NULL: its

@@ -20,7 +20,7 @@
 #define WINDOW_SEGMENTS 65536u
 #define EMPTY_MIN 0.02 /* of a segment, below which cleaning it is not worth it */
 #define TRIES_MAX 3u   /* a victim that does not become empty is left alone then */
-#define READ_BYTES (1u << 20)
+#define READ_BYTES ((size_t)256 << 10)
 #define BLOCK 4096u
 
 /* ---- choice ---- */
@@ -61,8 +61,17 @@ static bool being_filled(const struct cof_cleaner *cleaner, uint32_t segment)
 bool cof_victim_possible(const struct cof_cleaner *cleaner, uint32_t segment)
 {
     const struct cof_segment *at = &cleaner->segments->table[segment];
-    return at->state == COF_SEGMENT_USED && at->moving == 0 && !being_filled(cleaner, segment) &&
-           cleaner->ops->may_clean(cleaner->ctx, segment);
+    bool moves = cleaner->state != COF_CLEANER_IDLE && cleaner->victim == segment;
+    return at->state == COF_SEGMENT_USED && at->moving == 0 && !moves &&
+           !being_filled(cleaner, segment) && cleaner->ops->may_clean(cleaner->ctx, segment);
+}
+
+bool cof_victim_good(const struct cof_cleaner *cleaner, uint32_t segment)
+{
+    const struct cof_segment *at = &cleaner->segments->table[segment];
+    return score(cleaner, at, false) > 0.0 &&
+           at->live <= cof_cleaner_room(cleaner, cof_cleaner_head(cleaner, segment)) &&
+           cof_victim_possible(cleaner, segment);
 }
 
 uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed)
@@ -91,37 +100,85 @@ uint32_t cof_victim_pick(const struct cof_cleaner *cleaner, bool pressed)
 
 /* ---- reading ---- */
 
-int cof_victim_start(struct cof_cleaner *cleaner, uint32_t segment)
+static int ask(struct cof_cleaner *cleaner, struct cof_victim *victim, unsigned which)
 {
-    size_t bytes = (size_t)cleaner->segment_blocks * BLOCK;
-    size_t step = bytes < READ_BYTES ? bytes : READ_BYTES;
-    int err = 0;
-    cleaner->read_error = 0;
-    for (size_t at = 0; err == 0 && at < bytes; at += step) {
-        struct coffer_segdev_request *request = &cleaner->reads[at / step];
-        struct iovec *iov = &cleaner->read_iov[at / step];
-        memset(request, 0, sizeof *request);
-        iov->iov_base = cleaner->victim_bytes + at;
-        iov->iov_len = step;
-        request->op = COFFER_SEGDEV_READ;
-        request->segment = segment;
-        request->offset = (uint32_t)at;
-        request->iov = iov;
-        request->iov_count = 1;
-        request->buffer_index = -1;
-        err = cleaner->dev->ops->submit(cleaner->channel, request);
-        cleaner->reads_flying += err == 0 ? 1u : 0u;
+    size_t left = (size_t)cleaner->segment_blocks * BLOCK - victim->asked_bytes;
+    struct coffer_segdev_request *request = &victim->requests[which];
+    struct iovec *iov = &victim->iov[which];
+    int err;
+    memset(request, 0, sizeof *request);
+    iov->iov_base = victim->bytes + victim->asked_bytes;
+    iov->iov_len = left < READ_BYTES ? left : READ_BYTES;
+    request->op = COFFER_SEGDEV_READ;
+    request->segment = victim->segment;
+    request->offset = (uint32_t)victim->asked_bytes;
+    request->iov = iov;
+    request->iov_count = 1;
+    request->buffer_index = -1;
+    request->user = victim;
+    err = cleaner->dev->ops->submit(cleaner->channel, request);
+    if (err != 0) {
+        return err;
     }
-    cleaner->read_error = err;
-    cleaner->stats.reads += bytes / step;
-    cleaner->stats.read_bytes += bytes;
-    return cleaner->reads_flying > 0 ? 0 : err;
+    victim->busy[which] = true;
+    victim->flying++;
+    cleaner->reads_flying++;
+    cleaner->stats.reads++;
+    cleaner->stats.read_bytes += iov->iov_len;
+    victim->asked_bytes += iov->iov_len;
+    return 0;
 }
 
-void cof_victim_read(struct cof_cleaner *cleaner, int result)
+void cof_victim_go_on(struct cof_cleaner *cleaner, struct cof_victim *victim)
 {
+    size_t all = (size_t)cleaner->segment_blocks * BLOCK;
+    for (unsigned i = 0; i < COF_VICTIM_READS; i++) {
+        if (victim->error == 0 && !victim->forgotten && !victim->busy[i] &&
+            victim->asked_bytes < all) {
+            victim->error = ask(cleaner, victim, i);
+        }
+    }
+}
+
+int cof_victim_start(struct cof_cleaner *cleaner, struct cof_victim *victim, uint32_t segment)
+{
+    victim->segment = segment;
+    victim->asked_bytes = 0;
+    victim->error = 0;
+    victim->forgotten = false;
+    cof_segments_read(cleaner->segments, segment, 1);
+    cof_victim_go_on(cleaner, victim);
+    if (victim->flying == 0) {
+        cof_victim_leave(cleaner, victim);
+        return victim->error;
+    }
+    return 0;
+}
+
+void cof_victim_leave(struct cof_cleaner *cleaner, struct cof_victim *victim)
+{
+    cof_segments_read(cleaner->segments, victim->segment, -1);
+    victim->segment = COF_NO_SEGMENT;
+    victim->forgotten = false;
+}
+
+bool cof_victim_is_read(const struct cof_cleaner *cleaner, const struct cof_victim *victim)
+{
+    return victim->flying == 0 &&
+           (victim->error != 0 || victim->asked_bytes == (size_t)cleaner->segment_blocks * BLOCK);
+}
+
+void cof_victim_read(struct cof_cleaner *cleaner, struct coffer_segdev_request *request)
+{
+    struct cof_victim *victim = request->user;
+    victim->busy[request - victim->requests] = false;
+    victim->flying--;
     cleaner->reads_flying--;
-    cleaner->read_error = cleaner->read_error != 0 ? cleaner->read_error : result;
+    victim->error = victim->error != 0 ? victim->error : request->result;
+    cof_victim_go_on(cleaner, victim);
+    if (victim->forgotten && victim->flying == 0) {
+        cof_victim_leave(cleaner, victim);
+    }
 }
 
 /* ---- headers ---- */
@@ -215,7 +272,7 @@ static int parse_group(struct cof_cleaner *cleaner, const uint8_t *block,
 /* The header at block of the victim, of either kind; its pages are passed over. */
 static int parse_block(struct cof_cleaner *cleaner, uint32_t *block)
 {
-    const uint8_t *bytes = cleaner->victim_bytes + (size_t)*block * BLOCK;
+    const uint8_t *bytes = cleaner->now->bytes + (size_t)*block * BLOCK;
     struct cof_batch_header batch;
     struct cof_group_header group;
     uint32_t here = *block;

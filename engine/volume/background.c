@@ -3,16 +3,19 @@
  * volume/background.c - a thread of the store's own, for those who ask for one: it runs what is
  * due, as coffer_store_maintain does, and all of the cleaner's work which no caller waits for.
  *
- * It takes the store's lock like any other, sleeps while nothing is due, has all signals blocked,
- * and is joined before the store is taken apart. A child of fork has no such thread, and no use of
- * the store either.
+ * It takes the store's lock like any other, sleeps while nothing is due or the device is at work,
+ * has all signals blocked, and is joined before the store is taken apart. A child of fork has no
+ * such thread, and no use of the store either.
  */
 #include "volume/store.h"
 
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
 #define SLEEP_NS 20000000L
+#define PAUSE_NS 20000L
 
 static void sleep_a_little(struct cof_background *background, pthread_mutex_t *lock)
 {
@@ -26,15 +29,42 @@ static void sleep_a_little(struct cof_background *background, pthread_mutex_t *l
     (void)pthread_cond_timedwait(&background->wake, lock, &until);
 }
 
+/* Nothing to do until the device has done something, or somebody wakes us. */
+static void wait_for_work(struct coffer_store *store)
+{
+    struct pollfd wait = {.fd = cof_cleaning_fd(store), .events = POLLIN};
+    if (wait.fd < 0) {
+        sleep_a_little(&store->background, &store->lock);
+        return;
+    }
+    pthread_mutex_unlock(&store->lock);
+    (void)poll(&wait, 1, SLEEP_NS / 1000000);
+    pthread_mutex_lock(&store->lock);
+}
+
+/* A mutex is not fair: who would take it again at once would keep it from those who wait. */
+static void let_others_in(struct coffer_store *store)
+{
+    struct timespec pause = {.tv_nsec = PAUSE_NS};
+    bool short_of = store->segments.free_count <= cof_segments_kept(store);
+    pthread_mutex_unlock(&store->lock);
+    if (short_of) {
+        sched_yield();
+    } else {
+        (void)nanosleep(&pause, NULL);
+    }
+    pthread_mutex_lock(&store->lock);
+}
+
 static void *run(void *arg)
 {
     struct coffer_store *store = arg;
     pthread_mutex_lock(&store->lock);
     while (!store->background.stopping) {
         if (cof_store_work(store) > 0) {
-            cof_checkpoint_breathe(store);
+            let_others_in(store);
         } else {
-            sleep_a_little(&store->background, &store->lock);
+            wait_for_work(store);
         }
     }
     pthread_mutex_unlock(&store->lock);

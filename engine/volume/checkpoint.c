@@ -321,12 +321,14 @@ static int slice(struct coffer_store *store, bool cleaning)
     return err < 0 ? err : more || err > 0;
 }
 
+/* Callers help the thread when it does not keep up: before they wait for room they pay for it. */
 int cof_store_slice(struct coffer_store *store)
 {
-    if (store->background.running && store->segments.free_count < cof_cleaning_low(store)) {
+    uint32_t have = store->segments.free_count;
+    if (store->background.running && have < cof_cleaning_low(store)) {
         cof_background_wake(store);
     }
-    return slice(store, !store->background.running);
+    return slice(store, !store->background.running || have <= cof_segments_kept(store) + 1u);
 }
 
 int cof_store_work(struct coffer_store *store)

@@ -220,6 +220,24 @@ uint32_t cof_cleaning_low(const struct coffer_store *store)
            COF_CLEANER_SEGMENTS;
 }
 
+/* Victims of which nothing is on its way any more. */
+static unsigned ready_count(const struct coffer_store *store)
+{
+    const struct cof_cleaning *cleaning = &store->cleaning;
+    unsigned count = 0;
+    for (unsigned i = 0; i < cleaning->waiting_count; i++) {
+        count += store->segments.table[cleaning->waiting[i]].moving == 0 ? 1u : 0u;
+    }
+    return count;
+}
+
+/* Time to let go: enough are ready, or many are not, which then have to wait no longer. */
+static bool may_release(const struct coffer_store *store)
+{
+    return ready_count(store) >= release_count(store) ||
+           store->cleaning.waiting_count >= 2u * release_count(store);
+}
+
 static void forget_published(struct coffer_store *store)
 {
     struct cof_cleaning *cleaning = &store->cleaning;
@@ -284,20 +302,16 @@ static int fill_rest(struct coffer_store *store)
     return store->error != 0 ? COFFER_E_FAILED : 0;
 }
 
-/* Write groups that are filling, if fewer than half of the victims could go without. */
+/* Unless half of the victims can go: write the groups that are filling, and wait for them. */
 static int cut_if_most_wait(struct coffer_store *store)
 {
-    struct cof_cleaning *cleaning = &store->cleaning;
-    unsigned moving = 0;
     int err = 0;
-    for (unsigned i = 0; i < cleaning->waiting_count; i++) {
-        moving += store->segments.table[cleaning->waiting[i]].moving != 0 ? 1u : 0u;
+    if (ready_count(store) * 2u >= store->cleaning.waiting_count) {
+        return 0;
     }
-    if (moving * 2u > cleaning->waiting_count) {
-        err = fill_rest(store);
-        if (err == 0) {
-            err = cof_cleaner_cut(&store->cleaner);
-        }
+    err = fill_rest(store);
+    if (err == 0) {
+        err = cof_cleaner_cut(&store->cleaner);
     }
     while (err >= 0 && store->cleaner.flying > 0) {
         err = cof_cleaner_poll(&store->cleaner, true);
@@ -363,9 +377,7 @@ static int slice_step(struct coffer_store *store, unsigned pages)
         store->checkpoint.state != COF_CHECKPOINT_IDLE) {
         return 0;
     }
-    err = store->cleaning.waiting_count >= release_count(store)
-              ? release(store)
-              : cof_cleaner_begin(&store->cleaner, false);
+    err = may_release(store) ? release(store) : cof_cleaner_begin(&store->cleaner, false);
     return err == 0;
 }
 
@@ -374,22 +386,37 @@ int cof_cleaning_slice(struct coffer_store *store)
     uint64_t until;
     uint32_t low, have = store->segments.free_count;
     unsigned pages;
-    int err = 1;
+    int err;
     if (!may_work(store)) {
         return 0;
     }
     low = cof_cleaning_low(store);
+    err = cof_cleaner_poll(&store->cleaner, false);
+    if (err < 0) {
+        return fail(store, err);
+    }
     if (have >= low && store->cleaner.state == COF_CLEANER_IDLE) {
         store->cleaning.paid_pages = store->written_pages;
-        err = cof_cleaner_poll(&store->cleaner, false);
-        return err < 0 ? fail(store, err) : 0;
+        return 0;
     }
+    err = have < low ? cof_cleaner_read_ahead(&store->cleaner) : 0;
+    if (err != 0) {
+        return 0; /* with the victim's own turn */
+    }
+    err = 1;
     pages = share(store, have < low ? low - have : 1u);
     until = store->cleaner.stats.put_pages + pages;
     while (err > 0 && store->error == 0 && store->cleaner.stats.put_pages < until) {
         err = slice_step(store, (unsigned)(until - store->cleaner.stats.put_pages));
     }
     return store->error != 0 ? store->error : err > 0;
+}
+
+int cof_cleaning_fd(const struct coffer_store *store)
+{
+    const struct cof_cleaner *cleaner = &store->cleaner;
+    bool busy = cleaner->flying > 0 || cleaner->reads_flying > 0;
+    return busy && may_work(store) ? store->dev->ops->channel_fd(cleaner->channel) : -1;
 }
 
 /* One victim, from begin to end. NO_SPACE: none, or no room for its survivors. */

@@ -9,6 +9,7 @@
 #include "volume/queue.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -421,11 +422,13 @@ static unsigned hand_over(struct coffer_queue *queue, struct coffer_cqe *cqe, un
     return count;
 }
 
-/* Nothing moves unless something outside does: sleep, or poll devices that have no descriptor. */
-static void wait_for_more(struct coffer_queue *queue)
+/* Nothing moves unless something outside does: sleep, or poll devices that have no descriptor.
+ * What the cleaner has in flight is waited for, too, so that it goes on while a caller waits. */
+static void wait_for_more(struct coffer_queue *queue, int cleaning_fd)
 {
     struct coffer_store *store = queue->store;
-    struct epoll_event events[4];
+    struct pollfd fds[2] = {{.fd = queue->epoll_fd, .events = POLLIN},
+                            {.fd = cleaning_fd, .events = POLLIN}};
     if (queue->epoll_fd < 0) {
         if (queue->reads_in_flight > 0) {
             (void)poll_reads(queue, true);
@@ -439,7 +442,7 @@ static void wait_for_more(struct coffer_queue *queue)
         sched_yield();
         return;
     }
-    (void)epoll_wait(queue->epoll_fd, events, 4, SLEEP_MS);
+    (void)poll(fds, 2, SLEEP_MS);
 }
 
 int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max, unsigned wait)
@@ -452,6 +455,7 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
     }
     for (;;) {
         bool more;
+        int cleaning_fd;
         enter(queue);
         work(queue);
         count += hand_over(queue, cqe + count, max - count);
@@ -465,9 +469,10 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
         pthread_mutex_lock(&store->lock);
         more = store->checkpoint.state != COF_CHECKPOINT_IDLE &&
                !(store->lanes_ready && cof_lane_busy(&store->lane));
+        cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);
         pthread_mutex_unlock(&store->lock);
         if (!more) {
-            wait_for_more(queue);
+            wait_for_more(queue, cleaning_fd);
         }
     }
     return (int)count;

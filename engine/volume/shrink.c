@@ -375,6 +375,7 @@ int cof_store_shrink(struct coffer_store *store, uint32_t count,
         return err;
     }
     store->cleaner.end = count;
+    cof_cleaner_forget_ahead(&store->cleaner);
     err = relieve_until(store, count, START_SEGMENTS);
     err = err == 0 ? check_fit(&shrink) : failed(&shrink, err); /* others wrote meanwhile */
     if (err == 0) {

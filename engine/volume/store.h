@@ -686,6 +686,9 @@ unsigned cof_cleaning_heads(const struct coffer_store *store);
 COFFER_MUST_CHECK int cof_cleaning_init(struct coffer_store *store, unsigned heads);
 /* A slice of the cleaner's work, when segments are few. 1: there is more to do now. */
 COFFER_MUST_CHECK int cof_cleaning_slice(struct coffer_store *store);
+/* What becomes readable when the device has done something for the cleaner, which a slice goes on
+ * with; -1: nothing is in flight, or the device has no descriptor. */
+int cof_cleaning_fd(const struct coffer_store *store);
 /* Below so many free segments it works. */
 uint32_t cof_cleaning_low(const struct coffer_store *store);
 /* One victim (COF_NO_SEGMENT: the best) from begin to end. NO_SPACE: there is none, or no room for
