@@ -6,7 +6,7 @@
  *
  * An extent's pieces in the victim move in the order of their slots; where that would make a fifth
  * piece, all its pieces move together. A victim that is being read and moved has a reader, so it is
- * not freed and used again meanwhile; so has the next one, which is read ahead while this one moves.
+ * not freed and used again meanwhile; so has the next one, which is read while this one moves.
  * Under the store's lock.
  */
 #include "clean/internal.h"
