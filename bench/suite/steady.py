@@ -92,6 +92,19 @@ class Steady:
                 "wa_cleaner": 1 + run["moved_bytes"] / written,
                 "cleaned_segments": run["cleaned_segments"], "bench_volume": run}
 
+    def write_limit(self, coffer):
+        """What the device gives of such traffic, in large pieces: no log that cleans as much can
+        write more pages a second."""
+        run = coffer["bench_volume"]
+        both = run["device_read_bytes"] + run["device_write_bytes"]
+        job = self.raw.fio(self.raw_file, rw="rw", bs=256 * KIB, iodepth=8, ioengine="io_uring",
+                           rwmixread=round(100 * run["device_read_bytes"] / both), size=self.size,
+                           time_based=1,
+                           runtime=f"{int(self.settings.steady_runtime * 250)}ms")
+        return {"read_mib_s": job["read"]["bw_bytes"] / MIB,
+                "write_mib_s": job["write"]["bw_bytes"] / MIB,
+                "iops": job["write"]["bw_bytes"] / (coffer["wa_total"] * 4 * KIB)}
+
     # ---- reads beside writes ----
 
     @staticmethod
@@ -157,8 +170,11 @@ class Steady:
                 for name in (ways if number % 2 == 0 else reversed(ways)):
                     say(f"overwriting, round {number + 1}: {name}")
                     figures[name] = ways[name](100 + number)
-                writes.append({**figures,
-                               "ratio": figures["coffer"]["iops"] / figures["raw"]["iops"]})
+                say(f"overwriting, round {number + 1}: the device's limit")
+                limit = self.write_limit(figures["coffer"])
+                writes.append({**figures, "limit": limit,
+                               "ratio": figures["coffer"]["iops"] / figures["raw"]["iops"],
+                               "of_limit": figures["coffer"]["iops"] / limit["iops"]})
             self.pace = int(PACE * statistics.median(one["coffer"]["iops"] for one in writes))
             for number in range(self.settings.rounds):
                 reads.append(self.reads(number, say))
@@ -197,6 +213,12 @@ def table(part):
             line += f" {middle(own, 'wa_cleaner'):>8.2f} {middle(own, 'wa_total'):>6.2f}"
         lines.append(line)
     lines.append(f"goal: {part['goal']:.1f} of raw; cleaner, total: blocks written a page")
+    if "limit" in writes[0]:
+        lines.append(f"the device reads and writes as much, in pieces of 256 KiB, at"
+                     f" {middle(writes, 'limit', 'read_mib_s'):,.0f} +"
+                     f" {middle(writes, 'limit', 'write_mib_s'):,.0f} MiB/s: at most"
+                     f" {middle(writes, 'limit', 'iops'):,.0f} IOPS,"
+                     f" {middle(writes, 'of_limit'):.2f} of which are reached")
     lines += ["", f"{'reads of another thread, depth 1':36} {'writes/s':>9} {'reads/s':>9}"
                   f" {'p50 us':>8} {'p99 us':>8} {'p99.9':>8}  p99 to no cleaning"]
     base = middle(reads, "roomy", "p99_us")
