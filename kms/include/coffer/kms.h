@@ -7,8 +7,8 @@
  * it. Neither opens a socket: a server hands over what it read, the embedded caller what it wants.
  *
  * - Whatever the caller sends, there is an answer: what is wrong with the request stands in it. A
- *   function fails only when there is none: INVALID (an argument of the function itself), NO_MEMORY,
- *   FORKED. ret_ outputs are untouched then.
+ *   function fails only when there is none: INVALID (an argument of its own), NO_MEMORY, FORKED.
+ *   ret_ outputs are untouched then.
  * - coffer_kms_call() believes the principal it is given. Whoever calls it has authenticated it.
  * - Bodies may hold secrets (Plaintext). The answer's is wiped by its _done; the request's is the
  *   caller's to wipe.
