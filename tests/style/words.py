@@ -9,13 +9,15 @@ import tree
 
 RULES = [
     # what, where it may stand, the words
-    ("OpenSSL", r"engine/crypto/|kms/seal",
+    ("OpenSSL", r"engine/crypto/|kms/(?:seal|asymmetric|import)|kms/token/|kms/server/tls",
      r"\bEVP_\w+|\bOPENSSL_\w+|\bRAND_\w+|\bHMAC\b|<openssl/"),
     ("io_uring", r"engine/ring/", r"\bio_uring_\w+|<liburing\.h>|\bIORING_\w+"),
     ("xxHash", r"engine/base/", r"\bXXH\w*|<xxhash\.h>"),
     ("SQLite", r"kms/store", r"\bsqlite3\w*|<sqlite3\.h>|\bSQLITE_\w+"),
     ("Argon2", r"kms/(?:root|seal)",
      r"\bargon2(?:i|d|id)?_(?:hash|ctx|verify)\w*|\bArgon2_\w+|<argon2\.h>"),
+    ("libevent", r"kms/server/", r"\b(?:evhttp|evbuffer|bufferevent|evconnlistener|evutil|event_base)_\w+|<event2/"),
+    ("libcurl", r"kms/client/", r"\bcurl_\w+|\bCURL\w+|<curl/"),
     ("endian conversion", r"engine/format/",
      r"\bhto[lb]e\d+\b|\b[lb]e\d+toh\b|\bhton[ls]\b|\bntoh[ls]\b|__builtin_bswap\d+|<endian\.h>"),
     ("printing and exiting", r"tools/|bench/",
@@ -47,6 +49,8 @@ CONTROLS = [
     ("engine/segdev/planted.c", SPDX + "void f(void) { io_uring_submit(0); }\n"),
     ("engine/lane/planted2.c", SPDX + "long f(void) { return XXH3_64bits(0, 0); }\n"),
     ("kms/client_planted.c", SPDX + "void f(void) { sqlite3_close(0); }\n"),
+    ("kms/planted3.c", SPDX + "void f(void) { evbuffer_new(); }\n"),
+    ("kms/wire/planted.c", SPDX + "void f(void) { curl_easy_init(); }\n"),
     ("kms/planted.c", SPDX + "void f(void) { argon2id_hash_raw(); }\n"),
     ("engine/map/planted.c", SPDX + "long f(long x) { return htole64(x); }\n"),
     ("engine/base/planted.c", SPDX + 'void f(void) { fprintf(stderr, "x"); }\n'),
