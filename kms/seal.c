@@ -129,15 +129,32 @@ int cof_kms_gcm_open(const uint8_t key[COF_KMS_KEY_BYTES],
     return error;
 }
 
-int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes data,
-                uint8_t ret_mac[COF_KMS_MAC_BYTES])
+int cof_kms_hmac(struct cof_kms_bytes key, struct cof_kms_bytes data,
+                 uint8_t ret_mac[COF_KMS_MAC_BYTES])
 {
     size_t mac_bytes = 0;
-    unsigned char *made = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, COF_KMS_KEY_BYTES,
+    unsigned char *made = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.at, key.length_bytes,
                                     data.at, data.length_bytes, ret_mac, COF_KMS_MAC_BYTES,
                                     &mac_bytes);
 
     return made != NULL && mac_bytes == COF_KMS_MAC_BYTES ? 0 : COFFER_E_CRYPTO;
+}
+
+int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes data,
+                uint8_t ret_mac[COF_KMS_MAC_BYTES])
+{
+    struct cof_kms_bytes whole = {key, COF_KMS_KEY_BYTES};
+
+    return cof_kms_hmac(whole, data, ret_mac);
+}
+
+int cof_kms_sha256(struct cof_kms_bytes data, uint8_t ret_digest[COF_KMS_MAC_BYTES])
+{
+    size_t digest_bytes = 0;
+    int done = EVP_Q_digest(NULL, "SHA256", NULL, data.at, data.length_bytes, ret_digest,
+                            &digest_bytes);
+
+    return done == 1 && digest_bytes == COF_KMS_MAC_BYTES ? 0 : COFFER_E_CRYPTO;
 }
 
 bool cof_kms_equal(const void *a, const void *b, size_t bytes)

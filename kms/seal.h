@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/seal.h - the primitives: HKDF-SHA256, AES-256-GCM, HMAC-SHA256.
+ * kms/seal.h - the primitives: HKDF-SHA256, AES-256-GCM, HMAC-SHA256, SHA-256.
  *
  * One-shot and stateless; callable from any thread. Keys are passed by pointer into secret.h's
  * pages. OpenSSL's contexts hold copies for the length of a call, and wipe them when freed.
@@ -45,6 +45,12 @@ COFFER_MUST_CHECK int cof_kms_gcm_open(const uint8_t key[COF_KMS_KEY_BYTES],
 /* HMAC-SHA256. */
 COFFER_MUST_CHECK int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes data,
                                   uint8_t ret_mac[COF_KMS_MAC_BYTES]);
+
+/* The same with a key of any length. */
+COFFER_MUST_CHECK int cof_kms_hmac(struct cof_kms_bytes key, struct cof_kms_bytes data,
+                                   uint8_t ret_mac[COF_KMS_MAC_BYTES]);
+COFFER_MUST_CHECK int cof_kms_sha256(struct cof_kms_bytes data,
+                                     uint8_t ret_digest[COF_KMS_MAC_BYTES]);
 
 /* In constant time. */
 bool cof_kms_equal(const void *a, const void *b, size_t bytes);

@@ -122,6 +122,57 @@ struct coffer_kms_rates {
 COFFER_MUST_CHECK int coffer_kms_rates_set(struct coffer_keystore *store,
                                            const struct coffer_kms_rates *rates);
 
+/* ---- signing ----------------------------------------------------------------------------- */
+
+#define COFFER_KMS_ACCESS_KEY_ID_BYTES_MAX 129 /* each with its NUL                            */
+#define COFFER_KMS_SECRET_BYTES_MAX 129
+#define COFFER_KMS_SIGNATURE_BYTES 65          /* hex                                          */
+#define COFFER_KMS_EXPIRES_SECONDS_MAX 604800u /* of a presigned request: seven days           */
+
+enum coffer_kms_signing_flags {
+    COFFER_KMS_SIGN_PATH_AS_IS = 1, /* keep dots and double slashes of the path, as S3 does      */
+    COFFER_KMS_SIGN_BODY = 2,       /* also send the body's hash, as X-Amz-Content-Sha256        */
+    COFFER_KMS_SIGN_TOKEN_AFTER = 4 /* send the session token unsigned; key services refuse that */
+};
+
+struct coffer_kms_signing {
+    size_t size; /* sizeof (struct coffer_kms_signing)                                          */
+    const char *access_key_id;
+    const char *secret;        /* secret access key; read during the call only, kept nowhere    */
+    const char *session_token; /* or NULL                                                       */
+    const char *region;
+    const char *service;  /* NULL: COFFER_KMS_SIGNING_NAME                                      */
+    uint64_t time_ns;     /* since 1970; 0: the environment's clock                             */
+    uint32_t expires_seconds; /* 0: sign by header; else presign, up to EXPIRES_SECONDS_MAX     */
+    uint32_t flags;           /* enum coffer_kms_signing_flags                                  */
+};
+
+struct coffer_kms_signed {
+    size_t size;                             /* set by the caller                                */
+    const char *target;                      /* to send: the request's, or presigned             */
+    const struct coffer_kms_header *headers; /* to send behind the request's own; may be none    */
+    unsigned header_count;
+    const char *canonical_request; /* the three steps, for who wants to see them                 */
+    const char *string_to_sign;
+    char signature[COFFER_KMS_SIGNATURE_BYTES];
+    void *memory; /* of all these; coffer_kms_signed_done                                        */
+};
+
+/*
+ * Sign a request by AWS Signature Version 4: every header that the request has is signed, but those
+ * that are known to change on the way (Connection, User-Agent, X-Amzn-Trace-Id, ...). Host is
+ * needed; X-Amz-Date, Authorization and the other headers of signing must not be there yet.
+ * env may be NULL. INVALID for a request that can't be signed, NO_MEMORY, LOCKED_MEMORY, CRYPTO.
+ */
+COFFER_MUST_CHECK int coffer_kms_sign(const struct coffer_env *env,
+                                      const struct coffer_kms_http_request *request,
+                                      const struct coffer_kms_signing *signing,
+                                      struct coffer_kms_signed *ret_signed,
+                                      struct coffer_fault *fault);
+
+/* NULL and one that was never signed are allowed. */
+void coffer_kms_signed_done(struct coffer_kms_signed *made);
+
 #ifdef __cplusplus
 }
 #endif
