@@ -12,8 +12,8 @@
  * - coffer_kms_call() believes the principal it is given. Whoever calls it has authenticated it.
  * - Bodies may hold secrets (Plaintext). The answer's is wiped by its _done; the request's is the
  *   caller's to wipe.
- * - Operations that only read work on a store opened READ_ONLY; all others give ReadOnlyException
- *   with status 400.
+ * - Operations that only read work on a store opened READ_ONLY; all others give
+ *   UnsupportedOperationException there.
  *
  * Threads: as coffer/keystore.h; a store may be shared, calls are serialised inside.
  */
@@ -54,6 +54,7 @@ struct coffer_kms_request {
 struct coffer_kms_answer {
     size_t size;                            /* set by the caller                             */
     int status;                             /* as of HTTP: 200, 400, 403, 404, 413, 500      */
+    int code;                               /* 0, or the enum coffer_error behind error      */
     char error[COFFER_KMS_ERROR_BYTES_MAX]; /* "", or "NotFoundException"                    */
     char request_id[COFFER_KMS_REQUEST_ID_BYTES];
     uint8_t *body; /* JSON, NUL after body_bytes; may be of 0 bytes */
