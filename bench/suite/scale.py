@@ -21,15 +21,16 @@ def plan(quick):
                 ("8 GiB", ("--size", "8G", *small), False),
                 ("64 TiB sparse", ("--size", "64T", "--store", "1T", "--scattered", "64K",
                                    "--lookups", "10K"), False),
-                ("1 GiB, encrypted", ("--size", "1G", *small), True)]
+                ("1 GiB encrypted", ("--size", "1G", *small), True)]
     large = ("--store", "1536G", "--overwrites", "16M", "--lookups", "256K")
     return [("10 GiB", ("--size", "10G", *large), False),
             ("100 GiB", ("--size", "100G", *large), False),
             ("1 TiB", ("--size", "1T", *large), False),
             ("64 TiB sparse", ("--size", "64T", "--store", "64T", "--scattered", "1M",
                                "--lookups", "256K"), False),
-            ("10 GiB, encrypted", ("--size", "10G", *large), True),
-            ("100 GiB, encrypted", ("--size", "100G", *large), True)]
+            ("10 GiB encrypted", ("--size", "10G", *large), True),
+            ("100 GiB encrypted", ("--size", "100G", *large), True),
+            ("1 TiB encrypted", ("--size", "1T", *large), True)]
 
 
 def run_one(program, options, encrypted):
