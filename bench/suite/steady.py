@@ -14,6 +14,7 @@ ROOMY = 3           # times the store, where the same writes need no cleaning
 GOAL = 1.3          # the rate, to raw's
 READS = {
     "raw": "raw: fio, reads beside as many writes",
+    "raw_beside": "the same, and what a cleaner does",
     "alone": "reads alone",
     "roomy": "beside paced writes, no cleaning",
     "cleaning": "beside the same, cleaning",
@@ -132,23 +133,39 @@ class Steady:
             raise Failed("the roomy store was cleaned: it shows nothing")
         return found
 
-    def read_raw(self, seed):
+    def read_raw(self, seed, cleaner=()):
         runtime = f"--runtime={int(self.settings.steady_runtime * 1000)}ms"
-        shared = ["--bs=4k", "--ioengine=io_uring", "--direct=1", f"--filename={self.raw_file}",
-                  f"--size={self.size}", "--time_based", runtime, "--norandommap",
-                  f"--randseed={seed}"]
+        shared = ["--ioengine=io_uring", "--direct=1", f"--filename={self.raw_file}",
+                  f"--size={self.size}", "--time_based", runtime, f"--randseed={seed}"]
         answer = run_json(["fio", "--output-format=json", "--name=writes", "--rw=randwrite",
-                           f"--iodepth={DEPTH}", f"--rate_iops={self.pace}", *shared,
-                           "--name=reads", "--rw=randread", "--iodepth=1", *shared])
-        writes, reads = answer["jobs"]
+                           "--bs=4k", "--norandommap", f"--iodepth={DEPTH}",
+                           f"--rate_iops={self.pace}", *shared,
+                           "--name=reads", "--rw=randread", "--bs=4k", "--norandommap",
+                           "--iodepth=1", *shared, *cleaner])
+        writes, reads = answer["jobs"][:2]
         percentile = reads["read"]["clat_ns"]["percentile"]
         return {"write_iops": writes["write"]["iops"], "read_iops": reads["read"]["iops"],
                 "p50_us": percentile["50.000000"] / 1e3, "p99_us": percentile["99.000000"] / 1e3,
                 "p999_us": percentile["99.900000"] / 1e3}
 
-    def reads(self, number, say):
+    def read_raw_beside_cleaner(self, seed, coffer):
+        """The same beside what a cleaner reads and writes for so many pages, in its pieces."""
+        run = coffer["bench_volume"]
+        written = max(run["written_bytes"], 1)
+        jobs = []
+        for name, rw, bs, counted in (("victims", "read", "256k", "device_read_bytes"),
+                                      ("groups", "write", "512k", "cleaner_written_bytes")):
+            rate = int(self.pace * 4 * KIB * run[counted] / written)
+            jobs += [f"--name={name}", f"--rw={rw}", f"--bs={bs}", "--iodepth=2", f"--rate={rate}",
+                     "--ioengine=io_uring", "--direct=1", f"--filename={self.raw_file}",
+                     f"--size={self.size}", "--time_based",
+                     f"--runtime={int(self.settings.steady_runtime * 1000)}ms"]
+        return self.read_raw(seed, jobs)
+
+    def reads(self, number, say, coffer):
         ways = {
             "raw": lambda: self.read_raw(number),
+            "raw_beside": lambda: self.read_raw_beside_cleaner(number, coffer),
             "alone": lambda: self.read_alone(number),
             "roomy": lambda: self.read_roomy(number),
             "cleaning": lambda: self.read_beside(self.full, number),
@@ -177,7 +194,7 @@ class Steady:
                                "of_limit": figures["coffer"]["iops"] / limit["iops"]})
             self.pace = int(PACE * statistics.median(one["coffer"]["iops"] for one in writes))
             for number in range(self.settings.rounds):
-                reads.append(self.reads(number, say))
+                reads.append(self.reads(number, say, writes[-1]["coffer"]))
             return {"store_bytes": self.settings.steady_store, "volume_bytes": self.size,
                     "percent": round(100 * self.settings.steady_fill),
                     "capacity_bytes": warm["capacity_bytes"], "live_bytes": warm["live_bytes"],
@@ -223,6 +240,8 @@ def table(part):
                   f" {'p50 us':>8} {'p99 us':>8} {'p99.9':>8}  p99 to no cleaning"]
     base = middle(reads, "roomy", "p99_us")
     for name, text in READS.items():
+        if name not in reads[0]:
+            continue  # of a result from before the row was
         line = (f"{text:36} {middle(reads, name, 'write_iops'):>9,.0f}"
                 f" {middle(reads, name, 'read_iops'):>9,.0f}")
         line += "".join(f" {middle(reads, name, f'{p}_us'):>8.0f}" for p in ("p50", "p99", "p999"))
@@ -245,7 +264,7 @@ def markdown(result):
              f"| the same: processor time a page | {middle(writes, 'raw', 'cpu_us'):.2f} us "
              f"| {middle(writes, 'coffer', 'cpu_us'):.2f} us | |"]
     for name, text in READS.items():
-        if name != "raw":
+        if name != "raw" and name in reads[0]:
             lines.append(f"| reads, {text}: p99 | {middle(reads, 'raw', 'p99_us'):,.0f} us "
                          f"| {middle(reads, name, 'p99_us'):,.0f} us | |")
     return lines
