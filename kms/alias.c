@@ -32,7 +32,7 @@ static int check_room(struct cof_kms_call *call, const char *name,
 {
     struct cof_kms_alias_row taken;
     uint64_t count = 0;
-    int error = cof_kms_db_alias_get(call->ks->db, name, &taken, call->fault);
+    int error = cof_kms_db_alias_get(call->ks->db, &key->owner, name, &taken, call->fault);
 
     if (error == 0) {
         return cof_kms_fault(call->fault, COFFER_E_EXISTS,
@@ -49,7 +49,7 @@ static int check_room(struct cof_kms_call *call, const char *name,
         return cof_kms_fault(call->fault, COFFER_E_KEY_STATE, "%s is in state %s", key->arn,
                              coffer_keystore_state_name(key->state));
     }
-    error = cof_kms_db_alias_count(call->ks->db, key->key_id, &count, call->fault);
+    error = cof_kms_db_alias_count(call->ks->db, key->arn, &count, call->fault);
     if (error == 0 && count >= COF_KMS_ALIASES_MAX) {
         return cof_kms_fault(call->fault, COFFER_E_LIMIT, "the key has %u aliases, its limit",
                              COF_KMS_ALIASES_MAX);
@@ -77,7 +77,8 @@ static int add_alias(struct cof_kms_call *call, const char *name, const char *ta
     }
     memset(&alias, 0, sizeof(alias));
     memcpy(alias.name, name, strlen(name) + 1);
-    memcpy(alias.key_id, key.key_id, sizeof(alias.key_id));
+    alias.owner = key.owner;
+    memcpy(alias.key_arn, key.arn, sizeof(alias.key_arn));
     alias.created_ns = cof_kms_wall_ns(&call->ks->env);
     alias.updated_ns = alias.created_ns;
     return cof_kms_db_alias_add(call->ks->db, &alias, call->fault);
@@ -150,10 +151,10 @@ static int visit_alias_row(void *ctx, const struct cof_kms_alias_row *row)
 {
     struct page *page = ctx;
     char arn[360];
-    struct coffer_alias_entry entry = {row->name, arn, row->key_id, row->created_ns,
-                                       row->updated_ns};
+    struct coffer_alias_entry entry = {row->name, arn, cof_kms_arn_key_id(row->key_arn),
+                                       row->created_ns, row->updated_ns};
 
-    cof_kms_alias_arn(&page->call->ks->header.owner, row->name, arn);
+    cof_kms_alias_arn(&row->owner, row->name, arn);
     return page_takes(page, row->name) ? page->visit_alias(page->ctx, &entry) : 0;
 }
 
@@ -182,8 +183,8 @@ int coffer_keystore_list_keys(struct coffer_keystore *store, unsigned limit, con
     }
     error = after[0] != '\0' && !cof_kms_key_id_ok(after)
                 ? bad_marker(&call)
-                : cof_kms_db_key_each(store->db, after, page_asks(&page), visit_key_row, &page,
-                                      call.fault);
+                : cof_kms_db_key_each(store->db, &call.owner, after, page_asks(&page),
+                                      visit_key_row, &page, call.fault);
     error = cof_kms_call_settle(&call, error);
     if (error == 0) {
         page_marker(&page, ret_marker);
@@ -198,15 +199,15 @@ static int list_aliases(struct cof_kms_call *call, const char *key, const char *
     struct cof_kms_key_row row;
     int error = 0;
 
-    row.key_id[0] = '\0';
+    row.arn[0] = '\0';
     if (after[0] != '\0' && !cof_kms_alias_ok(after)) {
         return bad_marker(call);
     }
     if (key != NULL) {
         error = cof_kms_key_find(call, key, true, &row);
     }
-    return error == 0 ? cof_kms_db_alias_each(call->ks->db, row.key_id, after, page_asks(page),
-                                              visit_alias_row, page, call->fault)
+    return error == 0 ? cof_kms_db_alias_each(call->ks->db, &call->owner, row.arn, after,
+                                              page_asks(page), visit_alias_row, page, call->fault)
                       : error;
 }
 

@@ -11,8 +11,33 @@
 
 #include <string.h>
 
-int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, const char *event,
-                       enum cof_kms_access access, struct coffer_fault *fault)
+static int take_caller(struct cof_kms_call *call, const struct cof_kms_caller *caller)
+{
+    const struct cof_kms_owner *home = &call->ks->header.owner;
+
+    if (caller != NULL) {
+        call->caller = *caller;
+    }
+    if (call->caller.principal == NULL) {
+        call->caller.principal = call->ks->principal;
+    }
+    if (call->caller.region == NULL) {
+        call->caller.region = home->region;
+    }
+    if (!cof_kms_principal_account(call->caller.principal, call->owner.account) ||
+        !cof_kms_region_ok(call->caller.region) ||
+        call->caller.grant_token_count > COF_KMS_GRANT_TOKENS_MAX) {
+        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+                             "%s: the caller's ARN, its region or its grant tokens are not valid",
+                             call->event);
+    }
+    memcpy(call->owner.region, call->caller.region, strlen(call->caller.region) + 1);
+    return 0;
+}
+
+int cof_kms_call_begin_as(struct cof_kms_call *call, struct coffer_keystore *ks, const char *event,
+                          enum cof_kms_access access, const struct cof_kms_caller *caller,
+                          struct coffer_fault *fault)
 {
     int error;
 
@@ -27,6 +52,10 @@ int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, co
         return cof_kms_fault(call->fault, COFFER_E_READ_ONLY,
                              "%s: the key store was opened for reading only", event);
     }
+    error = take_caller(call, caller);
+    if (error != 0) {
+        return error;
+    }
     (void)pthread_mutex_lock(&ks->lock);
     error = cof_kms_db_begin(ks->db, !ks->read_only, call->fault);
     if (error != 0) {
@@ -35,13 +64,19 @@ int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, co
     return error;
 }
 
+int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, const char *event,
+                       enum cof_kms_access access, struct coffer_fault *fault)
+{
+    return cof_kms_call_begin_as(call, ks, event, access, NULL, fault);
+}
+
 static int write_record(struct cof_kms_call *call, const char *event, const char *key_arn,
                         const char *detail, int error, struct coffer_fault *fault)
 {
     struct coffer_keystore *ks = call->ks;
     struct cof_kms_audit_entry entry = {
-        event, ks->principal, key_arn, call->source_arn, "{}", "{}", detail[0] ? detail : "{}",
-        error == 0 ? "" : coffer_error_name(error)};
+        event, call->caller.principal, call->caller.request_id, key_arn, call->source_arn, "{}",
+        "{}", detail[0] ? detail : "{}", error == 0 ? "" : coffer_error_name(error)};
     char *context = NULL, *source_context = NULL;
     int status = 0;
 

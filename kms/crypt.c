@@ -51,15 +51,15 @@ static int seal_under(struct cof_kms_call *call, const char *key, struct cof_kms
 static int find_blob_key(struct cof_kms_call *call, const char *arn, struct cof_kms_key_row *row)
 {
     struct cof_kms_key_ref ref;
-    int error = cof_kms_key_parse(&call->ks->header.owner, arn, &ref, call->fault);
+    int error = cof_kms_key_parse(&call->owner, arn, &ref, call->fault);
 
-    if (error == 0 && (ref.is_alias || strncmp(arn, "arn:", 4) != 0)) {
+    if (error == 0 && (ref.is_alias || !ref.is_arn)) {
         error = COFFER_E_KEY_NOT_FOUND;
     }
     if (error == 0) {
-        error = cof_kms_db_key_get(call->ks->db, ref.key_id, row, call->fault);
+        error = cof_kms_db_key_get(call->ks->db, arn, row, call->fault);
     }
-    if (error == COFFER_E_KEY_NOT_FOUND) {
+    if (error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_ARN) {
         return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
                              "the ciphertext refers to a key that does not exist, is not in this "
                              "region, or that you may not use");

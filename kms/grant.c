@@ -133,6 +133,7 @@ static int visit_same(void *ctx, const struct cof_kms_grant_row *row)
 static int find_named(struct cof_kms_call *call, const struct cof_kms_grant_row *row,
                       char *ret_grant_id)
 {
+    struct cof_kms_grant_filter filter = {row->key_arn, NULL, row->name, NULL, NULL};
     struct same_grant search;
     int error;
 
@@ -141,8 +142,7 @@ static int find_named(struct cof_kms_call *call, const struct cof_kms_grant_row 
     if (row->name[0] == '\0') {
         return 0;
     }
-    error = cof_kms_db_grant_each(call->ks->db, row->key_id, row->name, "", 1, visit_same, &search,
-                                  call->fault);
+    error = cof_kms_db_grant_each(call->ks->db, &filter, "", 1, visit_same, &search, call->fault);
     if (error != 0 || !search.named) {
         return error;
     }
@@ -171,12 +171,14 @@ static int add_grant(struct cof_kms_call *call, const struct coffer_grant_opts *
     if (error != 0) {
         return error;
     }
-    memcpy(row->key_id, key.key_id, sizeof(row->key_id));
+    memcpy(row->key_arn, key.arn, sizeof(row->key_arn));
+    (void)snprintf(row->issuing_account, sizeof(row->issuing_account), "arn:coffer:iam::%s:root",
+                   call->owner.account);
     error = find_named(call, row, row->grant_id);
     if (error != 0) {
         return error > 0 ? 0 : error;
     }
-    error = cof_kms_db_grant_count(call->ks->db, key.key_id, &count, call->fault);
+    error = cof_kms_db_grant_count(call->ks->db, key.arn, &count, call->fault);
     if (error == 0 && count >= COF_KMS_GRANTS_MAX) {
         error = cof_kms_fault(call->fault, COFFER_E_LIMIT, "the key has %u grants, its limit",
                               COF_KMS_GRANTS_MAX);
@@ -236,7 +238,7 @@ static int remove_grant(struct cof_kms_call *call, const char *key, const char *
     }
     (void)snprintf(call->detail, sizeof(call->detail), "{\"grantId\":\"%s\"}", grant_id);
     error = cof_kms_key_find(call, key, true, &row);
-    return error == 0 ? cof_kms_db_grant_remove(call->ks->db, row.key_id, grant_id, call->fault)
+    return error == 0 ? cof_kms_db_grant_remove(call->ks->db, row.arn, grant_id, call->fault)
                       : error;
 }
 

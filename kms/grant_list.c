@@ -72,6 +72,7 @@ static int list_grants(struct grant_page *page, const char *key, const char *aft
 {
     struct cof_kms_call *call = page->call;
     unsigned asks = page->limit == 0 || page->limit == UINT32_MAX ? 0 : page->limit + 1;
+    struct cof_kms_grant_filter filter = {NULL, NULL, NULL, NULL, NULL};
     struct cof_kms_key_row row;
     int error;
 
@@ -84,7 +85,8 @@ static int list_grants(struct grant_page *page, const char *key, const char *aft
         return error;
     }
     page->key_arn = row.arn;
-    return cof_kms_db_grant_each(call->ks->db, row.key_id, "", after, asks, visit_grant_row, page,
+    filter.key_arn = row.arn;
+    return cof_kms_db_grant_each(call->ks->db, &filter, after, asks, visit_grant_row, page,
                                  call->fault);
 }
 

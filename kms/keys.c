@@ -17,7 +17,7 @@ int cof_kms_key_make(struct cof_kms_call *call, const char *description, bool ma
     struct coffer_keystore *ks = call->ks;
     uint8_t random[16];
     uint64_t count = 0;
-    int error = cof_kms_db_key_count(ks->db, &count, call->fault);
+    int error = cof_kms_db_key_count(ks->db, &call->owner, &count, call->fault);
 
     if (error != 0) {
         return error;
@@ -35,10 +35,11 @@ int cof_kms_key_make(struct cof_kms_call *call, const char *description, bool ma
         return cof_kms_fault(call->fault, error, NULL);
     }
     cof_kms_uuid_text(random, ret_row->key_id);
-    ret_row->owner = ks->header.owner;
+    ret_row->owner = call->owner;
     cof_kms_key_arn(&ret_row->owner, ret_row->key_id, ret_row->arn);
     ret_row->state = COFFER_KEY_ENABLED;
     ret_row->managed = managed;
+    ret_row->has_material = true;
     memcpy(ret_row->origin, "AWS_KMS", sizeof("AWS_KMS"));
     memcpy(ret_row->key_spec, "SYMMETRIC_DEFAULT", sizeof("SYMMETRIC_DEFAULT"));
     memcpy(ret_row->key_usage, "ENCRYPT_DECRYPT", sizeof("ENCRYPT_DECRYPT"));
@@ -60,7 +61,8 @@ static int make_default(struct cof_kms_call *call, struct cof_kms_key_row *ret_r
     }
     memset(&alias, 0, sizeof(alias));
     memcpy(alias.name, COFFER_ALIAS_DEFAULT, sizeof(COFFER_ALIAS_DEFAULT));
-    memcpy(alias.key_id, ret_row->key_id, sizeof(alias.key_id));
+    alias.owner = ret_row->owner;
+    memcpy(alias.key_arn, ret_row->arn, sizeof(alias.key_arn));
     alias.created_ns = ret_row->created_ns;
     alias.updated_ns = ret_row->created_ns;
     error = cof_kms_db_alias_add(call->ks->db, &alias, call->fault);
@@ -70,21 +72,22 @@ static int make_default(struct cof_kms_call *call, struct cof_kms_key_row *ret_r
     return error == 0 ? cof_kms_call_note(call, "CreateAlias", ret_row->arn) : error;
 }
 
-static int follow_alias(struct cof_kms_call *call, const char *name,
+static int follow_alias(struct cof_kms_call *call, const struct cof_kms_key_ref *ref,
                         struct cof_kms_key_row *ret_row)
 {
+    const char *name = ref->alias;
     struct cof_kms_alias_row alias;
-    int error = cof_kms_db_alias_get(call->ks->db, name, &alias, call->fault);
+    int error = cof_kms_db_alias_get(call->ks->db, &ref->owner, name, &alias, call->fault);
 
     if (error == COFFER_E_NOT_FOUND && strcmp(name, COFFER_ALIAS_DEFAULT) == 0 &&
-        !call->ks->read_only) {
+        strcmp(ref->owner.account, call->owner.account) == 0 && !call->ks->read_only) {
         return make_default(call, ret_row);
     }
     if (error == COFFER_E_NOT_FOUND) {
         return cof_kms_fault(call->fault, COFFER_E_KEY_NOT_FOUND,
                              "there is no %.80s in this key store: see list-aliases", name);
     }
-    return error == 0 ? cof_kms_db_key_get(call->ks->db, alias.key_id, ret_row, call->fault)
+    return error == 0 ? cof_kms_db_key_get(call->ks->db, alias.key_arn, ret_row, call->fault)
                       : error;
 }
 
@@ -92,7 +95,8 @@ int cof_kms_key_find(struct cof_kms_call *call, const char *key, bool only_id,
                      struct cof_kms_key_row *ret_row)
 {
     struct cof_kms_key_ref ref;
-    int error = cof_kms_key_parse(&call->ks->header.owner, key, &ref, call->fault);
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+    int error = cof_kms_key_parse(&call->owner, key, &ref, call->fault);
 
     if (error != 0) {
         return error;
@@ -102,8 +106,9 @@ int cof_kms_key_find(struct cof_kms_call *call, const char *key, bool only_id,
                              "%.60s is an alias and %s takes none: give the key id or key ARN",
                              ref.alias, call->event);
     }
-    error = ref.is_alias ? follow_alias(call, ref.alias, ret_row)
-                         : cof_kms_db_key_get(call->ks->db, ref.key_id, ret_row, call->fault);
+    cof_kms_key_arn(&ref.owner, ref.key_id, arn);
+    error = ref.is_alias ? follow_alias(call, &ref, ret_row)
+                         : cof_kms_db_key_get(call->ks->db, arn, ret_row, call->fault);
     if (error == 0) {
         memcpy(call->arn, ret_row->arn, sizeof(call->arn));
     }
@@ -162,7 +167,7 @@ static void fill_metadata(const struct cof_kms_key_row *row, struct coffer_key_m
     ret_key->created_ns = row->created_ns;
     ret_key->deletion_ns = row->deletion_ns;
     ret_key->valid_to_ns = row->valid_to_ns;
-    memcpy(ret_key->description, row->description, sizeof(ret_key->description));
+    (void)snprintf(ret_key->description, sizeof(ret_key->description), "%s", row->description);
 }
 
 static int check_description(struct cof_kms_call *call, const char *description)
@@ -243,9 +248,11 @@ static int set_state(struct cof_kms_call *call, const char *key, enum coffer_key
         return cof_kms_fault(call->fault, COFFER_E_KEY_STATE, "%s is in state %s", row.arn,
                              coffer_keystore_state_name(row.state));
     }
-    return row.state == state
-               ? 0
-               : cof_kms_db_key_set_state(call->ks->db, row.key_id, state, call->fault);
+    if (row.state == state) {
+        return 0;
+    }
+    row.state = state;
+    return cof_kms_db_key_set(call->ks->db, &row, call->fault);
 }
 
 static int change_state(struct coffer_keystore *store, const char *key, const char *event,

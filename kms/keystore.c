@@ -168,7 +168,8 @@ static int open_file(struct coffer_keystore *ks, const struct coffer_keystore_op
         error = derive_keys(ks, fault);
     }
     if (error == 0) {
-        error = cof_kms_db_unlock(ks->db, ks->secrets->mac_key, ks->secrets->audit_key, fault);
+        error = cof_kms_db_unlock(ks->db, ks->secrets->mac_key, ks->secrets->audit_key,
+                                  &ks->header, fault);
     }
     if (error == 0) {
         error = compare_owner(ks, opts, fault);

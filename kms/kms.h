@@ -32,7 +32,7 @@ struct cof_kms_secrets {
     uint8_t mac_key[COF_KMS_KEY_BYTES];
     uint8_t audit_key[COF_KMS_KEY_BYTES];
     /* Scratch of the call at hand, wiped by leave. */
-    uint8_t material[COF_KMS_KEY_BYTES];
+    uint8_t material[COF_KMS_MATERIAL_BYTES_MAX];
     uint8_t subkey[3 * COF_KMS_KEY_BYTES];
     uint8_t plaintext[COFFER_PLAINTEXT_BYTES_MAX];
 };
@@ -52,11 +52,29 @@ struct coffer_keystore {
     struct coffer_fault provider_fault;
 };
 
+#define COF_KMS_GRANT_TOKENS_MAX 10u
+
+/* Who calls, and how. Texts outlive the call; NULL is what the comment says. */
+struct cof_kms_caller {
+    const char *principal;      /* ARN; NULL: the root of the store's account                  */
+    const char *region;         /* NULL: the store's                                           */
+    const char *source_ip;      /* NULL: not over a network                                    */
+    const char *user_agent;     /* NULL: unknown                                               */
+    const char *via_service;    /* NULL: called by itself                                      */
+    const char *session_policy; /* a document that bounds a session of a role; NULL: none      */
+    const char *request_id;     /* for the record; NULL: one is drawn                          */
+    const char *const *grant_tokens;
+    unsigned grant_token_count;
+    bool dry_run; /* check everything, change nothing, and end in DRY_RUN                      */
+};
+
 struct cof_kms_call {
     struct coffer_keystore *ks;
     struct coffer_fault *fault; /* the caller's, or own */
     struct coffer_fault own;
     const char *event;
+    struct cof_kms_caller caller; /* principal and region are never NULL */
+    struct cof_kms_owner owner;   /* whose keys an id means: the caller's account, the region */
     char arn[COFFER_KEY_ARN_BYTES_MAX];
     char source_arn[COFFER_KEY_ARN_BYTES_MAX];
     struct cof_kms_bytes context;        /* packed; length 0 until given */
@@ -69,10 +87,15 @@ enum cof_kms_access {
     COF_KMS_CHANGES
 };
 
-/* On failure nothing is held. */
+/* As the root of the store's account, in its region. On failure nothing is held. */
 COFFER_MUST_CHECK int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks,
                                          const char *event, enum cof_kms_access access,
                                          struct coffer_fault *fault);
+/* As caller, which may be NULL. INVALID for a principal that is no ARN of one, or no region. */
+COFFER_MUST_CHECK int cof_kms_call_begin_as(struct cof_kms_call *call, struct coffer_keystore *ks,
+                                            const char *event, enum cof_kms_access access,
+                                            const struct cof_kms_caller *caller,
+                                            struct coffer_fault *fault);
 /* Undo the work when error isn't 0, write the record, commit. Returns the call's error. */
 COFFER_MUST_CHECK int cof_kms_call_settle(struct cof_kms_call *call, int error);
 void cof_kms_call_leave(struct cof_kms_call *call);
@@ -83,6 +106,11 @@ COFFER_MUST_CHECK int cof_kms_call_note(struct cof_kms_call *call, const char *e
 /* Pack the call's context (which: 0), or its source context (1), and keep it for the record. */
 COFFER_MUST_CHECK int cof_kms_call_context(struct cof_kms_call *call, unsigned which,
                                            const struct coffer_context *context);
+
+/* authorize.c: whether the caller may do action ("kms:Decrypt") to the key: 0, or KEY_ACCESS with a
+ * sentence. The one place where that is decided; row NULL is for actions on no key. */
+COFFER_MUST_CHECK int cof_kms_authorize(struct cof_kms_call *call,
+                                        const struct cof_kms_key_row *row, const char *action);
 
 /* material.c: draw material for row, whose material_id is set, and put it. */
 COFFER_MUST_CHECK int cof_kms_key_draw(struct cof_kms_call *call,

@@ -54,7 +54,7 @@ int cof_kms_key_material(struct cof_kms_call *call, const struct cof_kms_key_row
     uint8_t aad[MATERIAL_AAD_BYTES_MAX];
     struct cof_kms_material_row material;
     struct cof_kms_sealed_place place;
-    int error = cof_kms_db_material_get(ks->db, row->key_id, material_id, &material, call->fault);
+    int error = cof_kms_db_material_get(ks->db, row->arn, material_id, &material, call->fault);
 
     if (error == COFFER_E_NOT_FOUND) {
         /* The key's own row names material that must be there; a blob may name any. */
@@ -69,7 +69,8 @@ int cof_kms_key_material(struct cof_kms_call *call, const struct cof_kms_key_row
         return error;
     }
     place = material_place(ks, &material, pack_material(ks, row, &material, aad));
-    error = cof_kms_sealed_open(ks->secrets->root_key, &place, material.sealed,
+    error = cof_kms_sealed_open(ks->secrets->root_key, &place,
+                                (struct cof_kms_bytes){material.sealed, material.sealed_bytes},
                                 ks->secrets->subkey, ks->secrets->material);
     if (error == COFFER_E_COMMIT || error == COFFER_E_TAMPER) {
         return cof_kms_fault(call->fault, COFFER_E_TAMPER,
@@ -89,15 +90,18 @@ int cof_kms_key_draw(struct cof_kms_call *call, const struct cof_kms_key_row *ro
 
     memset(&material, 0, sizeof(material));
     memcpy(material.id, row->material_id, sizeof(material.id));
-    memcpy(material.key_id, row->key_id, sizeof(material.key_id));
+    memcpy(material.key_arn, row->arn, sizeof(material.key_arn));
     material.version = 1;
     memcpy(material.source, "AWS_KMS", sizeof("AWS_KMS"));
     material.created_ns = row->created_ns;
     place = material_place(ks, &material, pack_material(ks, row, &material, aad));
     error = cof_kms_random(&ks->env, ks->secrets->material, COF_KMS_KEY_BYTES);
     if (error == 0) {
-        error = cof_kms_sealed_make(&ks->env, ks->secrets->root_key, &place, ks->secrets->material,
-                                    ks->secrets->subkey, material.sealed);
+        error = cof_kms_sealed_make(
+            &ks->env, ks->secrets->root_key, &place,
+            (struct cof_kms_bytes){ks->secrets->material, COF_KMS_KEY_BYTES}, ks->secrets->subkey,
+            material.sealed);
+        material.sealed_bytes = COF_KMS_SEALED_BYTES;
     }
     cof_kms_wipe(ks->secrets->material, sizeof(ks->secrets->material));
     if (error != 0) {

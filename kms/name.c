@@ -74,10 +74,18 @@ bool cof_kms_hex_ok(const char *text, size_t digits)
     return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
+bool cof_kms_is_multi_region_id(const char *key_id)
+{
+    return strncmp(key_id, "mrk-", 4) == 0;
+}
+
 bool cof_kms_key_id_ok(const char *key_id)
 {
     size_t i;
 
+    if (cof_kms_is_multi_region_id(key_id)) {
+        return cof_kms_hex_ok(key_id + 4, 32);
+    }
     if (strlen(key_id) != COFFER_KEY_ID_BYTES - 1) {
         return false;
     }
@@ -142,40 +150,97 @@ void cof_kms_alias_arn(const struct cof_kms_owner *owner, const char *alias, cha
     (void)snprintf(ret_arn, 360, ARN_PREFIX "%s:%s:%s", owner->region, owner->account, alias);
 }
 
-/* Step over "arn:coffer:kms:REGION:ACCOUNT:"; NULL when key is no ARN of owner. */
-static const char *strip_owner(const struct cof_kms_owner *owner, const char *key)
+const char *cof_kms_arn_key_id(const char *arn)
 {
-    char prefix[80];
-    size_t bytes;
+    const char *slash = strrchr(arn, '/');
 
-    (void)snprintf(prefix, sizeof(prefix), ARN_PREFIX "%s:%s:", owner->region, owner->account);
-    bytes = strlen(prefix);
-    return strncmp(key, prefix, bytes) == 0 ? key + bytes : NULL;
+    return slash == NULL ? "" : slash + 1;
+}
+
+/* Copy text up to the next colon, and step over it; NULL when that doesn't fit or isn't there. */
+static const char *take_field(const char *text, char *ret_field, size_t capacity)
+{
+    size_t bytes = strcspn(text, ":");
+
+    if (bytes >= capacity || text[bytes] == '\0') {
+        return NULL;
+    }
+    memcpy(ret_field, text, bytes);
+    ret_field[bytes] = '\0';
+    return text + bytes + 1;
+}
+
+/* Step over "arn:coffer:SERVICE:REGION:ACCOUNT:"; NULL when arn doesn't begin so. */
+static const char *strip_owner(const char *arn, const char *service, struct cof_kms_owner *owner)
+{
+    char field[16];
+    const char *at = strncmp(arn, "arn:", 4) == 0 ? arn + 4 : "";
+
+    at = take_field(at, field, sizeof(field));
+    if (at == NULL || (strcmp(field, "coffer") != 0 && strcmp(field, "aws") != 0)) {
+        return NULL;
+    }
+    at = take_field(at, field, sizeof(field));
+    if (at == NULL || strcmp(field, service) != 0) {
+        return NULL;
+    }
+    at = take_field(at, owner->region, sizeof(owner->region));
+    at = at == NULL ? NULL : take_field(at, owner->account, sizeof(owner->account));
+    return at != NULL && cof_kms_account_ok(owner->account) ? at : NULL;
+}
+
+bool cof_kms_principal_account(const char *principal, char ret_account[13])
+{
+    struct cof_kms_owner owner;
+    const char *rest = strip_owner(principal, "iam", &owner);
+
+    if (rest == NULL) {
+        rest = strip_owner(principal, "sts", &owner);
+    }
+    if (rest == NULL || rest[0] == '\0' || owner.region[0] != '\0') {
+        return false;
+    }
+    memcpy(ret_account, owner.account, sizeof(owner.account));
+    return true;
+}
+
+static int parse_arn(const struct cof_kms_owner *owner, const char *arn,
+                     struct cof_kms_key_ref *ref, const char **ret_name,
+                     struct coffer_fault *fault)
+{
+    const char *name = strip_owner(arn, "kms", &ref->owner);
+    bool is_key = name != NULL && strncmp(name, "key/", 4) == 0;
+
+    if (name == NULL || (!is_key && strncmp(name, "alias/", 6) != 0)) {
+        return cof_kms_fault(fault, COFFER_E_ARN, "'%.110s' is no ARN of a key or an alias", arn);
+    }
+    if (strcmp(ref->owner.region, owner->region) != 0) {
+        return cof_kms_fault(fault, COFFER_E_KEY_NOT_FOUND,
+                             "%.90s is not of region %s: a key is used in its own region", arn,
+                             owner->region);
+    }
+    *ret_name = is_key ? name + 4 : name;
+    return 0;
 }
 
 int cof_kms_key_parse(const struct cof_kms_owner *owner, const char *key,
                       struct cof_kms_key_ref *ret_ref, struct coffer_fault *fault)
 {
     const char *name = key == NULL ? COFFER_ALIAS_DEFAULT : key;
-    bool is_arn = strncmp(name, "arn:", 4) == 0;
     struct cof_kms_key_ref ref;
+    int error;
 
     memset(&ref, 0, sizeof(ref));
-    if (is_arn) {
-        name = strip_owner(owner, name);
-        if (name == NULL) {
-            return cof_kms_fault(fault, COFFER_E_KEY_NOT_FOUND,
-                                 "%.90s is not of this key store (account %s, region %s)", key,
-                                 owner->account, owner->region);
-        }
-        if (strncmp(name, "key/", 4) == 0) {
-            name += 4;
-        } else if (strncmp(name, "alias/", 6) != 0) {
-            name = "";
+    ref.is_arn = strncmp(name, "arn:", 4) == 0;
+    ref.owner = *owner;
+    if (ref.is_arn) {
+        error = parse_arn(owner, name, &ref, &name, fault);
+        if (error != 0) {
+            return error;
         }
     }
-    if (cof_kms_key_id_ok(name) && (!is_arn || name[-1] == '/')) {
-        memcpy(ref.key_id, name, sizeof(ref.key_id));
+    if (cof_kms_key_id_ok(name)) {
+        memcpy(ref.key_id, name, strlen(name) + 1);
     } else if (cof_kms_alias_ok(name)) {
         ref.is_alias = true;
         memcpy(ref.alias, name, strlen(name) + 1);

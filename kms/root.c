@@ -292,8 +292,9 @@ int cof_kms_root_make(struct cof_kms_env *env, struct cof_kms_header *header,
         return error;
     }
     place = root_place(header, pack_header(header, aad, sizeof(aad)));
-    error = cof_kms_sealed_make(env, scratch, &place, root_key, scratch + COF_KMS_KEY_BYTES,
-                                header->sealed_root);
+    error = cof_kms_sealed_make(env, scratch, &place,
+                                (struct cof_kms_bytes){root_key, COF_KMS_KEY_BYTES},
+                                scratch + COF_KMS_KEY_BYTES, header->sealed_root);
     cof_kms_wipe(scratch, COF_KMS_KEY_BYTES);
     return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
 }
@@ -316,8 +317,10 @@ int cof_kms_root_open(const struct cof_kms_header *header, const struct cof_kms_
     if (error != 0) {
         return error;
     }
-    error = cof_kms_sealed_open(scratch, &place, header->sealed_root, scratch + COF_KMS_KEY_BYTES,
-                                root_key);
+    error = cof_kms_sealed_open(
+        scratch, &place,
+        (struct cof_kms_bytes){header->sealed_root, sizeof(header->sealed_root)},
+        scratch + COF_KMS_KEY_BYTES, root_key);
     cof_kms_wipe(scratch, COF_KMS_KEY_BYTES);
     if (error == COFFER_E_COMMIT) {
         return cof_kms_fault(fault, COFFER_E_PASSPHRASE, "the %s does not open the key store",

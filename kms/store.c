@@ -130,13 +130,14 @@ static int connect_read_only(struct cof_kms_env *env, const char *path, unsigned
 {
     char uri[4096];
     struct cof_kms_db *db = NULL;
+    uint32_t version = 0;
     int error = cof_kms_sql_connect(env, path, SQLITE_OPEN_READONLY, &db, fault);
 
     if (error == 0) {
         error = cof_kms_sql_set_up(db, true, busy_ms, fault);
     }
     if (error == 0) {
-        error = cof_kms_schema_check(db, fault);
+        error = cof_kms_schema_check(db, &version, fault);
     }
     if (error == COFFER_E_ACCESS && log_is_empty(path)) {
         /* SQLite can't put its shared index beside the file: read it as one that nobody writes. */
@@ -148,13 +149,14 @@ static int connect_read_only(struct cof_kms_env *env, const char *path, unsigned
             error = cof_kms_sql_set_up(db, true, busy_ms, fault);
         }
         if (error == 0) {
-            error = cof_kms_schema_check(db, fault);
+            error = cof_kms_schema_check(db, &version, fault);
         }
     }
     if (error != 0) {
         cof_kms_db_close(db);
         return error;
     }
+    db->read_only = true;
     *ret_db = db;
     return 0;
 }
@@ -186,6 +188,7 @@ int cof_kms_db_open(struct cof_kms_env *env, const char *path, bool read_only, u
                     struct cof_kms_db **ret_db, struct coffer_fault *fault)
 {
     struct cof_kms_db *db = NULL;
+    uint32_t version = 0;
     int error = check_file(env, path, read_only, fault);
 
     if (error != 0) {
@@ -197,7 +200,7 @@ int cof_kms_db_open(struct cof_kms_env *env, const char *path, bool read_only, u
     error = cof_kms_sql_connect(env, path, SQLITE_OPEN_READWRITE, &db, fault);
     if (error == 0) {
         (void)sqlite3_busy_timeout(db->sqlite, (int)busy_ms);
-        error = cof_kms_schema_check(db, fault);
+        error = cof_kms_schema_check(db, &version, fault);
     }
     if (error == 0) {
         error = cof_kms_sql_set_up(db, false, busy_ms, fault);
@@ -208,72 +211,6 @@ int cof_kms_db_open(struct cof_kms_env *env, const char *path, bool read_only, u
     }
     *ret_db = db;
     return 0;
-}
-
-static void read_header(sqlite3_stmt *stmt, struct cof_kms_header *header, int *error)
-{
-    cof_kms_sql_blob(stmt, 1, header->uuid, sizeof(header->uuid), error);
-    cof_kms_sql_text(stmt, 2, header->owner.account, sizeof(header->owner.account), error);
-    cof_kms_sql_text(stmt, 3, header->owner.region, sizeof(header->owner.region), error);
-    header->created_ns = cof_kms_sql_u64(stmt, 4, INT64_MAX, error);
-    header->schema_version = (uint32_t)cof_kms_sql_u64(stmt, 5, UINT32_MAX, error);
-    header->root_kind = (enum coffer_root_kind)cof_kms_sql_u64(stmt, 6, COFFER_ROOT_KEY_FILE,
-                                                               error);
-    header->argon2_memory_kib = (uint32_t)cof_kms_sql_u64(stmt, 7, UINT32_MAX, error);
-    header->argon2_passes = (uint32_t)cof_kms_sql_u64(stmt, 8, UINT32_MAX, error);
-    header->argon2_lanes = (uint32_t)cof_kms_sql_u64(stmt, 9, UINT32_MAX, error);
-    cof_kms_sql_blob(stmt, 10, header->salt, sizeof(header->salt), error);
-    cof_kms_sql_blob(stmt, 11, header->sealed_root, sizeof(header->sealed_root), error);
-}
-
-int cof_kms_db_header(struct cof_kms_db *db, struct cof_kms_header *ret_header,
-                      struct coffer_fault *fault)
-{
-    struct cof_kms_header header;
-    sqlite3_stmt *stmt = NULL;
-    bool row = false;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_STORE_GET, &stmt, fault, "");
-
-    memset(&header, 0, sizeof(header));
-    if (error == 0) {
-        error = cof_kms_sql_step(db, stmt, &row, fault);
-    }
-    if (error != 0) {
-        return error;
-    }
-    error = row ? 0 : COFFER_E_TAMPER;
-    if (row) {
-        read_header(stmt, &header, &error);
-        (void)sqlite3_reset(stmt);
-    }
-    if (error != 0 || !cof_kms_account_ok(header.owner.account) ||
-        !cof_kms_region_ok(header.owner.region) || header.root_kind == 0) {
-        return cof_kms_fault(fault, COFFER_E_TAMPER,
-                             "the key store's header was altered: restore the file from a copy");
-    }
-    memcpy(db->uuid, header.uuid, sizeof(db->uuid));
-    *ret_header = header;
-    return 0;
-}
-
-int cof_kms_db_unlock(struct cof_kms_db *db, const uint8_t *mac_key, const uint8_t *audit_key,
-                      struct coffer_fault *fault)
-{
-    sqlite3_stmt *stmt = NULL;
-    bool row = false;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_STORE_GET, &stmt, fault, "");
-
-    db->mac_key = mac_key;
-    db->audit_key = audit_key;
-    if (error == 0) {
-        error = cof_kms_sql_step(db, stmt, &row, fault);
-    }
-    if (error == 0) {
-        error = row ? cof_kms_sql_row_check(db, stmt, COF_KMS_STORE_LABEL, fault)
-                    : cof_kms_fault(fault, COFFER_E_TAMPER, NULL);
-        (void)sqlite3_reset(stmt);
-    }
-    return error;
 }
 
 /* ---- transactions ------------------------------------------------------------------------ */

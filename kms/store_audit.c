@@ -10,6 +10,7 @@
 
 #include "pack.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define LABEL "coffer/kms/row/audit/1"
@@ -122,6 +123,9 @@ int cof_kms_db_audit_add(struct cof_kms_db *db, const struct cof_kms_audit_entry
     record.seq++;
     record.time_ns = cof_kms_wall_ns(db->env);
     cof_kms_uuid_text(random, record.request_id);
+    if (entry->request_id != NULL) {
+        (void)snprintf(record.request_id, sizeof(record.request_id), "%s", entry->request_id);
+    }
     error = pack_record(db, &record, entry, &packed, fault);
     if (error == 0) {
         error = chain_mac(db, packed, previous, mac);

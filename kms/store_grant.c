@@ -7,78 +7,62 @@
 
 #include <string.h>
 
-#define LABEL "coffer/kms/row/grant/1"
+#define LABEL COF_KMS_GRANT_LABEL
 
-static int read_row(struct cof_kms_db *db, sqlite3_stmt *stmt, struct cof_kms_grant_row *row,
-                    struct coffer_fault *fault)
+static int read_row(sqlite3_stmt *stmt, struct cof_kms_grant_row *row)
 {
-    int error = cof_kms_sql_row_check(db, stmt, LABEL, fault);
+    int error = 0;
 
-    if (error != 0) {
-        return error;
-    }
     memset(row, 0, sizeof(*row));
     cof_kms_sql_text(stmt, 0, row->grant_id, sizeof(row->grant_id), &error);
-    cof_kms_sql_text(stmt, 1, row->key_id, sizeof(row->key_id), &error);
+    cof_kms_sql_text(stmt, 1, row->key_arn, sizeof(row->key_arn), &error);
     cof_kms_sql_text(stmt, 2, row->name, sizeof(row->name), &error);
     cof_kms_sql_text(stmt, 3, row->grantee, sizeof(row->grantee), &error);
     cof_kms_sql_text(stmt, 4, row->retiring_principal, sizeof(row->retiring_principal), &error);
     cof_kms_sql_text(stmt, 5, row->operations, sizeof(row->operations), &error);
-    row->constraint = (enum coffer_grant_constraint)cof_kms_sql_u64(
-        stmt, 6, COFFER_GRANT_CONTEXT_SUBSET, &error);
+    row->constraint =
+        (enum coffer_grant_constraint)cof_kms_sql_u64(stmt, 6, COFFER_GRANT_CONTEXT_SUBSET, &error);
     row->context.at = sqlite3_column_blob(stmt, 7);
     row->context.length_bytes = (size_t)sqlite3_column_bytes(stmt, 7);
     row->created_ns = cof_kms_sql_u64(stmt, 8, INT64_MAX, &error);
-    return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
+    cof_kms_sql_text(stmt, 9, row->issuing_account, sizeof(row->issuing_account), &error);
+    cof_kms_sql_text(stmt, 10, row->source_arn, sizeof(row->source_arn), &error);
+    return error;
 }
 
 int cof_kms_db_grant_add(struct cof_kms_db *db, const struct cof_kms_grant_row *row,
                          struct coffer_fault *fault)
 {
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_GRANT_ADD, &stmt, fault, "ttttttibi",
-                                  row->grant_id, row->key_id, row->name, row->grantee,
-                                  row->retiring_principal, row->operations,
-                                  (int64_t)row->constraint, row->context.at,
-                                  row->context.length_bytes, (int64_t)row->created_ns);
-
-    if (error == 0) {
-        error = cof_kms_sql_done(db, stmt, fault);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_start(db, COF_KMS_SQL_GRANT_GET, &stmt, fault, "t", row->grant_id);
-    }
-    return error == 0
-               ? cof_kms_sql_row_sign(db, stmt, LABEL, COF_KMS_SQL_GRANT_MAC, row->grant_id, fault)
-               : error;
+    return cof_kms_sql_put(db, COF_KMS_SQL_GRANT_ADD, LABEL, fault, "ttttttibitt", row->grant_id,
+                           row->key_arn, row->name, row->grantee, row->retiring_principal,
+                           row->operations, (int64_t)row->constraint, row->context.at,
+                           row->context.length_bytes, (int64_t)row->created_ns,
+                           row->issuing_account, row->source_arn);
 }
 
-int cof_kms_db_grant_remove(struct cof_kms_db *db, const char *key_id, const char *grant_id,
+int cof_kms_db_grant_remove(struct cof_kms_db *db, const char *key_arn, const char *grant_id,
                             struct coffer_fault *fault)
 {
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_GRANT_REMOVE, &stmt, fault, "tt", grant_id,
-                                  key_id);
+    int error = cof_kms_sql_run(db, COF_KMS_SQL_GRANT_REMOVE, fault, "tt", grant_id, key_arn);
 
-    if (error == 0) {
-        error = cof_kms_sql_done(db, stmt, fault);
-    }
     if (error == 0 && sqlite3_changes(db->sqlite) == 0) {
         return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "the key has no grant %.64s", grant_id);
     }
     return error;
 }
 
-int cof_kms_db_grant_count(struct cof_kms_db *db, const char *key_id, uint64_t *ret_count,
+int cof_kms_db_grant_count(struct cof_kms_db *db, const char *key_arn, uint64_t *ret_count,
                            struct coffer_fault *fault)
 {
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_GRANT_COUNT, &stmt, fault, "t", key_id);
-
-    return error == 0 ? cof_kms_sql_number(db, stmt, ret_count, fault) : error;
+    return cof_kms_sql_count(db, COF_KMS_SQL_GRANT_COUNT, key_arn, ret_count, fault);
 }
 
-int cof_kms_db_grant_each(struct cof_kms_db *db, const char *key_id, const char *name,
+static const char *or_any(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+int cof_kms_db_grant_each(struct cof_kms_db *db, const struct cof_kms_grant_filter *filter,
                           const char *after, unsigned limit,
                           int (*visit)(void *ctx, const struct cof_kms_grant_row *row), void *ctx,
                           struct coffer_fault *fault)
@@ -86,21 +70,19 @@ int cof_kms_db_grant_each(struct cof_kms_db *db, const char *key_id, const char 
     struct cof_kms_grant_row row;
     sqlite3_stmt *stmt = NULL;
     bool found = true;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_GRANT_EACH, &stmt, fault, "ttti", key_id, name,
-                                  after, limit == 0 ? (int64_t)-1 : (int64_t)limit);
+    int error = cof_kms_sql_start(
+        db, COF_KMS_SQL_GRANT_EACH, &stmt, fault, "tttttti", or_any(filter->key_arn),
+        or_any(filter->grant_id), or_any(filter->name), or_any(filter->grantee),
+        or_any(filter->retiring_principal), after, cof_kms_sql_limit(limit));
 
     while (error == 0) {
-        error = cof_kms_sql_step(db, stmt, &found, fault);
+        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
         if (error != 0 || !found) {
             break;
         }
-        error = read_row(db, stmt, &row, fault);
-        if (error == 0) {
-            error = visit(ctx, &row);
-        }
+        error = read_row(stmt, &row);
+        error = error == 0 ? visit(ctx, &row) : cof_kms_sql_end(stmt, error, fault);
     }
-    if (error != 0 && stmt != NULL) {
-        (void)sqlite3_reset(stmt);
-    }
+    (void)sqlite3_reset(stmt);
     return error;
 }

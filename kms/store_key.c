@@ -1,184 +1,183 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/store_key.c - rows of keys and of their material.
+ * kms/store_key.c - rows of keys.
  *
- * Invariant: no key row is used before its MAC was checked. Under the key store's lock.
+ * Invariant: no row is used before its MAC was checked. Under the key store's lock.
  */
 #include "store_sql.h"
 
 #include <string.h>
 
-#define LABEL "coffer/kms/row/key/1"
+#define LABEL COF_KMS_KEY_LABEL
 
-static int read_row(struct cof_kms_db *db, sqlite3_stmt *stmt, struct cof_kms_key_row *row,
-                    struct coffer_fault *fault)
+static int read_row(sqlite3_stmt *stmt, struct cof_kms_key_row *row)
 {
-    int error = cof_kms_sql_row_check(db, stmt, LABEL, fault);
+    int error = 0;
 
-    if (error != 0) {
-        return error;
-    }
-    memset(row, 0, sizeof(*row));
-    cof_kms_sql_text(stmt, 0, row->key_id, sizeof(row->key_id), &error);
-    cof_kms_sql_text(stmt, 1, row->arn, sizeof(row->arn), &error);
+    /* What may be copied whole holds nothing of whoever had the memory before. */
+    memset(row, 0, offsetof(struct cof_kms_key_row, public_key));
+    cof_kms_sql_text(stmt, 0, row->arn, sizeof(row->arn), &error);
+    cof_kms_sql_text(stmt, 1, row->key_id, sizeof(row->key_id), &error);
     cof_kms_sql_text(stmt, 2, row->owner.account, sizeof(row->owner.account), &error);
     cof_kms_sql_text(stmt, 3, row->owner.region, sizeof(row->owner.region), &error);
-    row->state = (enum coffer_key_state)cof_kms_sql_u64(stmt, 4, COFFER_KEY_UNAVAILABLE, &error);
+    row->state = (enum coffer_key_state)cof_kms_sql_u64(
+        stmt, 4, COFFER_KEY_PENDING_REPLICA_DELETION, &error);
     row->managed = cof_kms_sql_u64(stmt, 5, 1, &error) != 0;
     cof_kms_sql_text(stmt, 6, row->origin, sizeof(row->origin), &error);
     cof_kms_sql_text(stmt, 7, row->key_spec, sizeof(row->key_spec), &error);
     cof_kms_sql_text(stmt, 8, row->key_usage, sizeof(row->key_usage), &error);
     row->multi_region = cof_kms_sql_u64(stmt, 9, 1, &error) != 0;
     cof_kms_sql_text(stmt, 10, row->description, sizeof(row->description), &error);
+    cof_kms_sql_text(stmt, 11, row->policy, sizeof(row->policy), &error);
     row->created_ns = cof_kms_sql_u64(stmt, 12, INT64_MAX, &error);
     row->deletion_ns = cof_kms_sql_u64(stmt, 13, INT64_MAX, &error);
-    row->valid_to_ns = cof_kms_sql_u64(stmt, 14, INT64_MAX, &error);
-    cof_kms_sql_blob(stmt, 17, row->material_id, sizeof(row->material_id), &error);
-    return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
-}
-
-int cof_kms_db_key_get(struct cof_kms_db *db, const char *key_id, struct cof_kms_key_row *ret_row,
-                       struct coffer_fault *fault)
-{
-    sqlite3_stmt *stmt = NULL;
-    bool found = false;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_GET, &stmt, fault, "t", key_id);
-
-    if (error == 0) {
-        error = cof_kms_sql_step(db, stmt, &found, fault);
-    }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_KEY_NOT_FOUND,
-                             "there is no key %.64s in this key store: see list-keys", key_id);
-    }
-    if (error == 0) {
-        error = read_row(db, stmt, ret_row, fault);
-        (void)sqlite3_reset(stmt);
-    }
+    row->pending_window_days = (uint32_t)cof_kms_sql_u64(stmt, 14, UINT32_MAX, &error);
+    row->valid_to_ns = cof_kms_sql_u64(stmt, 15, INT64_MAX, &error);
+    cof_kms_sql_text(stmt, 16, row->expiration_model, sizeof(row->expiration_model), &error);
+    row->rotation_period_days = (uint32_t)cof_kms_sql_u64(stmt, 17, UINT32_MAX, &error);
+    row->next_rotation_ns = cof_kms_sql_u64(stmt, 18, INT64_MAX, &error);
+    row->has_material =
+        cof_kms_sql_blob_up_to(stmt, 19, row->material_id, sizeof(row->material_id), &error) > 0;
+    cof_kms_sql_text(stmt, 20, row->primary_region, sizeof(row->primary_region), &error);
+    cof_kms_sql_text(stmt, 21, row->key_store_id, sizeof(row->key_store_id), &error);
+    cof_kms_sql_text(stmt, 22, row->token_label, sizeof(row->token_label), &error);
+    row->resume_state = (enum coffer_key_state)cof_kms_sql_u64(
+        stmt, 23, COFFER_KEY_PENDING_REPLICA_DELETION, &error);
+    row->public_key_bytes =
+        cof_kms_sql_blob_up_to(stmt, 24, row->public_key, sizeof(row->public_key), &error);
     return error;
 }
 
-static int sign_row(struct cof_kms_db *db, const char *key_id, struct coffer_fault *fault)
+static int put_row(struct cof_kms_db *db, enum cof_kms_sql which, const struct cof_kms_key_row *row,
+                   struct coffer_fault *fault)
 {
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_GET, &stmt, fault, "t", key_id);
-
-    return error == 0
-               ? cof_kms_sql_row_sign(db, stmt, LABEL, COF_KMS_SQL_KEY_MAC, key_id, fault)
-               : error;
+    return cof_kms_sql_put(
+        db, which, LABEL, fault, "ttttiitttittiIiItiIBtttiB", row->arn, row->key_id,
+        row->owner.account, row->owner.region, (int64_t)row->state, (int64_t)row->managed,
+        row->origin, row->key_spec, row->key_usage, (int64_t)row->multi_region, row->description,
+        row->policy, (int64_t)row->created_ns, (int64_t)row->deletion_ns,
+        (int64_t)row->pending_window_days, (int64_t)row->valid_to_ns, row->expiration_model,
+        (int64_t)row->rotation_period_days, (int64_t)row->next_rotation_ns, row->material_id,
+        row->has_material ? sizeof(row->material_id) : (size_t)0, row->primary_region,
+        row->key_store_id, row->token_label, (int64_t)row->resume_state, row->public_key,
+        row->public_key_bytes);
 }
 
 int cof_kms_db_key_add(struct cof_kms_db *db, const struct cof_kms_key_row *row,
                        struct coffer_fault *fault)
 {
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(
-        db, COF_KMS_SQL_KEY_ADD, &stmt, fault, "ttttiitttitiIIb", row->key_id, row->arn,
-        row->owner.account, row->owner.region, (int64_t)row->state, (int64_t)row->managed,
-        row->origin, row->key_spec, row->key_usage, (int64_t)row->multi_region, row->description,
-        (int64_t)row->created_ns, (int64_t)row->deletion_ns, (int64_t)row->valid_to_ns,
-        row->material_id, sizeof(row->material_id));
-
-    if (error == 0) {
-        error = cof_kms_sql_done(db, stmt, fault);
-    }
-    return error == 0 ? sign_row(db, row->key_id, fault) : error;
+    return put_row(db, COF_KMS_SQL_KEY_ADD, row, fault);
 }
 
-int cof_kms_db_key_set_state(struct cof_kms_db *db, const char *key_id,
-                             enum coffer_key_state state, struct coffer_fault *fault)
+int cof_kms_db_key_set(struct cof_kms_db *db, const struct cof_kms_key_row *row,
+                       struct coffer_fault *fault)
 {
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_STATE, &stmt, fault, "it", (int64_t)state,
-                                  key_id);
-
-    if (error == 0) {
-        error = cof_kms_sql_done(db, stmt, fault);
-    }
-    return error == 0 ? sign_row(db, key_id, fault) : error;
+    return put_row(db, COF_KMS_SQL_KEY_SET, row, fault);
 }
 
-int cof_kms_db_key_count(struct cof_kms_db *db, uint64_t *ret_count, struct coffer_fault *fault)
+int cof_kms_db_key_get(struct cof_kms_db *db, const char *arn, struct cof_kms_key_row *ret_row,
+                       struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_COUNT, &stmt, fault, "");
+    bool found = false;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_GET, &stmt, fault, "t", arn);
+
+    if (error == 0) {
+        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+    }
+    if (error == 0 && !found) {
+        return cof_kms_fault(fault, COFFER_E_KEY_NOT_FOUND,
+                             "there is no key %.110s in this key store", arn);
+    }
+    if (error == 0) {
+        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
+    }
+    return error;
+}
+
+int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns, struct cof_kms_key_row *ret_row,
+                       struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool found = false;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_DUE, &stmt, fault, "i", (int64_t)now_ns);
+
+    if (error == 0) {
+        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+    }
+    if (error == 0 && !found) {
+        return COFFER_E_NOT_FOUND;
+    }
+    if (error == 0) {
+        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
+    }
+    return error;
+}
+
+int cof_kms_db_key_remove(struct cof_kms_db *db, const char *arn, struct coffer_fault *fault)
+{
+    static const enum cof_kms_sql parts[] = {
+        COF_KMS_SQL_KEY_REMOVE_MATERIAL, COF_KMS_SQL_KEY_REMOVE_ALIASES,
+        COF_KMS_SQL_KEY_REMOVE_GRANTS, COF_KMS_SQL_KEY_REMOVE_TAGS, COF_KMS_SQL_KEY_REMOVE};
+    size_t i;
+    int error = 0;
+
+    for (i = 0; error == 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        error = cof_kms_sql_run(db, parts[i], fault, "t", arn);
+    }
+    return error;
+}
+
+int cof_kms_db_key_count(struct cof_kms_db *db, const struct cof_kms_owner *owner,
+                         uint64_t *ret_count, struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_COUNT, &stmt, fault, "tt", owner->account,
+                                  owner->region);
 
     return error == 0 ? cof_kms_sql_number(db, stmt, ret_count, fault) : error;
 }
 
-int cof_kms_db_key_each(struct cof_kms_db *db, const char *after, unsigned limit,
-                        int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
-                        struct coffer_fault *fault)
+/* Give each row of a statement that was started to visit. */
+static int visit_rows(struct cof_kms_db *db, sqlite3_stmt *stmt,
+                      int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
+                      struct coffer_fault *fault)
 {
     struct cof_kms_key_row *row = cof_kms_alloc(db->env, sizeof(*row));
-    sqlite3_stmt *stmt = NULL;
     bool found = true;
-    int error;
+    int error = row == NULL ? cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL) : 0;
 
-    if (row == NULL) {
-        return cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
-    }
-    error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_EACH, &stmt, fault, "ti", after,
-                              limit == 0 ? (int64_t)-1 : (int64_t)limit);
     while (error == 0) {
-        error = cof_kms_sql_step(db, stmt, &found, fault);
+        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
         if (error != 0 || !found) {
             break;
         }
-        error = read_row(db, stmt, row, fault);
-        if (error == 0) {
-            error = visit(ctx, row);
-        }
-    }
-    if (error != 0 && stmt != NULL) {
-        (void)sqlite3_reset(stmt);
+        error = read_row(stmt, row);
+        error = error == 0 ? visit(ctx, row) : cof_kms_sql_end(stmt, error, fault);
     }
     cof_kms_free(db->env, row);
+    (void)sqlite3_reset(stmt);
     return error;
 }
 
-int cof_kms_db_material_add(struct cof_kms_db *db, const struct cof_kms_material_row *row,
-                            struct coffer_fault *fault)
+int cof_kms_db_key_each(struct cof_kms_db *db, const struct cof_kms_owner *owner, const char *after,
+                        unsigned limit, int (*visit)(void *ctx, const struct cof_kms_key_row *row),
+                        void *ctx, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_MATERIAL_ADD, &stmt, fault, "btitib", row->id,
-                                  sizeof(row->id), row->key_id, (int64_t)row->version, row->source,
-                                  (int64_t)row->created_ns, row->sealed, sizeof(row->sealed));
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_EACH, &stmt, fault, "ttti", owner->account,
+                                  owner->region, after, cof_kms_sql_limit(limit));
 
-    return error == 0 ? cof_kms_sql_done(db, stmt, fault) : error;
+    return error == 0 ? visit_rows(db, stmt, visit, ctx, fault) : error;
 }
 
-int cof_kms_db_material_get(struct cof_kms_db *db, const char *key_id, const uint8_t *material_id,
-                            struct cof_kms_material_row *ret_row, struct coffer_fault *fault)
+int cof_kms_db_key_each_in_store(struct cof_kms_db *db, const char *key_store_id,
+                                 int (*visit)(void *ctx, const struct cof_kms_key_row *row),
+                                 void *ctx, struct coffer_fault *fault)
 {
-    struct cof_kms_material_row row;
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_MATERIAL_GET, &stmt, fault, "bt", material_id,
-                                  (size_t)COF_KMS_MATERIAL_ID_BYTES, key_id);
+    int error =
+        cof_kms_sql_start(db, COF_KMS_SQL_KEY_EACH_IN_STORE, &stmt, fault, "t", key_store_id);
 
-    if (error == 0) {
-        error = cof_kms_sql_step(db, stmt, &found, fault);
-    }
-    if (error != 0) {
-        return error;
-    }
-    if (!found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "key %.40s has no such material", key_id);
-    }
-    memset(&row, 0, sizeof(row));
-    cof_kms_sql_blob(stmt, 0, row.id, sizeof(row.id), &error);
-    cof_kms_sql_text(stmt, 1, row.key_id, sizeof(row.key_id), &error);
-    row.version = (uint32_t)cof_kms_sql_u64(stmt, 2, UINT32_MAX, &error);
-    cof_kms_sql_text(stmt, 3, row.source, sizeof(row.source), &error);
-    row.created_ns = cof_kms_sql_u64(stmt, 4, INT64_MAX, &error);
-    cof_kms_sql_blob(stmt, 5, row.sealed, sizeof(row.sealed), &error);
-    (void)sqlite3_reset(stmt);
-    if (error != 0) {
-        return cof_kms_fault(fault, error,
-                             "material of key %.40s was altered: restore the file from a copy",
-                             key_id);
-    }
-    *ret_row = row;
-    return 0;
+    return error == 0 ? visit_rows(db, stmt, visit, ctx, fault) : error;
 }

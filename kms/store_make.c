@@ -15,31 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int put_header(struct cof_kms_db *db, const struct cof_kms_header *header,
-                      struct coffer_fault *fault)
-{
-    sqlite3_stmt *stmt = NULL;
-    int error = cof_kms_sql_start(
-        db, COF_KMS_SQL_STORE_ADD, &stmt, fault, "bttiiiiiibb", header->uuid,
-        sizeof(header->uuid), header->owner.account, header->owner.region,
-        (int64_t)header->created_ns, (int64_t)header->schema_version, (int64_t)header->root_kind,
-        (int64_t)header->argon2_memory_kib, (int64_t)header->argon2_passes,
-        (int64_t)header->argon2_lanes, header->salt, sizeof(header->salt), header->sealed_root,
-        sizeof(header->sealed_root));
-
-    if (error == 0) {
-        error = cof_kms_sql_done(db, stmt, fault);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_start(db, COF_KMS_SQL_STORE_GET, &stmt, fault, "");
-    }
-    if (error == 0) {
-        error = cof_kms_sql_row_sign(db, stmt, COF_KMS_STORE_LABEL, COF_KMS_SQL_STORE_MAC, "",
-                                     fault);
-    }
-    return error;
-}
-
 /* Fill the empty file at path with the tables and the header's row. */
 static int fill_file(struct cof_kms_env *env, const char *path,
                      const struct cof_kms_header *header, const uint8_t *mac_key,
@@ -60,7 +35,7 @@ static int fill_file(struct cof_kms_env *env, const char *path,
     if (error == 0) {
         error = cof_kms_schema_make(db, fault);
         if (error == 0) {
-            error = put_header(db, header, fault);
+            error = cof_kms_sql_put_header(db, header, fault);
         }
         if (error == 0) {
             error = cof_kms_db_commit(db, fault);

@@ -7,8 +7,6 @@
  */
 #include "store_sql.h"
 
-#include "pack.h"
-
 /* ---- columns ----------------------------------------------------------------------------- */
 
 void cof_kms_sql_text(sqlite3_stmt *stmt, int column, char *ret_text, size_t capacity, int *error)
@@ -36,6 +34,22 @@ void cof_kms_sql_blob(sqlite3_stmt *stmt, int column, uint8_t *ret_blob, size_t 
     memcpy(ret_blob, blob, bytes);
 }
 
+size_t cof_kms_sql_blob_up_to(sqlite3_stmt *stmt, int column, uint8_t *ret_blob, size_t capacity,
+                              int *error)
+{
+    const void *blob = sqlite3_column_blob(stmt, column);
+    size_t bytes = (size_t)sqlite3_column_bytes(stmt, column);
+
+    if (bytes > capacity) {
+        *error = COFFER_E_TAMPER;
+        return 0;
+    }
+    if (bytes > 0) {
+        memcpy(ret_blob, blob, bytes);
+    }
+    return bytes;
+}
+
 uint64_t cof_kms_sql_u64(sqlite3_stmt *stmt, int column, uint64_t max, int *error)
 {
     int type = sqlite3_column_type(stmt, column);
@@ -53,27 +67,55 @@ uint64_t cof_kms_sql_u64(sqlite3_stmt *stmt, int column, uint64_t max, int *erro
 
 /* ---- the MAC over a row ------------------------------------------------------------------ */
 
+void cof_kms_sql_row_head(struct cof_kms_db *db, struct cof_kms_pack *pack, const char *label,
+                          int columns)
+{
+    cof_kms_pack_text(pack, label);
+    cof_kms_pack_bytes(pack, db->uuid, sizeof(db->uuid));
+    cof_kms_pack_u32(pack, (uint32_t)columns);
+}
+
+void cof_kms_sql_pack_null(struct cof_kms_pack *pack)
+{
+    cof_kms_pack_u8(pack, 0);
+}
+
+void cof_kms_sql_pack_i64(struct cof_kms_pack *pack, int64_t number)
+{
+    cof_kms_pack_u8(pack, 1);
+    cof_kms_pack_u64(pack, (uint64_t)number);
+}
+
+void cof_kms_sql_pack_text(struct cof_kms_pack *pack, const void *text, size_t bytes)
+{
+    cof_kms_pack_u8(pack, 2);
+    cof_kms_pack_sized(pack, text, bytes);
+}
+
+void cof_kms_sql_pack_blob(struct cof_kms_pack *pack, const void *blob, size_t bytes)
+{
+    cof_kms_pack_u8(pack, 3);
+    cof_kms_pack_sized(pack, blob, bytes);
+}
+
 static void pack_column(struct cof_kms_pack *pack, sqlite3_stmt *stmt, int column)
 {
     const void *bytes;
 
     switch (sqlite3_column_type(stmt, column)) {
     case SQLITE_INTEGER:
-        cof_kms_pack_u8(pack, 1);
-        cof_kms_pack_u64(pack, (uint64_t)sqlite3_column_int64(stmt, column));
+        cof_kms_sql_pack_i64(pack, sqlite3_column_int64(stmt, column));
         break;
     case SQLITE_TEXT:
         bytes = sqlite3_column_text(stmt, column);
-        cof_kms_pack_u8(pack, 2);
-        cof_kms_pack_sized(pack, bytes, (size_t)sqlite3_column_bytes(stmt, column));
+        cof_kms_sql_pack_text(pack, bytes, (size_t)sqlite3_column_bytes(stmt, column));
         break;
     case SQLITE_BLOB:
         bytes = sqlite3_column_blob(stmt, column);
-        cof_kms_pack_u8(pack, 3);
-        cof_kms_pack_sized(pack, bytes, (size_t)sqlite3_column_bytes(stmt, column));
+        cof_kms_sql_pack_blob(pack, bytes, (size_t)sqlite3_column_bytes(stmt, column));
         break;
     case SQLITE_NULL:
-        cof_kms_pack_u8(pack, 0);
+        cof_kms_sql_pack_null(pack);
         break;
     default:
         pack->overflowed = true; /* no table has reals */
@@ -87,9 +129,7 @@ int cof_kms_sql_row_pack(struct cof_kms_db *db, sqlite3_stmt *stmt, const char *
     struct cof_kms_pack pack = cof_kms_pack_into(db->row_buffer, COF_KMS_ROW_BYTES_MAX);
     int column;
 
-    cof_kms_pack_text(&pack, label);
-    cof_kms_pack_bytes(&pack, db->uuid, sizeof(db->uuid));
-    cof_kms_pack_u32(&pack, (uint32_t)columns);
+    cof_kms_sql_row_head(db, &pack, label, columns);
     for (column = 0; column < columns; column++) {
         pack_column(&pack, stmt, column);
     }
@@ -126,27 +166,4 @@ int cof_kms_sql_row_check(struct cof_kms_db *db, sqlite3_stmt *stmt, const char 
                              label);
     }
     return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
-}
-
-int cof_kms_sql_row_sign(struct cof_kms_db *db, sqlite3_stmt *get, const char *label,
-                         enum cof_kms_sql put_mac, const char *key, struct coffer_fault *fault)
-{
-    uint8_t mac[COF_KMS_MAC_BYTES];
-    sqlite3_stmt *put = NULL;
-    bool row = false;
-    int error = cof_kms_sql_step(db, get, &row, fault);
-
-    if (error != 0) {
-        return error;
-    }
-    if (!row) {
-        return cof_kms_fault(fault, COFFER_E_INTERNAL, NULL);
-    }
-    error = make_row_mac(db, get, label, sqlite3_column_count(get) - 1, mac);
-    (void)sqlite3_reset(get);
-    if (error != 0) {
-        return cof_kms_fault(fault, error, NULL);
-    }
-    error = cof_kms_sql_start(db, put_mac, &put, fault, "bt", mac, sizeof(mac), key);
-    return error == 0 ? cof_kms_sql_done(db, put, fault) : error;
 }

@@ -1,75 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/store_sql.c - every statement of the store, and the few ways in which they are run.
+ * kms/store_sql.c - binding and running statements, and making a row with its MAC.
  *
- * Invariants: no SQL is built at run time; each result code of SQLite becomes one error with a
- * sentence. Under the store's lock.
+ * Invariants: no SQL is built at run time; the bytes that are bound are the bytes that are MACed;
+ * each result code of SQLite becomes one error with a sentence. Under the store's lock.
  */
 #include "store_sql.h"
 
 #include <stdarg.h>
-
-#define KEY_COLUMNS                                                                                \
-    "key_id, arn, account, region, state, managed, origin, key_spec, key_usage, multi_region, "    \
-    "description, policy, created_ns, deletion_ns, valid_to_ns, rotation_period_days, "            \
-    "next_rotation_ns, material_id, mac"
-#define GRANT_COLUMNS                                                                              \
-    "grant_id, key_id, name, grantee, retiring_principal, operations, constraint_kind, "           \
-    "constraint_context, created_ns, mac"
-#define STORE_COLUMNS                                                                              \
-    "id, uuid, account, region, created_ns, schema_version, root_kind, argon2_memory_kib, "        \
-    "argon2_passes, argon2_lanes, salt, sealed_root, mac"
-#define AUDIT_COLUMNS                                                                              \
-    "seq, time_ns, event, request_id, principal, key_arn, source_key_arn, context, "               \
-    "source_context, detail, error, mac"
-
-static const char *const statements[COF_KMS_SQL_COUNT] = {
-    [COF_KMS_SQL_BEGIN_READ] = "BEGIN DEFERRED",
-    [COF_KMS_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
-    [COF_KMS_SQL_SAVEPOINT] = "SAVEPOINT work",
-    [COF_KMS_SQL_UNDO] = "ROLLBACK TO work",
-    [COF_KMS_SQL_COMMIT] = "COMMIT",
-    [COF_KMS_SQL_ROLLBACK] = "ROLLBACK",
-    [COF_KMS_SQL_STORE_GET] = "SELECT " STORE_COLUMNS " FROM store WHERE id = 1",
-    [COF_KMS_SQL_STORE_ADD] = "INSERT INTO store (" STORE_COLUMNS ")"
-                              " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'')",
-    [COF_KMS_SQL_STORE_MAC] = "UPDATE store SET mac = ?1 WHERE id = 1 AND ?2 = ''",
-    [COF_KMS_SQL_KEY_GET] = "SELECT " KEY_COLUMNS " FROM key WHERE key_id = ?",
-    [COF_KMS_SQL_KEY_EACH] = "SELECT " KEY_COLUMNS " FROM key WHERE key_id > ?"
-                             " ORDER BY key_id LIMIT ?",
-    [COF_KMS_SQL_KEY_ADD] = "INSERT INTO key (" KEY_COLUMNS ")"
-                            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, 0, NULL, ?,"
-                            " x'')",
-    [COF_KMS_SQL_KEY_STATE] = "UPDATE key SET state = ?1 WHERE key_id = ?2",
-    [COF_KMS_SQL_KEY_MAC] = "UPDATE key SET mac = ?1 WHERE key_id = ?2",
-    [COF_KMS_SQL_KEY_COUNT] = "SELECT count(*) FROM key",
-    [COF_KMS_SQL_MATERIAL_GET] = "SELECT material_id, key_id, version, source, created_ns, sealed"
-                                 " FROM material WHERE material_id = ?1 AND key_id = ?2",
-    [COF_KMS_SQL_MATERIAL_ADD] = "INSERT INTO material (material_id, key_id, version, source,"
-                                 " created_ns, sealed) VALUES (?, ?, ?, ?, ?, ?)",
-    [COF_KMS_SQL_ALIAS_GET] = "SELECT name, key_id, created_ns, updated_ns, mac FROM alias"
-                              " WHERE name = ?",
-    [COF_KMS_SQL_ALIAS_EACH] = "SELECT name, key_id, created_ns, updated_ns, mac FROM alias"
-                               " WHERE (?1 = '' OR key_id = ?1) AND name > ?2"
-                               " ORDER BY name LIMIT ?3",
-    [COF_KMS_SQL_ALIAS_ADD] = "INSERT INTO alias (name, key_id, created_ns, updated_ns, mac)"
-                              " VALUES (?, ?, ?, ?, x'')",
-    [COF_KMS_SQL_ALIAS_MAC] = "UPDATE alias SET mac = ?1 WHERE name = ?2",
-    [COF_KMS_SQL_ALIAS_COUNT] = "SELECT count(*) FROM alias WHERE key_id = ?",
-    [COF_KMS_SQL_GRANT_GET] = "SELECT " GRANT_COLUMNS " FROM key_grant WHERE grant_id = ?",
-    [COF_KMS_SQL_GRANT_EACH] = "SELECT " GRANT_COLUMNS " FROM key_grant WHERE key_id = ?1"
-                               " AND (?2 = '' OR name = ?2) AND grant_id > ?3"
-                               " ORDER BY grant_id LIMIT ?4",
-    [COF_KMS_SQL_GRANT_ADD] = "INSERT INTO key_grant (" GRANT_COLUMNS ")"
-                              " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, x'')",
-    [COF_KMS_SQL_GRANT_MAC] = "UPDATE key_grant SET mac = ?1 WHERE grant_id = ?2",
-    [COF_KMS_SQL_GRANT_REMOVE] = "DELETE FROM key_grant WHERE grant_id = ?1 AND key_id = ?2",
-    [COF_KMS_SQL_GRANT_COUNT] = "SELECT count(*) FROM key_grant WHERE key_id = ?",
-    [COF_KMS_SQL_AUDIT_LAST] = "SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1",
-    [COF_KMS_SQL_AUDIT_ADD] = "INSERT INTO audit (" AUDIT_COLUMNS ")"
-                              " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [COF_KMS_SQL_AUDIT_EACH] = "SELECT " AUDIT_COLUMNS " FROM audit ORDER BY seq",
-};
+#include <string.h>
 
 /* ---- errors ------------------------------------------------------------------------------ */
 
@@ -134,43 +73,82 @@ int cof_kms_sql_fail(struct cof_kms_db *db, int result, const char *what,
 
 /* ---- running ----------------------------------------------------------------------------- */
 
-static int bind_one(sqlite3_stmt *stmt, int index, char letter, va_list *arguments)
+static int bind_text(sqlite3_stmt *stmt, int index, const char *text, bool may_be_null,
+                     struct cof_kms_pack *pack)
 {
-    const char *text;
-    const void *blob;
-    int64_t number;
-
-    switch (letter) {
-    case 't':
-    case 'T':
-        text = va_arg(*arguments, const char *);
-        return letter == 'T' && text[0] == '\0'
-                   ? sqlite3_bind_null(stmt, index)
-                   : sqlite3_bind_text(stmt, index, text, -1, SQLITE_TRANSIENT);
-    case 'i':
-    case 'I':
-        number = va_arg(*arguments, int64_t);
-        return letter == 'I' && number == 0 ? sqlite3_bind_null(stmt, index)
-                                            : sqlite3_bind_int64(stmt, index, number);
-    case 'b':
-        blob = va_arg(*arguments, const void *);
-        return sqlite3_bind_blob64(stmt, index, blob, va_arg(*arguments, size_t),
-                                   SQLITE_TRANSIENT);
-    default:
-        return SQLITE_MISUSE;
+    if (may_be_null && text[0] == '\0') {
+        cof_kms_sql_pack_null(pack);
+        return sqlite3_bind_null(stmt, index);
     }
+    cof_kms_sql_pack_text(pack, text, strlen(text));
+    return sqlite3_bind_text(stmt, index, text, -1, SQLITE_TRANSIENT);
 }
 
-int cof_kms_sql_start(struct cof_kms_db *db, enum cof_kms_sql which, sqlite3_stmt **ret_stmt,
-                      struct coffer_fault *fault, const char *letters, ...)
+static int bind_number(sqlite3_stmt *stmt, int index, int64_t number, bool may_be_null,
+                       struct cof_kms_pack *pack)
+{
+    if (may_be_null && number == 0) {
+        cof_kms_sql_pack_null(pack);
+        return sqlite3_bind_null(stmt, index);
+    }
+    cof_kms_sql_pack_i64(pack, number);
+    return sqlite3_bind_int64(stmt, index, number);
+}
+
+static int bind_blob(sqlite3_stmt *stmt, int index, const void *blob, size_t bytes,
+                     bool may_be_null, struct cof_kms_pack *pack)
+{
+    if (may_be_null && bytes == 0) {
+        cof_kms_sql_pack_null(pack);
+        return sqlite3_bind_null(stmt, index);
+    }
+    cof_kms_sql_pack_blob(pack, blob, bytes);
+    return bytes == 0 ? sqlite3_bind_zeroblob(stmt, index, 0)
+                      : sqlite3_bind_blob64(stmt, index, blob, bytes, SQLITE_TRANSIENT);
+}
+
+/* Bind and pack what letters say; the number of parameters is their count. */
+static int bind_all(sqlite3_stmt *stmt, const char *letters, va_list arguments,
+                    struct cof_kms_pack *pack)
+{
+    int result = SQLITE_OK, index;
+
+    for (index = 1; result == SQLITE_OK && *letters != '\0'; index++, letters++) {
+        const void *blob;
+
+        switch (*letters) {
+        case 't':
+        case 'T':
+            result = bind_text(stmt, index, va_arg(arguments, const char *), *letters == 'T',
+                               pack);
+            break;
+        case 'i':
+        case 'I':
+            result = bind_number(stmt, index, va_arg(arguments, int64_t), *letters == 'I', pack);
+            break;
+        case 'b':
+        case 'B':
+            blob = va_arg(arguments, const void *);
+            result = bind_blob(stmt, index, blob, va_arg(arguments, size_t), *letters == 'B',
+                               pack);
+            break;
+        default:
+            result = SQLITE_MISUSE;
+            break;
+        }
+    }
+    return result;
+}
+
+static int prepare(struct cof_kms_db *db, enum cof_kms_sql which, sqlite3_stmt **ret_stmt,
+                   struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = db->statements[which];
-    int result = SQLITE_OK, index;
-    va_list arguments;
 
     if (stmt == NULL) {
-        result = sqlite3_prepare_v3(db->sqlite, statements[which], -1, SQLITE_PREPARE_PERSISTENT,
-                                    &stmt, NULL);
+        int result = sqlite3_prepare_v3(db->sqlite, cof_kms_statements[which], -1,
+                                        SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+
         if (result != SQLITE_OK) {
             return cof_kms_sql_fail(db, result, "reading the key store", fault);
         }
@@ -178,16 +156,81 @@ int cof_kms_sql_start(struct cof_kms_db *db, enum cof_kms_sql which, sqlite3_stm
     }
     /* reset repeats the error of the last run, which was reported then. */
     (void)sqlite3_reset(stmt);
-    va_start(arguments, letters);
-    for (index = 1; result == SQLITE_OK && letters[index - 1] != '\0'; index++) {
-        result = bind_one(stmt, index, letters[index - 1], &arguments);
+    *ret_stmt = stmt;
+    return 0;
+}
+
+static int start(struct cof_kms_db *db, enum cof_kms_sql which, sqlite3_stmt **ret_stmt,
+                 struct coffer_fault *fault, const char *letters, va_list arguments)
+{
+    struct cof_kms_pack nowhere = cof_kms_pack_into(NULL, 0);
+    sqlite3_stmt *stmt = NULL;
+    int result, error = prepare(db, which, &stmt, fault);
+
+    if (error != 0) {
+        return error;
     }
-    va_end(arguments);
+    result = bind_all(stmt, letters, arguments, &nowhere);
     if (result != SQLITE_OK) {
         return cof_kms_sql_fail(db, result, "using the key store", fault);
     }
     *ret_stmt = stmt;
     return 0;
+}
+
+int cof_kms_sql_start(struct cof_kms_db *db, enum cof_kms_sql which, sqlite3_stmt **ret_stmt,
+                      struct coffer_fault *fault, const char *letters, ...)
+{
+    va_list arguments;
+    int error;
+
+    va_start(arguments, letters);
+    error = start(db, which, ret_stmt, fault, letters, arguments);
+    va_end(arguments);
+    return error;
+}
+
+int cof_kms_sql_run(struct cof_kms_db *db, enum cof_kms_sql which, struct coffer_fault *fault,
+                    const char *letters, ...)
+{
+    sqlite3_stmt *stmt = NULL;
+    va_list arguments;
+    int error;
+
+    va_start(arguments, letters);
+    error = start(db, which, &stmt, fault, letters, arguments);
+    va_end(arguments);
+    return error == 0 ? cof_kms_sql_done(db, stmt, fault) : error;
+}
+
+int cof_kms_sql_put(struct cof_kms_db *db, enum cof_kms_sql which, const char *label,
+                    struct coffer_fault *fault, const char *letters, ...)
+{
+    struct cof_kms_pack pack = cof_kms_pack_into(db->row_buffer, COF_KMS_ROW_BYTES_MAX);
+    int columns = (int)strlen(letters);
+    uint8_t mac[COF_KMS_MAC_BYTES];
+    sqlite3_stmt *stmt = NULL;
+    va_list arguments;
+    int result, error = prepare(db, which, &stmt, fault);
+
+    if (error != 0) {
+        return error;
+    }
+    cof_kms_sql_row_head(db, &pack, label, columns);
+    va_start(arguments, letters);
+    result = bind_all(stmt, letters, arguments, &pack);
+    va_end(arguments);
+    if (result == SQLITE_OK && pack.overflowed) {
+        return cof_kms_fault(fault, COFFER_E_LIMIT, "a row of the key store would be too long");
+    }
+    if (result == SQLITE_OK) {
+        error = cof_kms_mac(db->mac_key, cof_kms_packed(&pack), mac);
+        result = sqlite3_bind_blob64(stmt, columns + 1, mac, sizeof(mac), SQLITE_TRANSIENT);
+    }
+    if (result != SQLITE_OK) {
+        return cof_kms_sql_fail(db, result, "using the key store", fault);
+    }
+    return error == 0 ? cof_kms_sql_done(db, stmt, fault) : cof_kms_fault(fault, error, NULL);
 }
 
 int cof_kms_sql_step(struct cof_kms_db *db, sqlite3_stmt *stmt, bool *ret_row,
@@ -233,4 +276,41 @@ int cof_kms_sql_number(struct cof_kms_db *db, sqlite3_stmt *stmt, uint64_t *ret_
         (void)sqlite3_reset(stmt);
     }
     return error;
+}
+
+int cof_kms_sql_next(struct cof_kms_db *db, sqlite3_stmt *stmt, const char *label, bool *ret_row,
+                     struct coffer_fault *fault)
+{
+    int error = cof_kms_sql_step(db, stmt, ret_row, fault);
+
+    if (error == 0 && *ret_row) {
+        error = cof_kms_sql_row_check(db, stmt, label, fault);
+        if (error != 0) {
+            (void)sqlite3_reset(stmt);
+        }
+    }
+    return error;
+}
+
+int cof_kms_sql_count(struct cof_kms_db *db, enum cof_kms_sql which, const char *text,
+                      uint64_t *ret_count, struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    int error = cof_kms_sql_start(db, which, &stmt, fault, "t", text);
+
+    return error == 0 ? cof_kms_sql_number(db, stmt, ret_count, fault) : error;
+}
+
+int cof_kms_sql_end(sqlite3_stmt *stmt, int error, struct coffer_fault *fault)
+{
+    (void)sqlite3_reset(stmt);
+    return error == COFFER_E_TAMPER
+               ? cof_kms_fault(fault, error,
+                               "a row of the key store was altered: restore the file from a copy")
+               : error;
+}
+
+int64_t cof_kms_sql_limit(unsigned limit)
+{
+    return limit == 0 ? -1 : (int64_t)limit;
 }

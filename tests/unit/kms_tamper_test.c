@@ -70,12 +70,15 @@ static int use_edited(struct kms_fixture *f, const char *table, const char *colu
 static void each_column_of_a_key_is_authenticated(void **state)
 {
     static const char *const columns[][2] = {
-        {"arn", "arn || 'x'"}, {"account", "'000000000001'"}, {"region", "'local-2'"},
+        {"account", "'000000000001'"}, {"region", "'local-2'"},
         {"state", "1"}, {"state", "2"}, {"managed", "1"}, {"origin", "'EXTERNAL'"},
         {"key_spec", "'x'"}, {"key_usage", "'x'"}, {"multi_region", "1"}, {"description", "''"},
         {"policy", "'{}'"}, {"created_ns", "created_ns + 1"}, {"deletion_ns", "1"},
         {"valid_to_ns", "1"}, {"rotation_period_days", "1"}, {"next_rotation_ns", "1"},
-        {"material_id", "zeroblob(32)"}, {"mac", "zeroblob(32)"}, {"mac", "x''"}};
+        {"pending_window_days", "7"}, {"expiration_model", "'x'"}, {"primary_region", "'local-2'"},
+        {"key_store_id", "'cks-1'"}, {"token_label", "'x'"}, {"resume_state", "1"},
+        {"public_key", "x'30'"}, {"material_id", "zeroblob(32)"}, {"material_id", "NULL"},
+        {"mac", "zeroblob(32)"}, {"mac", "x''"}};
     struct kms_fixture *f = *state;
     size_t i;
 
@@ -86,13 +89,18 @@ static void each_column_of_a_key_is_authenticated(void **state)
             fail_msg("key.%s gave %d", columns[i][0], error);
         }
     }
+    /* A row under another name is a row that isn't there. */
+    assert_int_equal(use_edited(f, "key", "arn", "arn || 'x'"), COFFER_E_KEY_ACCESS);
 }
 
 static void each_column_of_material_is_sealed_or_found_missing(void **state)
 {
     static const char *const columns[][2] = {
         {"version", "2"}, {"source", "'EXTERNAL'"}, {"created_ns", "created_ns + 1"},
-        {"sealed", "zeroblob(93)"}, {"sealed", "x''"}, {"sealed", "zeroblob(94)"},
+        {"rotation", "'AUTOMATIC'"}, {"state", "1"}, {"rotated_ns", "1"}, {"valid_to_ns", "1"},
+        {"description", "'x'"}, {"digest", "zeroblob(32)"}, {"sealed", "NULL"},
+        {"mac", "zeroblob(32)"}, {"sealed", "zeroblob(93)"}, {"sealed", "x''"},
+        {"sealed", "zeroblob(94)"},
         {"material_id", "zeroblob(32)"}};
     struct kms_fixture *f = *state;
     size_t i;
@@ -212,7 +220,9 @@ static void edited_aliases_and_grants_are_found_out(void **state)
     static const char *const columns[][2] = {
         {"name", "'m'"}, {"grantee", "'evil'"}, {"retiring_principal", "'evil'"},
         {"operations", "'Decrypt'"}, {"constraint_kind", "0"},
-        {"constraint_context", "zeroblob(4)"}, {"created_ns", "1"}, {"mac", "zeroblob(32)"}};
+        {"constraint_context", "zeroblob(4)"}, {"created_ns", "1"},
+        {"issuing_account", "'arn:coffer:iam::000000000001:root'"}, {"source_arn", "'x'"},
+        {"mac", "zeroblob(32)"}};
     struct kms_fixture *f = *state;
     static struct coffer_key_metadata found = {.size = sizeof(found)};
     char restore[400], sql[200];
@@ -230,8 +240,8 @@ static void edited_aliases_and_grants_are_found_out(void **state)
                                                  NULL, &f->fault), 0);
     assert_int_equal(seen, 1);
     /* An alias turned to another key would send new data under it. */
-    snprintf(sql, sizeof(sql), "UPDATE alias SET key_id = '%.36s' WHERE name = 'alias/a'",
-             fixture_key(f)->key_id);
+    snprintf(sql, sizeof(sql), "UPDATE alias SET key_arn = '%.120s' WHERE name = 'alias/a'",
+             fixture_key(f)->arn);
     fixture_sql(f, sql);
     assert_int_equal(coffer_keystore_describe_key(f->store, "alias/a", &found, &f->fault),
                      COFFER_E_TAMPER);
@@ -326,7 +336,8 @@ static void material_of_one_key_does_not_pass_for_anothers(void **state)
 
     strcpy(other, fixture_key(f)->key_id);
     snprintf(sql, sizeof(sql), "PRAGMA foreign_keys = OFF; UPDATE material SET sealed = (SELECT"
-             " sealed FROM material WHERE key_id = '%s') WHERE key_id = '%s'", other, key_id);
+             " sealed FROM material WHERE key_arn LIKE '%%%s') WHERE key_arn LIKE '%%%s'",
+             other, key_id);
     fixture_sql(f, sql);
     assert_int_equal(use(f), COFFER_E_TAMPER);
 }

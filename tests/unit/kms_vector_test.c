@@ -101,6 +101,7 @@ static void sealed_key_is_as_documented(void **state)
     struct cof_kms_env env;
     uint8_t wrapping[32], salt[32], info[16], key[32], subkey[64], back[32];
     uint8_t sealed[COF_KMS_SEALED_BYTES], expected[COF_KMS_SEALED_BYTES];
+    const struct cof_kms_bytes secret = {key, 32}, stored = {sealed, sizeof(sealed)};
     struct cof_kms_sealed_place place = {"coffer/kms/material/1", {salt, 32}, {info, 16},
                                          {(const uint8_t *)"aad", 3}};
 
@@ -111,16 +112,16 @@ static void sealed_key_is_as_documented(void **state)
     fill(info, 16, 0);
     fill(key, 32, 0xc0);
     assert_int_equal(from_hex(sealed_hex, expected), sizeof(expected));
-    assert_int_equal(cof_kms_sealed_make(&env, wrapping, &place, key, subkey, sealed), 0);
+    assert_int_equal(cof_kms_sealed_make(&env, wrapping, &place, secret, subkey, sealed), 0);
     assert_memory_equal(sealed, expected, sizeof(expected));
-    assert_int_equal(cof_kms_sealed_open(wrapping, &place, sealed, subkey, back), 0);
+    assert_int_equal(cof_kms_sealed_open(wrapping, &place, stored, subkey, back), 0);
     assert_memory_equal(back, key, 32);
     wrapping[0] ^= 1;
-    assert_int_equal(cof_kms_sealed_open(wrapping, &place, sealed, subkey, back),
+    assert_int_equal(cof_kms_sealed_open(wrapping, &place, stored, subkey, back),
                      COFFER_E_COMMIT);
     wrapping[0] ^= 1;
     place.aad.length_bytes = 2;
-    assert_int_equal(cof_kms_sealed_open(wrapping, &place, sealed, subkey, back),
+    assert_int_equal(cof_kms_sealed_open(wrapping, &place, stored, subkey, back),
                      COFFER_E_TAMPER);
 }
 

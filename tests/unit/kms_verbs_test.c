@@ -93,16 +93,23 @@ static void unknown_keys_are_not_found(void **state)
 {
     static const char *const names[] = {
         "", "x", "alias/", "alias/none", "00000000-0000-4000-8000-000000000000",
-        "key/00000000-0000-4000-8000-000000000000", "arn:",
+        "key/00000000-0000-4000-8000-000000000000",
         "arn:coffer:kms:local-2:000000000000:key/00000000-0000-4000-8000-000000000000",
         "arn:coffer:kms:local-1:000000000001:key/00000000-0000-4000-8000-000000000000",
-        "arn:coffer:kms:local-1:000000000000:00000000-0000-4000-8000-000000000000",
         "arn:aws:kms:local-1:000000000000:alias/none", "00000000-0000-4000-8000-00000000000G"};
+    static const char *const no_arns[] = {
+        "arn:", "arn:coffer:kms:local-1:000000000000:00000000-0000-4000-8000-000000000000",
+        "arn:coffer:iam::000000000000:root", "arn:coffer:kms:local-1:00000000000:alias/none",
+        "arn:azure:kms:local-1:000000000000:alias/none"};
     struct kms_fixture *f = *state;
     static struct coffer_key_metadata found = {.size = sizeof(found)};
     struct coffer_key_blob blob;
     size_t i;
 
+    for (i = 0; i < sizeof(no_arns) / sizeof(no_arns[0]); i++) {
+        assert_int_equal(coffer_keystore_describe_key(f->store, no_arns[i], &found, &f->fault),
+                         COFFER_E_ARN);
+    }
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         assert_int_equal(coffer_keystore_describe_key(f->store, names[i], &found, &f->fault),
                          COFFER_E_KEY_NOT_FOUND);

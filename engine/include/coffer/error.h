@@ -77,7 +77,34 @@ enum coffer_error_class {
     X(PASSPHRASE, 34, KEY, EACCES, "the passphrase or root key is wrong")                          \
     X(TRUNCATED, 35, CORRUPT, EBADMSG, "the store is shorter than its format says")                \
     X(ACCESS, 36, IO, EACCES, "the operating system refused")                                      \
-    X(INTERNAL, 37, BUG, EIO, "an internal invariant does not hold")
+    X(INTERNAL, 37, BUG, EIO, "an internal invariant does not hold")                               \
+    X(KEY_USAGE, 38, KEY, EINVAL, "the key's usage or spec does not allow this")                   \
+    X(KEY_INCORRECT, 39, KEY, EKEYREJECTED, "the ciphertext was made under another key")           \
+    X(KEY_MATERIAL, 40, KEY, EKEYREJECTED, "this is not the key material that the key had")        \
+    X(DRY_RUN, 41, USAGE, ECANCELED, "it would have worked; nothing was done")                     \
+    X(CONFLICT, 42, BUSY, EBUSY, "another change of it is under way")                              \
+    X(THROTTLED, 43, RETRY, EAGAIN, "too many requests; slow down and try again")                  \
+    X(TIMEOUT, 44, RETRY, ETIMEDOUT, "something that it depends on did not answer in time")        \
+    X(MARKER, 45, USAGE, EINVAL, "the marker is not one that a listing gave")                      \
+    X(ALIAS_NAME, 46, USAGE, EINVAL, "this is not the name of an alias")                           \
+    X(ARN, 47, USAGE, EINVAL, "this is not an ARN that can be used here")                          \
+    X(TAG, 48, USAGE, EINVAL, "a tag is not valid")                                                \
+    X(POLICY, 49, USAGE, EINVAL, "the policy document is not valid")                               \
+    X(GRANT_ID, 50, USAGE, EINVAL, "this is not the id of a grant")                                \
+    X(GRANT_TOKEN, 51, KEY, EKEYREJECTED, "the grant token is not valid")                          \
+    X(IMPORT_TOKEN, 52, KEY, EKEYREJECTED, "the import token is not valid")                        \
+    X(IMPORT_EXPIRED, 53, KEY, ETIME, "the import token has expired")                              \
+    X(MAC_INVALID, 54, KEY, EKEYREJECTED, "the message authentication code does not match")        \
+    X(SIGNATURE_INVALID, 55, KEY, EKEYREJECTED, "the signature does not match")                    \
+    X(KEY_STORE_NOT_FOUND, 56, ABSENT, ENOENT, "there is no such custom key store")                \
+    X(KEY_STORE_STATE, 57, BUSY, EBUSY, "the custom key store is in a state that forbids this")    \
+    X(KEY_STORE_IN_USE, 58, BUSY, EBUSY, "the custom key store still has keys")                    \
+    X(KEY_STORE_NAME, 59, USAGE, EEXIST, "a custom key store of that name exists")                 \
+    X(AUTH_MISSING, 60, KEY, EACCES, "the request is not signed")                                  \
+    X(AUTH_INCOMPLETE, 61, KEY, EACCES, "the request's signature lacks a part")                    \
+    X(AUTH_UNKNOWN, 62, KEY, EACCES, "the access key or session token is not known")               \
+    X(AUTH_SIGNATURE, 63, KEY, EACCES, "the request's signature does not match")                   \
+    X(AUTH_EXPIRED, 64, KEY, EACCES, "the request or its session token has expired")
 
 enum coffer_error {
     COFFER_OK = 0,
