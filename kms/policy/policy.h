@@ -23,10 +23,10 @@
 #define COF_POLICY_KEY_BYTES_MAX 32768u     /* any document, white space and all           */
 #define COF_POLICY_IDENTITY_BYTES_MAX 6144u /* identity and trust: without white space     */
 #define COF_POLICY_STATEMENTS_MAX 128u
-#define COF_POLICY_VALUES_MAX 512u          /* entries of one list                         */
-#define COF_POLICY_PATTERN_BYTES_MAX 2048u  /* one action, resource, principal or value    */
-#define COF_POLICY_STEPS_MAX (1u << 22)     /* of matching, for one policy and one request */
-#define COF_POLICY_DEFAULT_BYTES 320u       /* room for cof_policy_default                 */
+#define COF_POLICY_VALUES_MAX 512u         /* entries of one list                         */
+#define COF_POLICY_PATTERN_BYTES_MAX 2048u /* one action, resource, principal or value    */
+#define COF_POLICY_STEPS_MAX (1u << 22)    /* of matching, for one policy and one request */
+#define COF_POLICY_DEFAULT_BYTES 320u      /* room for cof_policy_default                 */
 
 struct cof_policy;
 
@@ -131,7 +131,8 @@ bool cof_policy_keeps(const struct cof_decision_input *input);
 /* The decision with all that led to it, as IAM's simulator words it: {"EvalActionName",
  * "EvalResourceName", "EvalDecision": allowed | explicitDeny | implicitDeny, "Reason",
  * "MatchedStatements": [{"SourcePolicyType": key | identity | boundary | session, "PolicyIndex",
- * "StatementIndex", "Sid", "Effect"}]}. NO_MEMORY. */
+ * "StatementIndex" (both from 0), "Sid", "Effect", "ByAccount": the Principal that matched is the
+ * caller's account}]}. NO_MEMORY. */
 COFFER_MUST_CHECK int cof_policy_simulate(const struct cof_decision_input *input,
                                           json_t **ret_result);
 
