@@ -50,8 +50,8 @@ static void put_header(struct cof_sigv4_text *text, const struct coffer_kms_http
     cof_sigv4_put(text, "\n", 1);
 }
 
-static void put_headers(struct cof_sigv4_text *text,
-                        const struct coffer_kms_http_request *request, const char *signed_headers)
+static void put_headers(struct cof_sigv4_text *text, const struct coffer_kms_http_request *request,
+                        const char *signed_headers)
 {
     char name[COF_SIGV4_NAME_BYTES_MAX];
     const char *at = signed_headers;

@@ -223,8 +223,8 @@ static void read_expires(const char *text, struct cof_sigv4_claim *claim,
     claim->expires_seconds = seconds;
 }
 
-static void read_query(const struct coffer_kms_http_request *request,
-                       struct cof_sigv4_claim *claim, struct cof_sigv4_result *result)
+static void read_query(const struct coffer_kms_http_request *request, struct cof_sigv4_claim *claim,
+                       struct cof_sigv4_result *result)
 {
     static const char *const names[] = {"X-Amz-Algorithm",     "X-Amz-Credential",
                                         "X-Amz-Date",          "X-Amz-Expires",

@@ -73,8 +73,9 @@ bool cof_sigv4_is_signed(const char *signed_headers, const char *name)
 static bool changes_on_the_way(const char *name)
 {
     static const char *const names[] = {
-        "connection", "expect",  "keep-alive",        "proxy-authenticate", "proxy-connection", "te",
-        "trailer",    "upgrade", "transfer-encoding", "user-agent",         "x-amzn-trace-id"};
+        "connection",        "expect",     "keep-alive",     "proxy-authenticate",
+        "proxy-connection",  "te",         "trailer",        "upgrade",
+        "transfer-encoding", "user-agent", "x-amzn-trace-id"};
     unsigned i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -90,8 +91,7 @@ static int compare_names(const void *left, const void *right)
     return strcmp(left, right);
 }
 
-int cof_sigv4_list_names(const struct coffer_kms_http_request *request,
-                         struct cof_sigv4_text *list)
+int cof_sigv4_list_names(const struct coffer_kms_http_request *request, struct cof_sigv4_text *list)
 {
     char(*names)[COF_SIGV4_NAME_BYTES_MAX];
     unsigned count = 0, i;

@@ -125,10 +125,10 @@ struct cof_sigv4_claim {
     char stamp[COF_SIGV4_STAMP_BYTES];
     int64_t seconds; /* of stamp since 1970 */
     uint32_t expires_seconds;
-    const char *date_header;    /* "x-amz-date" or "date"; NULL: presigned */
+    const char *date_header; /* "x-amz-date" or "date"; NULL: presigned */
     const char *signed_headers;
-    const char *signature;      /* 64 hex digits, lower case               */
-    const char *token;          /* or NULL                                 */
+    const char *signature; /* 64 hex digits, lower case               */
+    const char *token;     /* or NULL                                 */
     struct cof_sigv4_query query;
     char *memory;
 };

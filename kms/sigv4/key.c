@@ -36,7 +36,7 @@ void cof_sigv4_stamp(uint64_t time_ns, char ret_stamp[COF_SIGV4_STAMP_BYTES])
     print_stamp(&parts, ret_stamp);
 }
 
-/* The number in `digits` digits at *text, which moves behind them; -1 when there are not so many. */
+/* The number in `digits` digits at *text, which moves behind them; -1 for what is no number. */
 static int take_number(const char **text, unsigned digits)
 {
     int number = 0;

@@ -43,9 +43,11 @@ static int check_key(const struct coffer_kms_signing *how, struct coffer_fault *
         how->access_key_id[strspn(how->access_key_id, letters)] != '\0' ||
         strlen(how->access_key_id) >= COFFER_KMS_ACCESS_KEY_ID_BYTES_MAX ||
         how->secret[0] == '\0' || strlen(how->secret) >= COFFER_KMS_SECRET_BYTES_MAX) {
-        return cof_kms_fault(fault, COFFER_E_INVALID,
-                             "signing needs an access key id and its secret, of 1 to %u letters and "
-                             "digits", COFFER_KMS_SECRET_BYTES_MAX - 1);
+        return cof_kms_fault(
+            fault, COFFER_E_INVALID,
+            "signing needs an access key id and its secret, of 1 to %u letters and "
+            "digits",
+            COFFER_KMS_SECRET_BYTES_MAX - 1);
     }
     if (how->region == NULL || !cof_kms_region_ok(how->region) ||
         (how->service != NULL && !cof_kms_region_ok(how->service))) {
@@ -293,11 +295,12 @@ int cof_sigv4_sign(struct cof_kms_env *env, const struct coffer_kms_http_request
         return error;
     }
     signing.how = signing_opts;
-    signing.service = signing_opts->service == NULL ? COFFER_KMS_SIGNING_NAME
-                                                    : signing_opts->service;
+    signing.service =
+        signing_opts->service == NULL ? COFFER_KMS_SIGNING_NAME : signing_opts->service;
     signing.request = *request;
     if (request->header_count > 0) {
-        memcpy(signing.headers, request->headers, request->header_count * sizeof(*request->headers));
+        memcpy(signing.headers, request->headers,
+               request->header_count * sizeof(*request->headers));
     }
     signing.request.headers = signing.headers;
     signing.made = new_memory(env, signing_opts);
@@ -312,8 +315,9 @@ int cof_sigv4_sign(struct cof_kms_env *env, const struct coffer_kms_http_request
     if (error != 0) {
         free_memory(signing.made);
         return error == COFFER_E_INVALID
-                   ? cof_kms_fault(fault, error, "the request's target or a header's name is "
-                                                 "malformed, or it has too many parameters")
+                   ? cof_kms_fault(fault, error,
+                                   "the request's target or a header's name is "
+                                   "malformed, or it has too many parameters")
                    : cof_kms_fault(fault, error, NULL);
     }
     hand_out(signing.made, signature, ret_signed);

@@ -26,8 +26,8 @@
 
 #define COF_SIGV4_ALGORITHM "AWS4-HMAC-SHA256"
 #define COF_SIGV4_SKEW_SECONDS 900u
-#define COF_SIGV4_HEADERS_MAX 128u       /* of a request                            */
-#define COF_SIGV4_PARAMETERS_MAX 128u    /* of a query                              */
+#define COF_SIGV4_HEADERS_MAX 128u    /* of a request                            */
+#define COF_SIGV4_PARAMETERS_MAX 128u /* of a query                              */
 #define COF_SIGV4_TARGET_BYTES_MAX 16384u
 #define COF_SIGV4_TOKEN_BYTES_MAX 8192u
 
@@ -56,7 +56,7 @@ struct cof_sigv4_expected {
     const char *region;  /* NULL: any; cof_sigv4_result tells which               */
     const char *service; /* "kms"                                                 */
     uint64_t now_ns;
-    uint32_t flags;      /* PATH_AS_IS, TOKEN_AFTER of enum coffer_kms_signing_flags */
+    uint32_t flags; /* PATH_AS_IS, TOKEN_AFTER of enum coffer_kms_signing_flags */
     /*
      * The secret of an access key, NUL-terminated, into ret_secret (locked memory). token is NULL
      * or the session token that came with it. Returns 0 with *ret_verdict GOOD, UNKNOWN_KEY or

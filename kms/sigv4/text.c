@@ -67,8 +67,8 @@ void cof_sigv4_put_text(struct cof_sigv4_text *text, const char *more)
 
 static bool stands_as_it_is(unsigned char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 void cof_sigv4_put_escaped(struct cof_sigv4_text *text, const char *bytes, size_t count,

@@ -47,8 +47,8 @@ static void check_scope(const struct cof_sigv4_claim *claim,
     }
     if (strcmp(claim->service, expected->service) != 0) {
         cof_sigv4_refuse(result, COF_SIGV4_MISMATCH,
-                         "Credential should be scoped to service '%s', not '%s'",
-                         expected->service, claim->service);
+                         "Credential should be scoped to service '%s', not '%s'", expected->service,
+                         claim->service);
     }
     if (strlen(claim->date) != 8 || strncmp(claim->date, claim->stamp, 8) != 0) {
         cof_sigv4_refuse(result, COF_SIGV4_MISMATCH,
@@ -198,11 +198,9 @@ static int check_secret(struct cof_kms_env *env, const struct coffer_kms_http_re
     error = expected->secret(expected->ctx, claim->access_key_id, claim->token,
                              cof_sigv4_keys_secret(keys), &verdict);
     if (error == 0 && verdict == COF_SIGV4_SESSION_EXPIRED) {
-        cof_sigv4_refuse(result, verdict,
-                         "The security token included in the request is expired");
+        cof_sigv4_refuse(result, verdict, "The security token included in the request is expired");
     } else if (error == 0 && verdict != COF_SIGV4_GOOD) {
-        cof_sigv4_refuse(result, verdict,
-                         "The security token included in the request is invalid.");
+        cof_sigv4_refuse(result, verdict, "The security token included in the request is invalid.");
     } else if (error == 0) {
         error = check_signature(env, request, claim, expected, keys, result);
     }
@@ -211,8 +209,7 @@ static int check_secret(struct cof_kms_env *env, const struct coffer_kms_http_re
 }
 
 int cof_sigv4_verify(struct cof_kms_env *env, const struct coffer_kms_http_request *request,
-                     const struct cof_sigv4_expected *expected,
-                     struct cof_sigv4_result *ret_result)
+                     const struct cof_sigv4_expected *expected, struct cof_sigv4_result *ret_result)
 {
     struct cof_sigv4_result result;
     struct cof_sigv4_claim claim;

@@ -80,12 +80,10 @@ static void begin(const char *folder, const char *name)
     vector.key.secret = context_text(credentials, "secret_access_key");
     vector.key.token = context_text(credentials, "token");
     assert_string_equal(context_text(vector.context, "timestamp"), "2015-08-30T12:36:00Z");
-    vector.flags |= json_is_true(json_object_get(vector.context, "normalize"))
-                        ? 0
-                        : COFFER_KMS_SIGN_PATH_AS_IS;
-    vector.flags |= json_is_true(json_object_get(vector.context, "sign_body"))
-                        ? COFFER_KMS_SIGN_BODY
-                        : 0;
+    vector.flags |=
+        json_is_true(json_object_get(vector.context, "normalize")) ? 0 : COFFER_KMS_SIGN_PATH_AS_IS;
+    vector.flags |=
+        json_is_true(json_object_get(vector.context, "sign_body")) ? COFFER_KMS_SIGN_BODY : 0;
     vector.flags |= json_is_true(json_object_get(vector.context, "omit_session_token"))
                         ? COFFER_KMS_SIGN_TOKEN_AFTER
                         : 0;
@@ -195,9 +193,8 @@ static unsigned each_case(void (*run)(void))
 static void sign_both(void)
 {
     sign_one("header", 0);
-    sign_one("query",
-             (uint32_t)json_integer_value(
-                 json_object_get(vector.context, "expiration_in_seconds")));
+    sign_one("query", (uint32_t)json_integer_value(
+                          json_object_get(vector.context, "expiration_in_seconds")));
 }
 
 static void verify_both(void)

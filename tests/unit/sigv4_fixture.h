@@ -116,8 +116,8 @@ static inline int sigv4_secret(void *ctx, const char *access_key_id, const char 
                                enum cof_sigv4_verdict *ret_verdict)
 {
     struct sigv4_key *key = ctx;
-    bool same_token = token == NULL || key->token == NULL ? token == key->token
-                                                          : strcmp(token, key->token) == 0;
+    bool same_token =
+        token == NULL || key->token == NULL ? token == key->token : strcmp(token, key->token) == 0;
 
     key->asked++;
     if (key->error != 0) {
