@@ -5,6 +5,7 @@
  */
 #include "common/args.h"
 #include "common/kms_args.h"
+#include "common/sign.h"
 #include "session.h"
 #include "verbs.h"
 #include <coffer/coffer.h>
@@ -46,6 +47,7 @@ static const struct cof_tool_option options[] = {
     {"all", COF_TOOL_FLAG, NULL, "all tags, also such as can't be read any more"},
     COF_KMS_ROWS,
     COF_KMS_SOURCE_ROWS,
+    COF_SIGN_ROWS,
     COF_TOOL_COMMON_ROWS,
 };
 
@@ -144,6 +146,9 @@ static const struct cof_tool_verb verbs[] = {
     {NULL, "bench", "[STORE:VOLUME]", 0, 1,
      CLI_VOLUME_NAMES " file rw bs depth size runtime yes", "measure a volume's speed",
      "coffer-bench", cli_bench},
+
+    {NULL, "sign", "FILE", 1, 1, COF_SIGN_NAMES " region",
+     "sign a request by AWS Signature Version 4", "coffer-sign", cof_tool_sign_request},
 };
 
 static const struct cof_tool_program program = {

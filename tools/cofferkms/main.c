@@ -5,6 +5,7 @@
  */
 #include "common/args.h"
 #include "common/kms_args.h"
+#include "common/sign.h"
 #include "verbs.h"
 #include <coffer/coffer.h>
 
@@ -37,6 +38,7 @@ static const struct cof_tool_option options[] = {
     {"destination-encryption-algorithm", COF_TOOL_CHOICE, "SYMMETRIC_DEFAULT", "the only one"},
     {"number-of-bytes", COF_TOOL_NUMBER, "N", "length of the data key, 1 to 1024"},
     COF_KMS_ROWS,
+    COF_SIGN_ROWS,
     COF_TOOL_COMMON_ROWS,
 };
 
@@ -68,6 +70,8 @@ static const struct cof_tool_verb verbs[] = {
     {NULL, "generate-data-key-without-plaintext", "", 0, 0,
      "key-id key-spec number-of-bytes encryption-context", "draw a key, encrypted only",
      "cofferkms", cof_key_generate_data_key_without_plaintext},
+    {NULL, "sign-request", "FILE", 1, 1, COF_SIGN_NAMES,
+     "sign a request by AWS Signature Version 4", "cofferkms", cof_tool_sign_request},
 };
 
 static const struct cof_tool_program program = {
