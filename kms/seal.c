@@ -129,15 +129,20 @@ int cof_kms_gcm_open(const uint8_t key[COF_KMS_KEY_BYTES],
     return error;
 }
 
+int cof_kms_hmac_by(const char *digest, struct cof_kms_bytes key, struct cof_kms_bytes data,
+                    uint8_t *ret_mac, size_t mac_bytes)
+{
+    size_t made_bytes = 0;
+    unsigned char *made = EVP_Q_mac(NULL, "HMAC", NULL, digest, NULL, key.at, key.length_bytes,
+                                    data.at, data.length_bytes, ret_mac, mac_bytes, &made_bytes);
+
+    return made != NULL && made_bytes == mac_bytes ? 0 : COFFER_E_CRYPTO;
+}
+
 int cof_kms_hmac(struct cof_kms_bytes key, struct cof_kms_bytes data,
                  uint8_t ret_mac[COF_KMS_MAC_BYTES])
 {
-    size_t mac_bytes = 0;
-    unsigned char *made = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.at, key.length_bytes,
-                                    data.at, data.length_bytes, ret_mac, COF_KMS_MAC_BYTES,
-                                    &mac_bytes);
-
-    return made != NULL && mac_bytes == COF_KMS_MAC_BYTES ? 0 : COFFER_E_CRYPTO;
+    return cof_kms_hmac_by("SHA256", key, data, ret_mac, COF_KMS_MAC_BYTES);
 }
 
 int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes data,

@@ -49,6 +49,10 @@ COFFER_MUST_CHECK int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct c
 /* The same with a key of any length. */
 COFFER_MUST_CHECK int cof_kms_hmac(struct cof_kms_bytes key, struct cof_kms_bytes data,
                                    uint8_t ret_mac[COF_KMS_MAC_BYTES]);
+/* With another hash, by OpenSSL's name of it; mac_bytes is the hash's. */
+COFFER_MUST_CHECK int cof_kms_hmac_by(const char *digest, struct cof_kms_bytes key,
+                                      struct cof_kms_bytes data, uint8_t *ret_mac,
+                                      size_t mac_bytes);
 COFFER_MUST_CHECK int cof_kms_sha256(struct cof_kms_bytes data,
                                      uint8_t ret_digest[COF_KMS_MAC_BYTES]);
 

@@ -4,6 +4,7 @@
  * process after close; every allocation and every draw of randomness failing once.
  */
 #include "kms_fixture.h"
+#include "kms_search.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -102,9 +103,8 @@ static void secret_memory_is_locked(void **state)
 /* ---- what is left behind ----------------------------------------------------------------- */
 
 #define DRAWS_MAX 64
-#define MASK 0xa5
 
-static uint8_t draws[DRAWS_MAX][32]; /* masked, so that they aren't found themselves */
+static uint8_t draws[DRAWS_MAX][SEARCH_BYTES]; /* masked */
 static unsigned draw_count;
 
 static int draw_and_keep(void *ctx, void *buffer, size_t bytes)
@@ -118,78 +118,11 @@ static int draw_and_keep(void *ctx, void *buffer, size_t bytes)
     }
     if (bytes == 32 && draw_count < DRAWS_MAX) {
         for (i = 0; i < 32; i++) {
-            draws[draw_count][i] = out[i] ^ MASK;
+            draws[draw_count][i] = out[i] ^ SEARCH_MASK;
         }
         draw_count++;
     }
     return 0;
-}
-
-static int same_as_draw(const uint8_t *at, const uint8_t *masked)
-{
-    size_t i;
-
-    for (i = 0; i < 32; i++) {
-        if ((at[i] ^ MASK) != masked[i]) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* How many of the draws stand in [from, to). */
-static unsigned count_in(const uint8_t *from, const uint8_t *to, unsigned *found)
-{
-    const uint8_t *at;
-    unsigned i, hits = 0;
-
-    for (at = from; at + 32 <= to; at++) {
-        for (i = 0; i < draw_count; i++) {
-            if ((*at ^ MASK) == draws[i][0] && same_as_draw(at, draws[i])) {
-                found[i]++;
-                hits++;
-            }
-        }
-    }
-    return hits;
-}
-
-/* Search every readable and writable page of this process. */
-static void search_memory(unsigned *found)
-{
-    static char line[512];
-    static uint8_t window[1 << 16];
-    FILE *maps = fopen("/proc/self/maps", "r");
-    int memory = open("/proc/self/mem", O_RDONLY);
-    unsigned long from, to;
-    char rights[5];
-
-    assert_non_null(maps);
-    assert_true(memory >= 0);
-    memset(found, 0, DRAWS_MAX * sizeof(*found));
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long at;
-
-        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || rights[1] != 'w') {
-            continue;
-        }
-        for (at = from; at < to; at += sizeof(window) - 64) {
-            size_t want = to - at < sizeof(window) ? to - at : sizeof(window);
-            ssize_t got;
-
-            /* The window would find itself. */
-            if (at <= (uintptr_t)window + sizeof(window) && at + want >= (uintptr_t)window) {
-                continue;
-            }
-            got = pread(memory, window, want, (off_t)at);
-            if (got > 32) {
-                count_in(window, window + got, found);
-            }
-            memset(window, 0, sizeof(window));
-        }
-    }
-    close(memory);
-    fclose(maps);
 }
 
 static void no_key_is_left_in_memory_after_close(void **state)
@@ -215,7 +148,7 @@ static void no_key_is_left_in_memory_after_close(void **state)
                                              back, 32, &bytes, NULL, &f->fault), 0);
     assert_int_equal(draw_count, 5);
     /* The scan finds what is there: the root key while the store is open, and the data key. */
-    search_memory(found);
+    search_memory(draws, draw_count, found);
     for (i = 0; i < draw_count; i++) {
         secrets += found[i] > 0;
     }
@@ -223,7 +156,7 @@ static void no_key_is_left_in_memory_after_close(void **state)
     assert_true(secrets >= 2);
     coffer_keystore_secret_free(back);
     fixture_close(f);
-    search_memory(found);
+    search_memory(draws, draw_count, found);
     assert_int_equal(found[1], 0); /* root key    */
     assert_int_equal(found[2], 0); /* data key    */
     assert_int_equal(found[4], 0); /* material    */
@@ -252,7 +185,7 @@ static void no_key_is_in_the_file(void **state)
     count = read(fd, bytes, sizeof(bytes));
     close(fd);
     assert_true(count > 0);
-    count_in(bytes, bytes + count, found);
+    search_bytes(bytes, (size_t)count, draws, draw_count, found);
     assert_true(found[0] > 0);     /* the salt is there, so the search works */
     assert_true(found[3] > 0);     /* and the material's id                  */
     assert_int_equal(found[1], 0);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms_search.h - look for secrets in bytes, and in every writable page of this process.
+ *
+ * What is looked for is given masked, so that the search doesn't find its own list.
+ */
+#ifndef KMS_SEARCH_H
+#define KMS_SEARCH_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SEARCH_BYTES 32u
+#define SEARCH_MASK 0xa5u
+
+static inline void search_mask(const uint8_t *secret, uint8_t masked[SEARCH_BYTES])
+{
+    size_t i;
+
+    for (i = 0; i < SEARCH_BYTES; i++) {
+        masked[i] = (uint8_t)(secret[i] ^ SEARCH_MASK);
+    }
+}
+
+static inline int search_matches(const uint8_t *at, const uint8_t *masked)
+{
+    size_t i;
+
+    for (i = 0; i < SEARCH_BYTES; i++) {
+        if ((at[i] ^ SEARCH_MASK) != masked[i]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Add to found[i] how often the i-th of the masked secrets stands in bytes. */
+static inline void search_bytes(const uint8_t *bytes, size_t count, uint8_t (*masked)[SEARCH_BYTES],
+                                unsigned secrets, unsigned *found)
+{
+    size_t at;
+    unsigned i;
+
+    for (at = 0; at + SEARCH_BYTES <= count; at++) {
+        for (i = 0; i < secrets; i++) {
+            found[i] += (unsigned)search_matches(bytes + at, masked[i]);
+        }
+    }
+}
+
+/* The same in all readable and writable pages; found begins at nought. */
+static inline void search_memory(uint8_t (*masked)[SEARCH_BYTES], unsigned secrets, unsigned *found)
+{
+    static char line[512];
+    static uint8_t window[1 << 16];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int memory = open("/proc/self/mem", O_RDONLY);
+    unsigned long from, to;
+    char rights[5];
+
+    assert_non_null(maps);
+    assert_true(memory >= 0);
+    memset(found, 0, secrets * sizeof(*found));
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long at;
+
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || rights[1] != 'w') {
+            continue;
+        }
+        for (at = from; at < to; at += sizeof(window) - 64) {
+            size_t want = to - at < sizeof(window) ? to - at : sizeof(window);
+            ssize_t got;
+
+            /* The window would find itself. */
+            if (at <= (uintptr_t)window + sizeof(window) && at + want >= (uintptr_t)window) {
+                continue;
+            }
+            got = pread(memory, window, want, (off_t)at);
+            if (got > (ssize_t)SEARCH_BYTES) {
+                search_bytes(window, (size_t)got, masked, secrets, found);
+            }
+            memset(window, 0, sizeof(window));
+        }
+    }
+    close(memory);
+    fclose(maps);
+}
+
+#endif
