@@ -9,7 +9,7 @@
 #define RSA_BYTES(bits) ((bits) / 8 + 4 + (bits) / 8 + 5 * ((bits) / 16))
 #define EC_BYTES(bits) (((bits) + 7) / 8 + 1 + 2 * (((bits) + 7) / 8))
 
-_Static_assert(RSA_BYTES(4096) == COF_KMS_MATERIAL_BYTES_MAX, "the largest material");
+_Static_assert(RSA_BYTES(4096) == COF_PAIR_BYTES_MAX, "the largest material");
 
 static const struct cof_kms_spec specs[] = {
     {"SYMMETRIC_DEFAULT", COF_KMS_SYMMETRIC, 256, 32, NULL},

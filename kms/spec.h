@@ -17,8 +17,8 @@
 #define COF_KMS_USAGE_MAC "GENERATE_VERIFY_MAC"
 
 /* Of any spec's material, and of the public half of any pair (DER). */
-#define COF_KMS_MATERIAL_BYTES_MAX 2308u
-#define COF_KMS_PUBLIC_BYTES_MAX 600u
+#define COF_PAIR_BYTES_MAX 2308u
+#define COF_PAIR_PUBLIC_BYTES_MAX 600u
 
 enum cof_kms_family { COF_KMS_SYMMETRIC, COF_KMS_HMAC, COF_KMS_RSA, COF_KMS_EC, COF_KMS_EDWARDS };
 

@@ -151,18 +151,18 @@ EVP_PKEY *cof_pair_load_public(struct cof_kms_bytes public_half)
 {
     const unsigned char *at = public_half.at;
 
-    return public_half.length_bytes <= COF_KMS_PUBLIC_BYTES_MAX
+    return public_half.length_bytes <= COF_PAIR_PUBLIC_BYTES_MAX
                ? d2i_PUBKEY(NULL, &at, (long)public_half.length_bytes)
                : NULL;
 }
 
 int cof_pair_public(const struct cof_kms_spec *spec, const uint8_t *private_half,
-                    uint8_t ret_der[COF_KMS_PUBLIC_BYTES_MAX], size_t *ret_der_bytes)
+                    uint8_t ret_der[COF_PAIR_PUBLIC_BYTES_MAX], size_t *ret_der_bytes)
 {
     EVP_PKEY *key = cof_pair_load(spec, private_half);
     unsigned char *der = NULL;
     int der_bytes = key != NULL ? i2d_PUBKEY(key, &der) : -1;
-    bool done = der_bytes > 0 && (size_t)der_bytes <= COF_KMS_PUBLIC_BYTES_MAX;
+    bool done = der_bytes > 0 && (size_t)der_bytes <= COF_PAIR_PUBLIC_BYTES_MAX;
 
     if (done) {
         memcpy(ret_der, der, (size_t)der_bytes);

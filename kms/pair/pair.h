@@ -31,7 +31,7 @@
 COFFER_MUST_CHECK int cof_pair_generate(const struct cof_kms_spec *spec, uint8_t *ret_private);
 
 COFFER_MUST_CHECK int cof_pair_public(const struct cof_kms_spec *spec, const uint8_t *private_half,
-                                      uint8_t ret_der[COF_KMS_PUBLIC_BYTES_MAX],
+                                      uint8_t ret_der[COF_PAIR_PUBLIC_BYTES_MAX],
                                       size_t *ret_der_bytes);
 
 /* Sign message, or with is_digest the hash itself (INVALID when it hasn't the hash's length, or the

@@ -13,7 +13,7 @@ static const char *const names[] = {"ECC_NIST_P256", "ECC_NIST_EDWARDS25519", "E
 /* The first byte chooses the spec. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static uint8_t half[COF_KMS_MATERIAL_BYTES_MAX], again[COF_KMS_MATERIAL_BYTES_MAX];
+    static uint8_t half[COF_PAIR_BYTES_MAX], again[COF_PAIR_BYTES_MAX];
     static uint8_t der[COF_PAIR_PKCS8_BYTES_MAX];
     struct cof_kms_bytes input = {data + 1, size - 1}, written = {der, 0};
     const struct cof_kms_spec *spec;
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room)
 {
-    static uint8_t half[COF_KMS_MATERIAL_BYTES_MAX];
+    static uint8_t half[COF_PAIR_BYTES_MAX];
     const struct cof_kms_spec *spec;
     size_t count = 0;
     if (number > 3 || room < 1 + COF_PAIR_PKCS8_BYTES_MAX) {

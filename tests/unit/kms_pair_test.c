@@ -13,8 +13,8 @@ static const char *const pair_specs[] = {"RSA_2048",      "RSA_3072",      "ECC_
                                          "ECC_NIST_P384", "ECC_NIST_P521", "ECC_NIST_EDWARDS25519"};
 #define PAIR_SPECS (sizeof(pair_specs) / sizeof(pair_specs[0]))
 
-static uint8_t private_half[COF_KMS_MATERIAL_BYTES_MAX];
-static uint8_t public_half[COF_KMS_PUBLIC_BYTES_MAX];
+static uint8_t private_half[COF_PAIR_BYTES_MAX];
+static uint8_t public_half[COF_PAIR_PUBLIC_BYTES_MAX];
 static size_t public_bytes;
 
 static const struct cof_kms_spec *make_pair(const char *name)
@@ -82,7 +82,7 @@ static void specs_have_the_usages_and_algorithms_of_aws(void **state)
 static void what_we_write_openssl_reads_and_writes_again(void **state)
 {
     const struct kms_openssl *o = *state;
-    uint8_t ours[COF_PAIR_PKCS8_BYTES_MAX], theirs[4096], again[COF_KMS_MATERIAL_BYTES_MAX];
+    uint8_t ours[COF_PAIR_PKCS8_BYTES_MAX], theirs[4096], again[COF_PAIR_BYTES_MAX];
     size_t i, ours_bytes, theirs_bytes;
 
     for (i = 0; i < PAIR_SPECS; i++) {
@@ -142,7 +142,7 @@ static void a_private_key_that_is_not_sound_is_refused(void **state)
 {
     const struct cof_kms_spec *spec = make_pair("ECC_NIST_P256");
     uint8_t der[COF_PAIR_PKCS8_BYTES_MAX], longer[COF_PAIR_PKCS8_BYTES_MAX + 1];
-    uint8_t read[COF_KMS_MATERIAL_BYTES_MAX];
+    uint8_t read[COF_PAIR_BYTES_MAX];
     size_t bytes = 0, i;
 
     (void)state;

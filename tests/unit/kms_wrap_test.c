@@ -15,7 +15,7 @@
 #define ROOM 4096u
 
 static uint8_t *private_half, *material; /* secret memory */
-static uint8_t public_half[COF_KMS_PUBLIC_BYTES_MAX];
+static uint8_t public_half[COF_PAIR_PUBLIC_BYTES_MAX];
 static uint8_t wrapped[ROOM];
 
 static const struct cof_kms_spec *make_wrapping_key(const struct kms_openssl *o, const char *name)
@@ -89,7 +89,7 @@ static void a_private_key_passes_the_aes_wrap(void **state)
     const struct cof_kms_spec *inner = cof_kms_spec_find("RSA_2048");
     const struct cof_wrap_algorithm *algorithm =
         cof_wrap_algorithm(cof_wrap_number("RSA_AES_KEY_WRAP_SHA_256"));
-    uint8_t der[ROOM], read[COF_KMS_MATERIAL_BYTES_MAX];
+    uint8_t der[ROOM], read[COF_PAIR_BYTES_MAX];
     struct cof_kms_bytes opened = {material, 0};
     size_t der_bytes, count;
 
@@ -203,7 +203,7 @@ static void no_private_half_stays_in_memory(void **state)
     assert_int_equal(cof_pair_from_pkcs8(spec, der, private_half), 0);
     count = wrap(*state, cof_wrap_algorithm(4), secret, sizeof(secret));
     assert_int_equal(unwrap(spec, cof_wrap_algorithm(4), count, &bytes), 0);
-    memset(private_half, 0, COF_KMS_MATERIAL_BYTES_MAX);
+    memset(private_half, 0, COF_PAIR_BYTES_MAX);
     memset(material, 0, ROOM);
     search_memory(masked, LOOKED_FOR, found);
     for (i = 0; i < LOOKED_FOR; i++) {
@@ -213,7 +213,7 @@ static void no_private_half_stays_in_memory(void **state)
 
 static int setup(void **state)
 {
-    assert_int_equal(coffer_keystore_secret_new(COF_KMS_MATERIAL_BYTES_MAX, &private_half), 0);
+    assert_int_equal(coffer_keystore_secret_new(COF_PAIR_BYTES_MAX, &private_half), 0);
     assert_int_equal(coffer_keystore_secret_new(ROOM, &material), 0);
     return openssl_setup(state);
 }
