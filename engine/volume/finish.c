@@ -12,7 +12,7 @@
  *  2. A segment is reused only after the roots that do not need it are durable.
  *  3. The persisted counts, bitmaps and trees are those of the freeze: what was appended after it
  *     is young, and left to the log.
- * Under the store's lock throughout.
+ * Under the store's lock, which is let go while the roots are on their way to the device.
  */
 #include "volume/store.h"
 
@@ -294,16 +294,21 @@ void cof_segments_free_early(struct coffer_store *store)
     }
 }
 
-int cof_checkpoint_roots(struct coffer_store *store, bool clean)
+static int flip(struct coffer_store *store, bool clean, bool let_go)
 {
     struct cof_root root;
     int err;
     build_root(store, clean, &root);
-    err = cof_store_write_roots(store, &root, NULL);
+    err = cof_store_write_roots(store, &root, let_go, NULL);
     if (err == 0 && root.lanes[COF_LANE_USER].next_segment == store->lane.next_segment) {
         cof_lane_announced(&store->lane);
     }
     return err;
+}
+
+int cof_checkpoint_roots(struct coffer_store *store, bool clean)
+{
+    return flip(store, clean, false);
 }
 
 /* ---- all of it ---- */
@@ -365,7 +370,7 @@ int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
         err = write_all(store, full);
     }
     if (err == 0) {
-        err = cof_checkpoint_roots(store, clean);
+        err = flip(store, clean, true);
     }
     if (err != 0) {
         return err;

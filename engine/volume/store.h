@@ -140,7 +140,8 @@ enum cof_checkpoint_state {
     COF_CHECKPOINT_DRAIN,  /* batches below the freeze are on their way */
     COF_CHECKPOINT_MERGE,  /* one volume after another */
     COF_CHECKPOINT_FINISH, /* placement, catalogue, segment table, roots */
-    COF_CHECKPOINT_HELD    /* none may begin: trees are walked that must not change */
+    COF_CHECKPOINT_HELD    /* none may begin: trees are walked that must not change, or roots are on
+                            * their way */
 };
 
 struct cof_checkpoint {
@@ -248,8 +249,10 @@ struct coffer_store {
 };
 
 /* ---- root.c ---- */
+/* Both of the root's flips, synced. let_go: the lock is let go meanwhile, the checkpoint being HELD;
+ * what others set in store->root.incompat stays. */
 COFFER_MUST_CHECK int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
-                                            struct coffer_fault *fault);
+                                            bool let_go, struct coffer_fault *fault);
 
 /* ---- anchor.c ---- */
 /* Compare the root and the catalogue, both just read, with the anchor. ROLLBACK unless accept. */
