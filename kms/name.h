@@ -61,7 +61,8 @@ bool cof_kms_is_multi_region_id(const char *key_id);
 bool cof_kms_principal_account(const char *principal, char ret_account[13]);
 
 /* Take key (NULL: the default alias) apart; owner is the caller's account and region, which an id
- * or a bare alias means. KEY_NOT_FOUND for a form that no key has, and for an ARN of another region;
+ * or a bare alias means. KEY_NOT_FOUND for a form that no key has, and for an ARN of another
+ * region;
  * ARN for one that is none of a key or alias. */
 COFFER_MUST_CHECK int cof_kms_key_parse(const struct cof_kms_owner *owner, const char *key,
                                         struct cof_kms_key_ref *ret_ref,
