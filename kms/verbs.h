@@ -2,8 +2,8 @@
 /*
  * kms/verbs.h - the work of each operation, between begin and settle of a call (kms.h).
  *
- * Each finds its key, asks cof_kms_authorize, looks at the key's state and works; a failure leaves a
- * sentence in the call's fault, and settle undoes what was done. Whoever begins the call copies what
+ * Each finds its key, asks cof_kms_authorize, looks at the key's state and works; a failure leaves
+ * a sentence in the call's fault, and settle undoes what was done. Whoever begins the call copies what
  * it gives out after settle, and before leave: plaintexts lie in the key store's locked scratch.
  *
  * Keys are "id or ARN" unless a comment says "any name", which takes aliases too. NULL stands for
