@@ -229,7 +229,7 @@ static int read_document(struct cof_policy_reader *reader, json_t *document)
     }
     /* The version says how values are read, wherever it stands. */
     if (read_version(reader, json_object_get(document, "Version")) != 0) {
-        return COFFER_E_INVALID;
+        return COFFER_E_POLICY;
     }
     return read_statements(reader, value);
 }

@@ -85,7 +85,7 @@ struct cof_policy_reader {
     struct coffer_fault *fault;
 };
 
-/* INVALID, with a sentence that begins with the statement. */
+/* POLICY, with a sentence that begins with the statement. */
 int cof_policy_malformed(const struct cof_policy_reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int cof_policy_no_memory(const struct cof_policy_reader *reader);

@@ -74,7 +74,7 @@ int cof_policy_malformed(const struct cof_policy_reader *reader, const char *for
     if (reader->statement > 0) {
         (void)snprintf(where, sizeof(where), ", statement %u", reader->statement);
     }
-    return cof_kms_fault(reader->fault, COFFER_E_INVALID, "malformed policy%s: %s", where, what);
+    return cof_kms_fault(reader->fault, COFFER_E_POLICY, "malformed policy%s: %s", where, what);
 }
 
 int cof_policy_no_memory(const struct cof_policy_reader *reader)

@@ -36,6 +36,9 @@
 #define STATEMENT(effect, parts) "{'Effect':'" effect "'," parts "}"
 #define ALL "'Action':'kms:*','Resource':'*'"
 
+#define KEY_STATEMENT(parts) DOCUMENT("{'Effect':'Allow','Principal':'*'," parts "}")
+#define USER_STATEMENT(parts) DOCUMENT("{'Effect':'Allow'," parts "}")
+
 static inline struct cof_kms_env *policy_env(void)
 {
     static struct cof_kms_env env;
@@ -95,6 +98,33 @@ static inline enum cof_policy_effect ask(enum cof_policy_kind kind, const char *
 
     cof_policy_free(policy);
     return effect;
+}
+
+/* The document is refused with error and a sentence that has words. */
+static inline void refused(enum cof_policy_kind kind, const char *document, int error,
+                           const char *words)
+{
+    struct cof_policy *policy = NULL;
+    struct coffer_fault fault;
+    int got = policy_read(kind, document, &policy, &fault);
+
+    if (got != error || policy != NULL || strstr(fault.detail, words) == NULL) {
+        fail_msg("%s gave %d '%s', not %d '%s'", document, got, fault.detail, error, words);
+    }
+}
+
+/* Fill room with a document of count times piece, commas between. */
+static inline void repeat(char *room, const char *head, const char *piece, unsigned count,
+                          const char *tail)
+{
+    unsigned i;
+
+    strcpy(room, head);
+    for (i = 0; i < count; i++) {
+        strcat(room, i > 0 ? "," : "");
+        strcat(room, piece);
+    }
+    strcat(room, tail);
 }
 
 #endif
