@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/wire/table.c - all operations, from the arrays of the parts. Pure; any thread.
+ */
+#include "wire/wire.h"
+
+#include <string.h>
+
+static const struct cof_wire_operation *const parts[] = {
+    cof_wire_key_rows,
+};
+
+const struct cof_wire_operation *cof_wire_at(unsigned number)
+{
+    size_t part;
+
+    for (part = 0; part < sizeof(parts) / sizeof(parts[0]); part++) {
+        const struct cof_wire_operation *row;
+
+        for (row = parts[part]; row->name != NULL; row++) {
+            if (number-- == 0) {
+                return row;
+            }
+        }
+    }
+    return NULL;
+}
+
+const struct cof_wire_operation *cof_wire_find(const char *name)
+{
+    const struct cof_wire_operation *row;
+    unsigned number = 0;
+
+    while ((row = cof_wire_at(number)) != NULL && strcmp(row->name, name) != 0) {
+        number++;
+    }
+    return row;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/wire/wire.h - one request on its way through the service, and the rows of operations.
+ *
+ * An operation is a row: its name, whether it changes anything, the members that it takes, and the
+ * function that does it. That function is called within a transaction (kms.h: begin has been done,
+ * settle and leave will be), finds its parameters checked, calls work functions of the service, and
+ * sets members of the answer. What it set is thrown away when the transaction isn't durable.
+ *
+ * A part adds its operations as an array of rows that ends with a NULL name, declared below and
+ * named in table.c.
+ */
+#ifndef COF_KMS_WIRE_WIRE_H
+#define COF_KMS_WIRE_WIRE_H
+
+#include "kms.h"
+#include "wire/shape.h"
+
+#include <coffer/kms.h>
+
+enum cof_wire_flags {
+    COF_WIRE_DRY_RUN = 1u << 0, /* takes DryRun                                */
+    COF_WIRE_BY_ENTRY = 1u << 1 /* begins transactions of its own, one an entry         */
+};
+
+struct cof_wire_block;
+
+struct cof_wire {
+    struct coffer_keystore *ks;
+    const struct coffer_kms_request *request;
+    const struct cof_wire_operation *operation;
+    bool remote; /* the answer leaves the machine: no inner fault in it */
+    json_t *params;
+    json_t *answer;
+    const char *const *grant_tokens;
+    unsigned grant_token_count;
+    struct cof_kms_call call;
+    struct coffer_fault fault;
+    struct cof_wire_check check;
+    struct cof_wire_block *blocks; /* wiped and freed with the request */
+    struct cof_wire_blob *blobs;
+    char request_id[COFFER_KMS_REQUEST_ID_BYTES];
+};
+
+struct cof_wire_operation {
+    const char *name;
+    enum cof_kms_access access;
+    unsigned flags;
+    const struct cof_wire_member *members;
+    int (*run)(struct cof_wire *wire);
+};
+
+/* NULL when there is none. */
+const struct cof_wire_operation *cof_wire_find(const char *name);
+/* The number-th operation of all, or NULL: for listings and tests. */
+const struct cof_wire_operation *cof_wire_at(unsigned number);
+
+extern const struct cof_wire_operation cof_wire_key_rows[];
+extern const struct cof_wire_operation cof_wire_key_admin_rows[];
+extern const struct cof_wire_operation cof_wire_alias_rows[];
+extern const struct cof_wire_operation cof_wire_tag_rows[];
+extern const struct cof_wire_operation cof_wire_crypt_rows[];
+extern const struct cof_wire_operation cof_wire_grant_rows[];
+extern const struct cof_wire_operation cof_wire_rotation_rows[];
+
+/* ---- parameters (params.c); names are those of the row's members ------------------------- */
+
+/* Memory until the request ends; NULL when there is none. give wipes and frees all of it. */
+void *cof_wire_take(struct cof_wire *wire, size_t bytes);
+void cof_wire_give(struct cof_wire *wire);
+
+const char *cof_wire_text(const struct cof_wire *wire, const char *name); /* NULL: not given */
+uint32_t cof_wire_number(const struct cof_wire *wire, const char *name, uint32_t fallback);
+bool cof_wire_flag(const struct cof_wire *wire, const char *name);
+bool cof_wire_given(const struct cof_wire *wire, const char *name);
+/* Wall clock in nanoseconds; 0: not given. */
+uint64_t cof_wire_time(const struct cof_wire *wire, const char *name);
+/* Of length 0 when it was not given. */
+struct cof_kms_bytes cof_wire_bytes(const struct cof_wire *wire, const char *name);
+/* A list of texts. */
+COFFER_MUST_CHECK int cof_wire_texts(struct cof_wire *wire, const char *name,
+                                     const char *const **ret_texts, unsigned *ret_count);
+/* A map of texts, as a context. */
+COFFER_MUST_CHECK int cof_wire_context(struct cof_wire *wire, const char *name,
+                                       struct coffer_context *ret_context);
+COFFER_MUST_CHECK int cof_wire_context_of(struct cof_wire *wire, const json_t *map,
+                                          struct coffer_context *ret_context);
+/* Decode the value's base64 and keep it for cof_wire_bytes; wire/shape.h. */
+int cof_wire_keep_blob(void *ctx, const json_t *value, const struct cof_wire_shape *shape,
+                       size_t *ret_bytes);
+struct cof_kms_bytes cof_wire_bytes_of(const struct cof_wire *wire, const json_t *value);
+
+/* ---- the answer (params.c): 0 or NO_MEMORY ----------------------------------------------- */
+
+COFFER_MUST_CHECK int cof_wire_set(struct cof_wire *wire, const char *name, json_t *value);
+COFFER_MUST_CHECK int cof_wire_set_text(struct cof_wire *wire, const char *name, const char *text);
+COFFER_MUST_CHECK int cof_wire_set_blob(struct cof_wire *wire, const char *name,
+                                        struct cof_kms_bytes bytes);
+/* Truncated, and NextMarker when marker isn't "". */
+COFFER_MUST_CHECK int cof_wire_set_page(struct cof_wire *wire, const char *marker);
+
+/* ---- the request (call.c) ---------------------------------------------------------------- */
+
+/* coffer_kms_call, for a caller on this machine or beyond it. */
+COFFER_MUST_CHECK int cof_wire_call(struct coffer_keystore *ks,
+                                    const struct coffer_kms_request *request, bool remote,
+                                    struct coffer_kms_answer *ret_answer);
+/* Begin a transaction of the request's principal for event. */
+COFFER_MUST_CHECK int cof_wire_begin(struct cof_wire *wire, const char *event,
+                                     enum cof_kms_access access, struct coffer_fault *fault);
+
+/* {"__type": name, "message": ...} */
+json_t *cof_wire_error_json(const char *name, const char *message);
+/* An answer's body in memory that coffer_kms_answer_done wipes. value is stolen; NULL is no memory. */
+COFFER_MUST_CHECK int cof_wire_body(struct coffer_keystore *ks, json_t *value, uint8_t **ret_body,
+                                    size_t *ret_bytes);
+/* Memory that outlives the request, and maybe the store; NULL when there is none. free wipes. */
+void *cof_wire_block_new(struct coffer_keystore *ks, size_t bytes);
+void cof_wire_block_free(void *block);
+COFFER_MUST_CHECK int cof_wire_request_id(struct coffer_keystore *ks,
+                                          char ret_id[COFFER_KMS_REQUEST_ID_BYTES]);
+
+#endif
