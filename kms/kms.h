@@ -112,9 +112,12 @@ COFFER_MUST_CHECK int cof_kms_call_context(struct cof_kms_call *call, unsigned w
 COFFER_MUST_CHECK int cof_kms_authorize(struct cof_kms_call *call,
                                         const struct cof_kms_key_row *row, const char *action);
 
-/* material.c: draw material for row, whose material_id is set, and put it. */
-COFFER_MUST_CHECK int cof_kms_key_draw(struct cof_kms_call *call,
-                                       const struct cof_kms_key_row *row);
+/* material.c: draw material for row, whose spec and material_id are set, and put it; the public
+ * half of a pair goes into the row, which is there already. Seconds for large RSA keys. */
+COFFER_MUST_CHECK int cof_kms_key_draw(struct cof_kms_call *call, struct cof_kms_key_row *row);
+/* material.c: seal secret_bytes of secrets->material into material, whose other fields are set. */
+COFFER_MUST_CHECK int cof_kms_key_seal(struct cof_kms_call *call, const struct cof_kms_key_row *row,
+                                       size_t secret_bytes, struct cof_kms_material_row *material);
 /* keys.c: find the key; its ARN goes into ret_arn and the record. An alias is followed, unless
  * only_id, which refuses it (INVALID). The default key is made when it is asked for and absent. */
 COFFER_MUST_CHECK int cof_kms_key_find(struct cof_kms_call *call, const char *key, bool only_id,

@@ -8,6 +8,7 @@
 #include "kms.h"
 
 #include "pack.h"
+#include "pair/pair.h"
 #include "secret.h"
 
 #include <string.h>
@@ -68,6 +69,11 @@ int cof_kms_key_material(struct cof_kms_call *call, const struct cof_kms_key_row
     if (error != 0) {
         return error;
     }
+    if (material.sealed_bytes == 0) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_STATE,
+                             "material of key %.40s was deleted or has expired: import it again",
+                             row->key_id);
+    }
     place = material_place(ks, &material, pack_material(ks, row, &material, aad));
     error = cof_kms_sealed_open(ks->secrets->root_key, &place,
                                 (struct cof_kms_bytes){material.sealed, material.sealed_bytes},
@@ -80,32 +86,71 @@ int cof_kms_key_material(struct cof_kms_call *call, const struct cof_kms_key_row
     return error == 0 ? 0 : cof_kms_fault(call->fault, error, NULL);
 }
 
-int cof_kms_key_draw(struct cof_kms_call *call, const struct cof_kms_key_row *row)
+int cof_kms_key_seal(struct cof_kms_call *call, const struct cof_kms_key_row *row,
+                     size_t secret_bytes, struct cof_kms_material_row *material)
 {
     struct coffer_keystore *ks = call->ks;
+    struct cof_kms_bytes secret = {ks->secrets->material, secret_bytes};
     uint8_t aad[MATERIAL_AAD_BYTES_MAX];
+    struct cof_kms_sealed_place place =
+        material_place(ks, material, pack_material(ks, row, material, aad));
+    int error = secret_bytes > COF_KMS_MATERIAL_BYTES_MAX ? COFFER_E_INTERNAL : 0;
+
+    if (error == 0) {
+        error = cof_kms_sealed_make(&ks->env, ks->secrets->root_key, &place, secret,
+                                    ks->secrets->subkey, material->sealed);
+    }
+    if (error != 0) {
+        return cof_kms_fault(call->fault, error, NULL);
+    }
+    material->sealed_bytes = COF_KMS_SEALED_OVERHEAD_BYTES + secret_bytes;
+    return 0;
+}
+
+/* Draw what a key of spec is made of into scratch. */
+static int draw_secret(struct coffer_keystore *ks, const struct cof_kms_spec *spec)
+{
+    return cof_kms_spec_is_pair(spec)
+               ? cof_pair_generate(spec, ks->secrets->material)
+               : cof_kms_random(&ks->env, ks->secrets->material, spec->material_bytes);
+}
+
+/* The public half of a pair stands in the key's row. */
+static int put_public(struct cof_kms_call *call, const struct cof_kms_spec *spec,
+                      struct cof_kms_key_row *row)
+{
+    int error = cof_pair_public(spec, call->ks->secrets->material, row->public_key,
+                                &row->public_key_bytes);
+
+    return error == 0 ? cof_kms_db_key_set(call->ks->db, row, call->fault)
+                      : cof_kms_fault(call->fault, error, NULL);
+}
+
+int cof_kms_key_draw(struct cof_kms_call *call, struct cof_kms_key_row *row)
+{
+    const struct cof_kms_spec *spec = cof_kms_spec_find(row->key_spec);
+    struct coffer_keystore *ks = call->ks;
     struct cof_kms_material_row material;
-    struct cof_kms_sealed_place place;
     int error;
 
+    if (spec == NULL) {
+        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED, "there are no %.31s keys",
+                             row->key_spec);
+    }
     memset(&material, 0, sizeof(material));
     memcpy(material.id, row->material_id, sizeof(material.id));
     memcpy(material.key_arn, row->arn, sizeof(material.key_arn));
     material.version = 1;
     memcpy(material.source, "AWS_KMS", sizeof("AWS_KMS"));
     material.created_ns = row->created_ns;
-    place = material_place(ks, &material, pack_material(ks, row, &material, aad));
-    error = cof_kms_random(&ks->env, ks->secrets->material, COF_KMS_KEY_BYTES);
-    if (error == 0) {
-        error = cof_kms_sealed_make(
-            &ks->env, ks->secrets->root_key, &place,
-            (struct cof_kms_bytes){ks->secrets->material, COF_KMS_KEY_BYTES}, ks->secrets->subkey,
-            material.sealed);
-        material.sealed_bytes = COF_KMS_SEALED_BYTES;
-    }
-    cof_kms_wipe(ks->secrets->material, sizeof(ks->secrets->material));
+    error = draw_secret(ks, spec);
     if (error != 0) {
         return cof_kms_fault(call->fault, error, NULL);
     }
-    return cof_kms_db_material_add(ks->db, &material, call->fault);
+    error = cof_kms_key_seal(call, row, spec->material_bytes, &material);
+    if (error == 0 && cof_kms_spec_is_pair(spec)) {
+        error = put_public(call, spec, row);
+    }
+    cof_kms_wipe(ks->secrets->material, sizeof(ks->secrets->material));
+    return error == 0 ? cof_kms_db_material_add(ks->db, &material, call->fault) : error;
 }

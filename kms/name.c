@@ -125,6 +125,23 @@ void cof_kms_hex(const uint8_t *bytes, size_t count, char *ret_text)
     ret_text[2 * count] = '\0';
 }
 
+bool cof_kms_unhex(const char *text, uint8_t *ret_bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t i;
+
+    if (!cof_kms_hex_ok(text, 2 * count)) {
+        return false;
+    }
+    for (i = 0; i < count; i++) {
+        size_t high = (size_t)(strchr(digits, text[2 * i]) - digits);
+        size_t low = (size_t)(strchr(digits, text[2 * i + 1]) - digits);
+
+        ret_bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 void cof_kms_uuid_text(const uint8_t random[16], char ret_id[COFFER_KEY_ID_BYTES])
 {
     uint8_t uuid[16];

@@ -47,6 +47,8 @@ bool cof_kms_alias_reserved(const char *alias);
 bool cof_kms_hex_ok(const char *text, size_t digits);
 
 void cof_kms_hex(const uint8_t *bytes, size_t count, char *ret_text);
+/* The other way, lower case only; false when text isn't count bytes so written. */
+bool cof_kms_unhex(const char *text, uint8_t *ret_bytes, size_t count);
 /* A version 4 UUID from 16 random bytes. */
 void cof_kms_uuid_text(const uint8_t random[16], char ret_id[COFFER_KEY_ID_BYTES]);
 void cof_kms_key_arn(const struct cof_kms_owner *owner, const char *key_id,
