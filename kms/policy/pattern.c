@@ -148,9 +148,6 @@ static size_t takes(char pattern, const char *value, const char *end, bool fold)
     if (pattern != COF_PATTERN_ONE) {
         return pattern == *value || (fold && lower(pattern) == lower(*value)) ? 1 : 0;
     }
-    if (continues_character(*value)) {
-        return 0;
-    }
     while (value + bytes < end && continues_character(value[bytes])) {
         bytes++;
     }

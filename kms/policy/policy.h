@@ -37,7 +37,8 @@ enum cof_policy_kind {
 };
 
 /* Read a document. POLICY with a sentence that names the statement and what is wrong (what AWS
- * calls MalformedPolicyDocument), LIMIT when it is too long, NO_MEMORY. env must outlive the policy. */
+ * calls MalformedPolicyDocument), LIMIT when it is too long, NO_MEMORY. env must outlive the
+ * policy. */
 COFFER_MUST_CHECK int cof_policy_parse(struct cof_kms_env *env, enum cof_policy_kind kind,
                                        const char *json, size_t bytes,
                                        struct cof_policy **ret_policy, struct coffer_fault *fault);

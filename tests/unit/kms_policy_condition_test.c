@@ -296,6 +296,20 @@ static void the_request_answers_for_its_caller(void **state)
                                     "'Null':{'aws:username':true}"));
 }
 
+static void other_partitions_are_a_matter_of_arns_alone(void **state)
+{
+    struct coffer_context_pair pair = {"arn", "arn:aws:s3:::bucket"};
+    struct coffer_context context = {&pair, 1};
+    struct cof_policy_request request = request_of(ALICE, "kms:Sign");
+
+    (void)state;
+    request.context = &context;
+    assert_true(holds_for(
+        &request, "'StringEquals':{'kms:EncryptionContext:arn':'arn:aws:s3:::bucket'}"));
+    assert_false(holds_for(
+        &request, "'StringEquals':{'kms:EncryptionContext:arn':'arn:coffer:s3:::bucket'}"));
+}
+
 static void values_that_callers_send_do_not_stand_for_their_own(void **state)
 {
     static const char *const liar[] = {BOB};
@@ -366,6 +380,7 @@ int main(void)
         cmocka_unit_test(addresses_lie_in_networks),
         cmocka_unit_test(arns_are_compared_part_by_part),
         cmocka_unit_test(the_request_answers_for_its_caller),
+        cmocka_unit_test(other_partitions_are_a_matter_of_arns_alone),
         cmocka_unit_test(values_that_callers_send_do_not_stand_for_their_own),
         cmocka_unit_test(encryption_contexts_are_asked_by_key),
         cmocka_unit_test(a_deny_needs_no_value_of_a_variable),
