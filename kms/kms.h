@@ -62,6 +62,7 @@ struct cof_kms_caller {
     const char *user_agent;     /* NULL: unknown                                               */
     const char *via_service;    /* NULL: called by itself                                      */
     const char *session_policy; /* a document that bounds a session of a role; NULL: none      */
+    uint64_t session_ends_ns;   /* of temporary credentials; 0: a key without an end           */
     const char *request_id;     /* for the record; NULL: one is drawn                          */
     const char *const *grant_tokens;
     unsigned grant_token_count;

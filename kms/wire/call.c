@@ -163,6 +163,7 @@ int cof_wire_begin(struct cof_wire *wire, const char *event, enum cof_kms_access
         .user_agent = request->user_agent,
         .via_service = request->via_service,
         .session_policy = request->session_policy,
+        .session_ends_ns = request->session_ends_ns,
         .request_id = wire->request_id,
         .grant_tokens = wire->grant_tokens,
         .grant_token_count = wire->grant_token_count,

@@ -55,6 +55,8 @@ const struct cof_wire_operation *cof_wire_find(const char *name);
 /* The number-th operation of all, or NULL: for listings and tests. */
 const struct cof_wire_operation *cof_wire_at(unsigned number);
 
+extern const struct cof_wire_operation cof_wire_identity_rows[];
+extern const struct cof_wire_operation cof_wire_access_rows[];
 extern const struct cof_wire_operation cof_wire_key_rows[];
 extern const struct cof_wire_operation cof_wire_key_admin_rows[];
 extern const struct cof_wire_operation cof_wire_alias_rows[];

@@ -49,6 +49,7 @@ struct coffer_kms_request {
     const char *session_policy; /* JSON that narrows what the principal may do                  */
     const uint8_t *body;        /* a JSON object; 0 bytes stand for {}                          */
     size_t body_bytes;
+    uint64_t session_ends_ns; /* since 1970, of temporary credentials; 0: principal has no end  */
 };
 
 struct coffer_kms_answer {
