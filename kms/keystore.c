@@ -196,6 +196,7 @@ static int make_handle(const struct coffer_keystore_opts *opts, struct coffer_ke
     ks->read_only = (opts->flags & COFFER_KEYSTORE_READ_ONLY) != 0;
     (void)pthread_mutex_init(&ks->lock, NULL);
     (void)pthread_mutex_init(&ks->provider_lock, NULL);
+    cof_throttle_init(&ks->throttle);
     cof_kms_fault_clear(&ks->provider_fault);
     error = coffer_keystore_secret_new(sizeof(*ks->secrets), &secrets);
     if (error != 0) {
@@ -289,6 +290,7 @@ void coffer_keystore_close(struct coffer_keystore *store)
     cof_kms_free(&env, store->contexts[1]);
     (void)pthread_mutex_destroy(&store->lock);
     (void)pthread_mutex_destroy(&store->provider_lock);
+    cof_throttle_done(&store->throttle);
     cof_kms_free(&env, store);
 }
 

@@ -13,6 +13,7 @@
 #include "context.h"
 #include "env.h"
 #include "store.h"
+#include "throttle.h"
 
 #include <coffer/keystore.h>
 #include <pthread.h>
@@ -50,6 +51,8 @@ struct coffer_keystore {
 
     pthread_mutex_t provider_lock; /* guards provider_fault; taken last */
     struct coffer_fault provider_fault;
+
+    struct cof_throttle throttle; /* has a lock of its own */
 };
 
 #define COF_KMS_GRANT_TOKENS_MAX 10u

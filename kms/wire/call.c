@@ -115,23 +115,27 @@ static int give_error(struct cof_wire *wire, const struct refusal *why, const ch
     return error;
 }
 
-/* Inner faults are told to a caller on this machine; one beyond gets the request id, under which
- * they stand in the log. */
-static int give_fault(struct cof_wire *wire, int code, struct coffer_kms_answer *answer)
+const char *cof_wire_fault_text(struct cof_wire *wire, int error)
 {
-    const struct cof_wire_error *known = cof_wire_error_of(code);
     const char *text =
-        wire->fault.detail[0] != '\0' ? wire->fault.detail : coffer_error_sentence(code);
-    struct refusal why = {code, known->status, known->name};
+        wire->fault.detail[0] != '\0' ? wire->fault.detail : coffer_error_sentence(error);
 
-    if (known->status == 500) {
+    if (cof_wire_error_of(error)->status == 500) {
         cof_kms_warn(&wire->ks->env, "request %s: %s failed: %s", wire->request_id,
                      wire->operation->name, text);
         if (wire->remote) {
             text = "the key service failed: its log has the reason under the request's id";
         }
     }
-    return give_error(wire, &why, text, answer);
+    return text;
+}
+
+static int give_fault(struct cof_wire *wire, int code, struct coffer_kms_answer *answer)
+{
+    const struct cof_wire_error *known = cof_wire_error_of(code);
+    struct refusal why = {code, known->status, known->name};
+
+    return give_error(wire, &why, cof_wire_fault_text(wire, code), answer);
 }
 
 static int give_answer(struct cof_wire *wire, struct coffer_kms_answer *answer)
@@ -167,7 +171,8 @@ int cof_wire_begin(struct cof_wire *wire, const char *event, enum cof_kms_access
         .request_id = wire->request_id,
         .grant_tokens = wire->grant_tokens,
         .grant_token_count = wire->grant_token_count,
-        .dry_run = (wire->operation->flags & COF_WIRE_DRY_RUN) != 0 && cof_wire_flag(wire, "DryRun"),
+        .dry_run =
+            (wire->operation->flags & COF_WIRE_DRY_RUN) != 0 && cof_wire_flag(wire, "DryRun"),
     };
 
     return cof_kms_call_begin_as(&wire->call, wire->ks, event, access, &caller, fault);
@@ -264,8 +269,8 @@ static int serve(struct cof_wire *wire, struct coffer_kms_answer *answer)
     return error == 0 ? give_answer(wire, answer) : give_fault(wire, error, answer);
 }
 
-int cof_wire_call(struct coffer_keystore *ks, const struct coffer_kms_request *request,
-                  bool remote, struct coffer_kms_answer *ret_answer)
+int cof_wire_call(struct coffer_keystore *ks, const struct coffer_kms_request *request, bool remote,
+                  struct coffer_kms_answer *ret_answer)
 {
     struct coffer_kms_answer answer = {.size = sizeof(answer)};
     struct cof_wire *wire = cof_kms_alloc(&ks->env, sizeof(*wire));

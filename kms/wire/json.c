@@ -50,12 +50,13 @@ void cof_wire_json_init(void)
 json_t *cof_wire_json_parse(const uint8_t *bytes, size_t count, char *ret_why)
 {
     json_error_t why;
-    json_t *value = json_loadb((const char *)bytes, count,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    json_t *value =
+        json_loadb((const char *)bytes, count, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 
     if (value == NULL) {
-        (void)snprintf(ret_why, 160, "the body is not JSON without doubled names: line %d, column %d",
-                       why.line, why.column);
+        (void)snprintf(ret_why, 160,
+                       "the body is not JSON without doubled names: line %d, column %d", why.line,
+                       why.column);
     }
     return value;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/wire/op_access.c - identity policies, what they come to, and sessions, by the names of AWS IAM
+ * kms/wire/op_access.c - identity policies, what they come to, and sessions, by the names of IAM
  * and STS. A secret access key is in the answer that makes it, once.
  */
 #include "identity/identity.h"
@@ -31,9 +31,9 @@ static json_t *policy_json(const struct cof_kms_identity_policy_row *row, bool w
 static int get_policy(struct cof_wire *wire)
 {
     struct cof_kms_identity_policy_row *row = cof_wire_take(wire, sizeof(*row));
-    int error = row == NULL ? COFFER_E_NO_MEMORY
-                            : cof_identity_policy_get(&wire->call,
-                                                      cof_wire_text(wire, "PolicyName"), row);
+    int error = row == NULL
+                    ? COFFER_E_NO_MEMORY
+                    : cof_identity_policy_get(&wire->call, cof_wire_text(wire, "PolicyName"), row);
 
     return error == 0 ? cof_wire_set(wire, "Policy", policy_json(row, true)) : error;
 }
@@ -107,8 +107,8 @@ static int add_attached(void *ctx, const struct cof_kms_attachment_row *row)
     char arn[COFFER_PRINCIPAL_BYTES_MAX];
 
     cof_identity_arn(row->account, "policy", row->policy_name, arn);
-    return json_array_append_new(ctx, json_pack("{s:s, s:s}", "PolicyName", row->policy_name,
-                                                "PolicyArn", arn)) == 0
+    return json_array_append_new(
+               ctx, json_pack("{s:s, s:s}", "PolicyName", row->policy_name, "PolicyArn", arn)) == 0
                ? 0
                : COFFER_E_NO_MEMORY;
 }
@@ -130,8 +130,8 @@ static int list_attached(struct cof_wire *wire)
         error = cof_kms_db_principal_get(call->ks->db, arn, row, call->fault);
     }
     if (error == 0) {
-        error = cof_kms_db_attachment_each(call->ks->db, arn, "", "", add_attached, list,
-                                           call->fault);
+        error =
+            cof_kms_db_attachment_each(call->ks->db, arn, "", "", add_attached, list, call->fault);
     }
     if (error != 0) {
         json_decref(list);
@@ -152,10 +152,9 @@ static json_t *credentials_json(const struct cof_identity_credentials *credentia
 static int get_session_token(struct cof_wire *wire)
 {
     struct cof_identity_credentials *made = cof_wire_take(wire, sizeof(*made));
-    int error = made == NULL
-                    ? COFFER_E_NO_MEMORY
-                    : cof_identity_session_token(
-                          &wire->call, cof_wire_number(wire, "DurationSeconds", 0), made);
+    int error = made == NULL ? COFFER_E_NO_MEMORY
+                             : cof_identity_session_token(
+                                   &wire->call, cof_wire_number(wire, "DurationSeconds", 0), made);
 
     return error == 0 ? cof_wire_set(wire, "Credentials", credentials_json(made)) : error;
 }
@@ -164,18 +163,17 @@ static int assume_role(struct cof_wire *wire)
 {
     struct cof_identity_credentials *made = cof_wire_take(wire, sizeof(*made));
     int error = made == NULL ? COFFER_E_NO_MEMORY
-                             : cof_identity_assume_role(
-                                   &wire->call, cof_wire_text(wire, "RoleArn"),
-                                   cof_wire_text(wire, "RoleSessionName"),
-                                   cof_wire_number(wire, "DurationSeconds", 0),
-                                   cof_wire_text(wire, "Policy"), made);
+                             : cof_identity_assume_role(&wire->call, cof_wire_text(wire, "RoleArn"),
+                                                        cof_wire_text(wire, "RoleSessionName"),
+                                                        cof_wire_number(wire, "DurationSeconds", 0),
+                                                        cof_wire_text(wire, "Policy"), made);
 
     if (error == 0) {
         error = cof_wire_set(wire, "Credentials", credentials_json(made));
     }
-    return error == 0 ? cof_wire_set(wire, "AssumedRoleUser",
-                                     json_pack("{s:s}", "Arn", made->principal))
-                      : error;
+    return error == 0
+               ? cof_wire_set(wire, "AssumedRoleUser", json_pack("{s:s}", "Arn", made->principal))
+               : error;
 }
 
 /* Anyone may ask who they are: the answer is what they signed as. */
@@ -204,12 +202,11 @@ static const struct cof_wire_member role_policy_members[] = {
     {"RoleName", &cof_shape_identity_name, true},
     {"PolicyArn", &cof_shape_identity_arn, true},
     {0}};
-static const struct cof_wire_member user_members[] = {
-    {"UserName", &cof_shape_identity_name, true}, {0}};
-static const struct cof_wire_member role_members[] = {
-    {"RoleName", &cof_shape_identity_name, true}, {0}};
-static const struct cof_wire_member session_members[] = {
-    {"DurationSeconds", &seconds, false}, {0}};
+static const struct cof_wire_member user_members[] = {{"UserName", &cof_shape_identity_name, true},
+                                                      {0}};
+static const struct cof_wire_member role_members[] = {{"RoleName", &cof_shape_identity_name, true},
+                                                      {0}};
+static const struct cof_wire_member session_members[] = {{"DurationSeconds", &seconds, false}, {0}};
 static const struct cof_wire_member assume_members[] = {
     {"RoleArn", &cof_shape_identity_arn, true},
     {"RoleSessionName", &cof_shape_identity_name, true},
@@ -219,17 +216,17 @@ static const struct cof_wire_member assume_members[] = {
 static const struct cof_wire_member no_members[] = {{0}};
 
 const struct cof_wire_operation cof_wire_access_rows[] = {
-    {"PutPolicy", COF_KMS_CHANGES, 0, document_members, put_policy},
-    {"GetPolicy", COF_KMS_READS, 0, policy_members, get_policy},
-    {"DeletePolicy", COF_KMS_CHANGES, 0, policy_members, delete_policy},
-    {"ListPolicies", COF_KMS_READS, 0, page_members, list_policies},
-    {"AttachUserPolicy", COF_KMS_CHANGES, 0, user_policy_members, attach_policy},
-    {"AttachRolePolicy", COF_KMS_CHANGES, 0, role_policy_members, attach_policy},
-    {"DetachUserPolicy", COF_KMS_CHANGES, 0, user_policy_members, detach_policy},
-    {"DetachRolePolicy", COF_KMS_CHANGES, 0, role_policy_members, detach_policy},
-    {"ListAttachedUserPolicies", COF_KMS_READS, 0, user_members, list_attached},
-    {"ListAttachedRolePolicies", COF_KMS_READS, 0, role_members, list_attached},
-    {"GetSessionToken", COF_KMS_READS, 0, session_members, get_session_token},
-    {"AssumeRole", COF_KMS_READS, 0, assume_members, assume_role},
-    {"GetCallerIdentity", COF_KMS_READS, 0, no_members, get_caller_identity},
+    {"PutPolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, document_members, put_policy},
+    {"GetPolicy", COF_KMS_READS, COF_WIRE_IDENTITY, policy_members, get_policy},
+    {"DeletePolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, policy_members, delete_policy},
+    {"ListPolicies", COF_KMS_READS, COF_WIRE_IDENTITY, page_members, list_policies},
+    {"AttachUserPolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, user_policy_members, attach_policy},
+    {"AttachRolePolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, role_policy_members, attach_policy},
+    {"DetachUserPolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, user_policy_members, detach_policy},
+    {"DetachRolePolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, role_policy_members, detach_policy},
+    {"ListAttachedUserPolicies", COF_KMS_READS, COF_WIRE_IDENTITY, user_members, list_attached},
+    {"ListAttachedRolePolicies", COF_KMS_READS, COF_WIRE_IDENTITY, role_members, list_attached},
+    {"GetSessionToken", COF_KMS_READS, COF_WIRE_IDENTITY, session_members, get_session_token},
+    {"AssumeRole", COF_KMS_READS, COF_WIRE_IDENTITY, assume_members, assume_role},
+    {"GetCallerIdentity", COF_KMS_READS, COF_WIRE_IDENTITY, no_members, get_caller_identity},
     {0}};

@@ -2,8 +2,9 @@
 /*
  * kms/wire/op_identity.c - accounts, users, roles and access keys, by the names of AWS IAM.
  *
- * Not part of AWS KMS: the same wire, so that one server and one signature serve for both. Times are
- * numbers as everywhere here. A secret access key is in the answer that makes it, once.
+ * Not part of AWS KMS: the same wire, so that one server and one signature serve for both, under
+ * the target prefix CofferIdentity. Times are numbers as everywhere here. A secret access key is in
+ * the answer that makes it, once.
  */
 #include "identity/identity.h"
 #include "wire/identity_json.h"
@@ -66,9 +67,9 @@ static int create_account(struct cof_wire *wire)
     int error = cof_identity_account_create(&wire->call, account);
 
     cof_identity_root_arn(account, root);
-    return error == 0 ? cof_wire_set(wire, "Account",
-                                     json_pack("{s:s, s:s}", "Id", account, "Arn", root))
-                      : error;
+    return error == 0
+               ? cof_wire_set(wire, "Account", json_pack("{s:s, s:s}", "Id", account, "Arn", root))
+               : error;
 }
 
 static int add_account(void *ctx, const struct cof_kms_account_row *row)
@@ -80,9 +81,9 @@ static int add_account(void *ctx, const struct cof_kms_account_row *row)
         return 0;
     }
     cof_identity_root_arn(row->account, root);
-    return json_array_append_new(page->list, json_pack("{s:s, s:s, s:o}", "Id", row->account, "Arn",
-                                                       root, "CreateDate",
-                                                       cof_wire_json_time(row->created_ns))) == 0
+    return json_array_append_new(page->list,
+                                 json_pack("{s:s, s:s, s:o}", "Id", row->account, "Arn", root,
+                                           "CreateDate", cof_wire_json_time(row->created_ns))) == 0
                ? 0
                : COFFER_E_NO_MEMORY;
 }
@@ -106,11 +107,9 @@ static int list_accounts(struct cof_wire *wire)
         error = add_account(&page, &home);
     }
     if (error == 0) {
-        error = cof_kms_db_account_each(ks->db,
-                                        marker == NULL || strcmp(marker, home.account) == 0
-                                            ? ""
-                                            : marker,
-                                        limit, add_account, &page, wire->call.fault);
+        error = cof_kms_db_account_each(
+            ks->db, marker == NULL || strcmp(marker, home.account) == 0 ? "" : marker, limit,
+            add_account, &page, wire->call.fault);
     }
     return cof_wire_page_end(&page, wire, "Accounts", error);
 }
@@ -120,8 +119,8 @@ static int list_accounts(struct cof_wire *wire)
 static json_t *principal_json(const struct cof_kms_principal_row *row)
 {
     bool is_role = strcmp(row->kind, COF_IDENTITY_ROLE) == 0;
-    json_t *value = json_pack("{s:s, s:s, s:o}", is_role ? "RoleName" : "UserName", row->name, "Arn",
-                              row->arn, "CreateDate", cof_wire_json_time(row->created_ns));
+    json_t *value = json_pack("{s:s, s:s, s:o}", is_role ? "RoleName" : "UserName", row->name,
+                              "Arn", row->arn, "CreateDate", cof_wire_json_time(row->created_ns));
     char arn[COFFER_PRINCIPAL_BYTES_MAX];
 
     if (value != NULL && is_role) {
@@ -159,8 +158,8 @@ static int create_principal(struct cof_wire *wire)
     struct cof_kms_principal_row *row = new_row(wire);
     const char *trust = cof_wire_text(wire, "AssumeRolePolicyDocument"), *name;
     const struct cof_identity_kind *kind = cof_wire_identity_kind(wire, &name);
-    int error = row == NULL ? COFFER_E_NO_MEMORY
-                            : cof_identity_create(&wire->call, kind, name, trust, row);
+    int error =
+        row == NULL ? COFFER_E_NO_MEMORY : cof_identity_create(&wire->call, kind, name, trust, row);
 
     return error == 0 ? set_principal(wire, row) : error;
 }
@@ -170,8 +169,7 @@ static int get_principal(struct cof_wire *wire)
     struct cof_kms_principal_row *row = new_row(wire);
     const char *name;
     const struct cof_identity_kind *kind = cof_wire_identity_kind(wire, &name);
-    int error = row == NULL ? COFFER_E_NO_MEMORY
-                            : cof_identity_get(&wire->call, kind, name, row);
+    int error = row == NULL ? COFFER_E_NO_MEMORY : cof_identity_get(&wire->call, kind, name, row);
 
     return error == 0 ? set_principal(wire, row) : error;
 }
@@ -242,10 +240,10 @@ static int list_roles(struct cof_wire *wire)
 
 static json_t *key_json(const struct cof_kms_access_key_row *row)
 {
-    json_t *value = json_pack("{s:s, s:s, s:s, s:o}", "UserName",
-                              cof_identity_name_of(row->principal_arn), "AccessKeyId",
-                              row->access_key_id, "Status", row->status, "CreateDate",
-                              cof_wire_json_time(row->created_ns));
+    json_t *value =
+        json_pack("{s:s, s:s, s:s, s:o}", "UserName", cof_identity_name_of(row->principal_arn),
+                  "AccessKeyId", row->access_key_id, "Status", row->status, "CreateDate",
+                  cof_wire_json_time(row->created_ns));
 
     if (value != NULL && row->last_used_ns != 0) {
         json_object_set_new(value, "LastUsedDate", cof_wire_json_time(row->last_used_ns));
@@ -258,14 +256,14 @@ static int create_access_key(struct cof_wire *wire)
     struct cof_kms_access_key_row row;
     const char *secret = NULL;
     json_t *value;
-    int error = cof_identity_key_create(&wire->call, cof_wire_text(wire, "UserName"), &row, &secret);
+    int error =
+        cof_identity_key_create(&wire->call, cof_wire_text(wire, "UserName"), &row, &secret);
 
     if (error != 0) {
         return error;
     }
     value = key_json(&row);
-    if (value == NULL ||
-        json_object_set_new(value, "SecretAccessKey", json_string(secret)) != 0) {
+    if (value == NULL || json_object_set_new(value, "SecretAccessKey", json_string(secret)) != 0) {
         json_decref(value);
         return COFFER_E_NO_MEMORY;
     }
@@ -307,18 +305,16 @@ static int list_access_keys(struct cof_wire *wire)
 static const struct cof_wire_member page_members[] = {
     {"MaxItems", &cof_shape_limit, false}, {"Marker", &cof_shape_identity_name, false}, {0}};
 static const struct cof_wire_member account_members[] = {{"AccountId", &account_id, true}, {0}};
-static const struct cof_wire_member user_members[] = {
-    {"UserName", &cof_shape_identity_name, true}, {0}};
-static const struct cof_wire_member role_members[] = {
-    {"RoleName", &cof_shape_identity_name, true}, {0}};
+static const struct cof_wire_member user_members[] = {{"UserName", &cof_shape_identity_name, true},
+                                                      {0}};
+static const struct cof_wire_member role_members[] = {{"RoleName", &cof_shape_identity_name, true},
+                                                      {0}};
 static const struct cof_wire_member new_role_members[] = {
     {"RoleName", &cof_shape_identity_name, true},
     {"AssumeRolePolicyDocument", &cof_shape_policy, true},
     {0}};
 static const struct cof_wire_member trust_members[] = {
-    {"RoleName", &cof_shape_identity_name, true},
-    {"PolicyDocument", &cof_shape_policy, true},
-    {0}};
+    {"RoleName", &cof_shape_identity_name, true}, {"PolicyDocument", &cof_shape_policy, true}, {0}};
 static const struct cof_wire_member user_boundary_members[] = {
     {"UserName", &cof_shape_identity_name, true},
     {"PermissionsBoundary", &cof_shape_identity_arn, true},
@@ -327,8 +323,8 @@ static const struct cof_wire_member role_boundary_members[] = {
     {"RoleName", &cof_shape_identity_name, true},
     {"PermissionsBoundary", &cof_shape_identity_arn, true},
     {0}};
-static const struct cof_wire_member own_members[] = {
-    {"UserName", &cof_shape_identity_name, false}, {0}};
+static const struct cof_wire_member own_members[] = {{"UserName", &cof_shape_identity_name, false},
+                                                     {0}};
 static const struct cof_wire_member key_members[] = {
     {"UserName", &cof_shape_identity_name, false},
     {"AccessKeyId", &cof_shape_identity_name, true},
@@ -340,23 +336,27 @@ static const struct cof_wire_member key_status_members[] = {
     {0}};
 
 const struct cof_wire_operation cof_wire_identity_rows[] = {
-    {"CreateAccount", COF_KMS_CHANGES, 0, account_members, create_account},
-    {"ListAccounts", COF_KMS_READS, 0, page_members, list_accounts},
-    {"CreateUser", COF_KMS_CHANGES, 0, user_members, create_principal},
-    {"GetUser", COF_KMS_READS, 0, user_members, get_principal},
-    {"DeleteUser", COF_KMS_CHANGES, 0, user_members, delete_principal},
-    {"ListUsers", COF_KMS_READS, 0, page_members, list_users},
-    {"CreateRole", COF_KMS_CHANGES, 0, new_role_members, create_principal},
-    {"GetRole", COF_KMS_READS, 0, role_members, get_principal},
-    {"DeleteRole", COF_KMS_CHANGES, 0, role_members, delete_principal},
-    {"ListRoles", COF_KMS_READS, 0, page_members, list_roles},
-    {"UpdateAssumeRolePolicy", COF_KMS_CHANGES, 0, trust_members, update_trust},
-    {"PutUserPermissionsBoundary", COF_KMS_CHANGES, 0, user_boundary_members, set_boundary},
-    {"DeleteUserPermissionsBoundary", COF_KMS_CHANGES, 0, user_members, set_boundary},
-    {"PutRolePermissionsBoundary", COF_KMS_CHANGES, 0, role_boundary_members, set_boundary},
-    {"DeleteRolePermissionsBoundary", COF_KMS_CHANGES, 0, role_members, set_boundary},
-    {"CreateAccessKey", COF_KMS_CHANGES, 0, own_members, create_access_key},
-    {"UpdateAccessKey", COF_KMS_CHANGES, 0, key_status_members, update_access_key},
-    {"DeleteAccessKey", COF_KMS_CHANGES, 0, key_members, delete_access_key},
-    {"ListAccessKeys", COF_KMS_READS, 0, own_members, list_access_keys},
+    {"CreateAccount", COF_KMS_CHANGES, COF_WIRE_IDENTITY, account_members, create_account},
+    {"ListAccounts", COF_KMS_READS, COF_WIRE_IDENTITY, page_members, list_accounts},
+    {"CreateUser", COF_KMS_CHANGES, COF_WIRE_IDENTITY, user_members, create_principal},
+    {"GetUser", COF_KMS_READS, COF_WIRE_IDENTITY, user_members, get_principal},
+    {"DeleteUser", COF_KMS_CHANGES, COF_WIRE_IDENTITY, user_members, delete_principal},
+    {"ListUsers", COF_KMS_READS, COF_WIRE_IDENTITY, page_members, list_users},
+    {"CreateRole", COF_KMS_CHANGES, COF_WIRE_IDENTITY, new_role_members, create_principal},
+    {"GetRole", COF_KMS_READS, COF_WIRE_IDENTITY, role_members, get_principal},
+    {"DeleteRole", COF_KMS_CHANGES, COF_WIRE_IDENTITY, role_members, delete_principal},
+    {"ListRoles", COF_KMS_READS, COF_WIRE_IDENTITY, page_members, list_roles},
+    {"UpdateAssumeRolePolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, trust_members, update_trust},
+    {"PutUserPermissionsBoundary", COF_KMS_CHANGES, COF_WIRE_IDENTITY, user_boundary_members,
+     set_boundary},
+    {"DeleteUserPermissionsBoundary", COF_KMS_CHANGES, COF_WIRE_IDENTITY, user_members,
+     set_boundary},
+    {"PutRolePermissionsBoundary", COF_KMS_CHANGES, COF_WIRE_IDENTITY, role_boundary_members,
+     set_boundary},
+    {"DeleteRolePermissionsBoundary", COF_KMS_CHANGES, COF_WIRE_IDENTITY, role_members,
+     set_boundary},
+    {"CreateAccessKey", COF_KMS_CHANGES, COF_WIRE_IDENTITY, own_members, create_access_key},
+    {"UpdateAccessKey", COF_KMS_CHANGES, COF_WIRE_IDENTITY, key_status_members, update_access_key},
+    {"DeleteAccessKey", COF_KMS_CHANGES, COF_WIRE_IDENTITY, key_members, delete_access_key},
+    {"ListAccessKeys", COF_KMS_READS, COF_WIRE_IDENTITY, own_members, list_access_keys},
     {0}};

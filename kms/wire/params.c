@@ -142,6 +142,27 @@ int cof_wire_texts(struct cof_wire *wire, const char *name, const char *const **
     return 0;
 }
 
+int cof_wire_tags(struct cof_wire *wire, const char *name, const struct cof_kms_tag **ret_tags,
+                  unsigned *ret_count)
+{
+    const json_t *list = json_object_get(wire->params, name);
+    size_t i, count = json_array_size(list);
+    struct cof_kms_tag *tags = cof_wire_take(wire, (count + 1) * sizeof(*tags));
+
+    if (tags == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    for (i = 0; i < count; i++) {
+        const json_t *tag = json_array_get(list, i);
+
+        tags[i].name = json_string_value(json_object_get(tag, "TagKey"));
+        tags[i].value = json_string_value(json_object_get(tag, "TagValue"));
+    }
+    *ret_tags = tags;
+    *ret_count = (unsigned)count;
+    return 0;
+}
+
 int cof_wire_context_of(struct cof_wire *wire, const json_t *map,
                         struct coffer_context *ret_context)
 {
@@ -154,7 +175,8 @@ int cof_wire_context_of(struct cof_wire *wire, const json_t *map,
     if (pairs == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    json_object_foreach((json_t *)map, key, value) {
+    json_object_foreach((json_t *)map, key, value)
+    {
         pairs[count++] = (struct coffer_context_pair){key, json_string_value(value)};
     }
     *ret_context = (struct coffer_context){pairs, count};
@@ -183,9 +205,23 @@ int cof_wire_set_blob(struct cof_wire *wire, const char *name, struct cof_kms_by
     return cof_wire_set(wire, name, cof_wire_json_blob(bytes));
 }
 
-int cof_wire_set_page(struct cof_wire *wire, const char *marker)
+json_t *cof_wire_list(struct cof_wire *wire, const char *name)
 {
-    int error = cof_wire_set(wire, "Truncated", json_boolean(marker[0] != '\0'));
+    json_t *list = json_array();
 
-    return error == 0 && marker[0] != '\0' ? cof_wire_set_text(wire, "NextMarker", marker) : error;
+    return json_object_set_new(wire->answer, name, list) == 0 ? list : NULL;
+}
+
+struct cof_kms_page cof_wire_page(const struct cof_wire *wire, unsigned limit)
+{
+    return (struct cof_kms_page){.limit = cof_wire_number(wire, "Limit", limit),
+                                 .marker = cof_wire_text(wire, "Marker")};
+}
+
+int cof_wire_set_page(struct cof_wire *wire, const struct cof_kms_page *page)
+{
+    int error = cof_wire_set(wire, "Truncated", json_boolean(page->next[0] != '\0'));
+
+    return error == 0 && page->next[0] != '\0' ? cof_wire_set_text(wire, "NextMarker", page->next)
+                                               : error;
 }

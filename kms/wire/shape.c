@@ -236,7 +236,8 @@ static int check_map(struct cof_wire_check *check, const json_t *value)
     const char *key;
     json_t *text;
 
-    json_object_foreach((json_t *)value, key, text) {
+    json_object_foreach((json_t *)value, key, text)
+    {
         if (!json_is_string(text)) {
             char why[96];
 

@@ -58,9 +58,9 @@ struct cof_wire_member {
 #define COF_WIRE_MESSAGE_BYTES 16384u
 
 struct cof_wire_check {
-    unsigned errors;    /* constraints that are not met                 */
-    bool malformed;     /* a value is of another type, or not base64    */
-    size_t length;      /* of message                                   */
+    unsigned errors;                      /* constraints that are not met                 */
+    bool malformed;                       /* a value is of another type, or not base64    */
+    size_t length;                        /* of message                                   */
     char message[COF_WIRE_MESSAGE_BYTES]; /* of the errors, or of what is malformed */
     /* Called for each blob, decoded; 0 or a negative enum coffer_error, which ends the check. */
     int (*on_blob)(void *ctx, const json_t *value, const struct cof_wire_shape *shape,

@@ -17,17 +17,17 @@ static const struct cof_wire_pattern latin_pattern = {"[\\u0020-\\u00FF]*", COF_
 static const struct cof_wire_pattern hex_pattern = {"^[a-f0-9]+$", COF_WIRE_HEX, NULL};
 static const struct cof_wire_pattern region_pattern = {"^[a-z0-9-]+$", COF_WIRE_ALNUM, "-"};
 
-#define TEXT_OF(low, high, ...)                                                                    \
-    {                                                                                              \
-        .type = COF_WIRE_TEXT, .min = (low), .max = (high), __VA_ARGS__                            \
+#define TEXT_OF(low, high, ...)                                         \
+    {                                                                   \
+        .type = COF_WIRE_TEXT, .min = (low), .max = (high), __VA_ARGS__ \
     }
-#define ENUM_OF(...)                                                                               \
-    {                                                                                              \
-        .type = COF_WIRE_TEXT, .values = TEXTS(__VA_ARGS__)                                        \
+#define ENUM_OF(...)                                        \
+    {                                                       \
+        .type = COF_WIRE_TEXT, .values = TEXTS(__VA_ARGS__) \
     }
-#define NUMBER_OF(low, high)                                                                       \
-    {                                                                                              \
-        .type = COF_WIRE_NUMBER, .min = (low), .max = (high)                                       \
+#define NUMBER_OF(low, high)                                 \
+    {                                                        \
+        .type = COF_WIRE_NUMBER, .min = (low), .max = (high) \
     }
 
 const struct cof_wire_shape cof_shape_key_id = TEXT_OF(1, 2048, );
@@ -49,6 +49,11 @@ const struct cof_wire_shape cof_shape_plaintext = {
 const struct cof_wire_shape cof_shape_ciphertext = {.type = COF_WIRE_BLOB, .min = 1, .max = 6144};
 const struct cof_wire_shape cof_shape_number_of_bytes = NUMBER_OF(1, 1024);
 const struct cof_wire_shape cof_shape_material_id = TEXT_OF(64, 64, .pattern = &hex_pattern);
+/* The model bounds it by 1 and 365; the service refuses what lies outside of 7 to 30 days. */
+const struct cof_wire_shape cof_shape_window = NUMBER_OF(1, 365);
+const struct cof_wire_shape cof_shape_rotation_period = NUMBER_OF(90, 2560);
+const struct cof_wire_shape cof_shape_include_material =
+    ENUM_OF("ALL_KEY_MATERIAL", "ROTATIONS_ONLY");
 
 /* ---- tags -------------------------------------------------------------------------------- */
 
@@ -92,10 +97,9 @@ const struct cof_wire_shape cof_shape_key_spec =
     ENUM_OF("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521",
             "ECC_SECG_P256K1", "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512",
             "SM2", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "ECC_NIST_EDWARDS25519");
-const struct cof_wire_shape cof_shape_old_key_spec =
-    ENUM_OF("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521",
-            "ECC_SECG_P256K1", "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512",
-            "SM2");
+const struct cof_wire_shape cof_shape_old_key_spec = ENUM_OF(
+    "RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521",
+    "ECC_SECG_P256K1", "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2");
 const struct cof_wire_shape cof_shape_key_usage =
     ENUM_OF("SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT");
 const struct cof_wire_shape cof_shape_origin =

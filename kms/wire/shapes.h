@@ -25,6 +25,9 @@ extern const struct cof_wire_shape cof_shape_plaintext;  /* 1..4096, secret */
 extern const struct cof_wire_shape cof_shape_ciphertext; /* 1..6144         */
 extern const struct cof_wire_shape cof_shape_number_of_bytes;
 extern const struct cof_wire_shape cof_shape_material_id;
+extern const struct cof_wire_shape cof_shape_window; /* PendingWindowInDays */
+extern const struct cof_wire_shape cof_shape_rotation_period;
+extern const struct cof_wire_shape cof_shape_include_material;
 extern const struct cof_wire_shape cof_shape_tags;
 extern const struct cof_wire_shape cof_shape_tag_keys;
 extern const struct cof_wire_shape cof_shape_principal;

@@ -13,14 +13,15 @@
 #ifndef COF_KMS_WIRE_WIRE_H
 #define COF_KMS_WIRE_WIRE_H
 
-#include "kms.h"
+#include "verbs.h"
 #include "wire/shape.h"
 
 #include <coffer/kms.h>
 
 enum cof_wire_flags {
     COF_WIRE_DRY_RUN = 1u << 0, /* takes DryRun                                */
-    COF_WIRE_BY_ENTRY = 1u << 1 /* begins transactions of its own, one an entry         */
+    COF_WIRE_BY_ENTRY = 1u << 1, /* begins transactions of its own, one an entry */
+    COF_WIRE_IDENTITY = 1u << 2  /* of the target prefix CofferIdentity.         */
 };
 
 struct cof_wire_block;
@@ -50,6 +51,11 @@ struct cof_wire_operation {
     int (*run)(struct cof_wire *wire);
 };
 
+/* Just KeyId. */
+extern const struct cof_wire_member cof_wire_id_members[];
+/* A row of a key, which is too large for a stack, until the request ends; NULL: no memory. */
+struct cof_kms_key_row *cof_wire_key_row(struct cof_wire *wire);
+
 /* NULL when there is none. */
 const struct cof_wire_operation *cof_wire_find(const char *name);
 /* The number-th operation of all, or NULL: for listings and tests. */
@@ -58,10 +64,11 @@ const struct cof_wire_operation *cof_wire_at(unsigned number);
 extern const struct cof_wire_operation cof_wire_identity_rows[];
 extern const struct cof_wire_operation cof_wire_access_rows[];
 extern const struct cof_wire_operation cof_wire_key_rows[];
-extern const struct cof_wire_operation cof_wire_key_admin_rows[];
+extern const struct cof_wire_operation cof_wire_policy_rows[];
 extern const struct cof_wire_operation cof_wire_alias_rows[];
 extern const struct cof_wire_operation cof_wire_tag_rows[];
 extern const struct cof_wire_operation cof_wire_crypt_rows[];
+extern const struct cof_wire_operation cof_wire_batch_rows[];
 extern const struct cof_wire_operation cof_wire_grant_rows[];
 extern const struct cof_wire_operation cof_wire_rotation_rows[];
 
@@ -82,6 +89,9 @@ struct cof_kms_bytes cof_wire_bytes(const struct cof_wire *wire, const char *nam
 /* A list of texts. */
 COFFER_MUST_CHECK int cof_wire_texts(struct cof_wire *wire, const char *name,
                                      const char *const **ret_texts, unsigned *ret_count);
+/* TagKey and TagValue of each. */
+COFFER_MUST_CHECK int cof_wire_tags(struct cof_wire *wire, const char *name,
+                                    const struct cof_kms_tag **ret_tags, unsigned *ret_count);
 /* A map of texts, as a context. */
 COFFER_MUST_CHECK int cof_wire_context(struct cof_wire *wire, const char *name,
                                        struct coffer_context *ret_context);
@@ -98,8 +108,13 @@ COFFER_MUST_CHECK int cof_wire_set(struct cof_wire *wire, const char *name, json
 COFFER_MUST_CHECK int cof_wire_set_text(struct cof_wire *wire, const char *name, const char *text);
 COFFER_MUST_CHECK int cof_wire_set_blob(struct cof_wire *wire, const char *name,
                                         struct cof_kms_bytes bytes);
-/* Truncated, and NextMarker when marker isn't "". */
-COFFER_MUST_CHECK int cof_wire_set_page(struct cof_wire *wire, const char *marker);
+/* An array of that name in the answer, to append to; NULL when there is no memory, which appending
+ * to it reports. */
+json_t *cof_wire_list(struct cof_wire *wire, const char *name);
+/* From Limit and Marker. */
+struct cof_kms_page cof_wire_page(const struct cof_wire *wire, unsigned limit);
+/* Truncated, and NextMarker when there is one. */
+COFFER_MUST_CHECK int cof_wire_set_page(struct cof_wire *wire, const struct cof_kms_page *page);
 
 /* ---- the request (call.c) ---------------------------------------------------------------- */
 
@@ -111,9 +126,16 @@ COFFER_MUST_CHECK int cof_wire_call(struct coffer_keystore *ks,
 COFFER_MUST_CHECK int cof_wire_begin(struct cof_wire *wire, const char *event,
                                      enum cof_kms_access access, struct coffer_fault *fault);
 
+/* The sentence of the request's fault as the caller may read it: an inner fault is told to one on
+ * this machine; one beyond gets the request id, under which it stands in the log. */
+const char *cof_wire_fault_text(struct cof_wire *wire, int error);
+/* A ReEncrypt within its transaction, its result into the answer (op_crypt.c). */
+COFFER_MUST_CHECK int cof_wire_re_encrypt(struct cof_wire *wire,
+                                          const struct cof_kms_re_encrypt *params);
 /* {"__type": name, "message": ...} */
 json_t *cof_wire_error_json(const char *name, const char *message);
-/* An answer's body in memory that coffer_kms_answer_done wipes. value is stolen; NULL is no memory. */
+/* An answer's body, in memory that coffer_kms_answer_done wipes. value is stolen; NULL of it is
+ * no memory. */
 COFFER_MUST_CHECK int cof_wire_body(struct coffer_keystore *ks, json_t *value, uint8_t **ret_body,
                                     size_t *ret_bytes);
 /* Memory that outlives the request, and maybe the store; NULL when there is none. free wipes. */

@@ -33,6 +33,7 @@ extern "C" {
 #define COFFER_KMS_ERROR_BYTES_MAX 64            /* name of an error, with its NUL             */
 #define COFFER_KMS_REQUEST_ID_BYTES 37           /* 8-4-4-4-12 lower-case hex, with its NUL    */
 #define COFFER_KMS_TARGET_PREFIX "TrentService." /* of X-Amz-Target                            */
+#define COFFER_KMS_IDENTITY_PREFIX "CofferIdentity." /* the same, of users, keys, sessions */
 #define COFFER_KMS_CONTENT_TYPE "application/x-amz-json-1.1"
 #define COFFER_KMS_SIGNING_NAME "kms" /* service in a credential scope              */
 

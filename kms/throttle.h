@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/wire/throttle.h - how many requests an account may make: a token bucket each.
+ * kms/throttle.h - how many requests an account may make: a token bucket each.
  *
  * A bucket is one number, the time at which it would be full again (the generic cell rate
  * algorithm). The table is bounded; when it is full, the bucket that is nearest to full goes, which
  * loses nothing once it is full. Any thread.
  */
-#ifndef COF_KMS_WIRE_THROTTLE_H
-#define COF_KMS_WIRE_THROTTLE_H
+#ifndef COF_KMS_THROTTLE_H
+#define COF_KMS_THROTTLE_H
 
 #include <coffer/kms.h>
 #include <pthread.h>

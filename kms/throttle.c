@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/wire/throttle.c - token buckets. No clock of its own; any thread.
+ * kms/throttle.c - token buckets. No clock of its own; any thread.
  *
  * Invariant: full_ns of a bucket that was used is at most burst intervals after the latest time it
  * was asked at. A clock that was put back therefore never locks an account out: a bucket further
  * ahead than that is taken for empty as of now.
  */
-#include "wire/throttle.h"
+#include "throttle.h"
 
 #include <string.h>
 
