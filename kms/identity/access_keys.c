@@ -79,9 +79,9 @@ int cof_identity_key_create(struct cof_kms_call *call, const char *user,
                                            call->fault);
     }
     if (error == 0 && count >= COF_IDENTITY_KEYS_MAX) {
-        error = cof_kms_fault(call->fault, COFFER_E_LIMIT,
-                              "%s has %u access keys: delete one first",
-                              cof_identity_name_of(row.principal_arn), count);
+        error =
+            cof_kms_fault(call->fault, COFFER_E_LIMIT, "%s has %u access keys: delete one first",
+                          cof_identity_name_of(row.principal_arn), count);
     }
     if (error != 0) {
         return error;
@@ -155,7 +155,7 @@ int cof_identity_key_each(struct cof_kms_call *call, const char *user,
     char owner[COFFER_PRINCIPAL_BYTES_MAX];
     int error = find_owner(call, user, "iam:ListAccessKeys", owner);
 
-    return error == 0 ? cof_kms_db_access_key_each(call->ks->db, owner, "", 0, visit, ctx,
-                                                   call->fault)
-                      : error;
+    return error == 0
+               ? cof_kms_db_access_key_each(call->ks->db, owner, "", 0, visit, ctx, call->fault)
+               : error;
 }

@@ -4,35 +4,36 @@
  * policies that say what they may do.
  *
  * Work functions take a call (kms.h) and run within its transaction; each asks first whether the
- * caller may (cof_identity_authorize), and fills call->detail with what is no secret. The root of an
- * account needs no row; every account has one, and it may do everything to its own identities.
+ * caller may (cof_identity_authorize), and fills call->detail with what is no secret. The root of
+ * an account needs no row: every account has one, and it may do all to its own identities.
  *
  * A secret access key is drawn here, sealed under a key that is derived from the store's root key,
- * and handed out once, by the function that makes it, in the call's locked scratch. Sessions have no
- * row: the token is the session, sealed.
+ * and handed out once, by the function that makes it, in the call's locked scratch. Sessions have
+ * no row: the token is the session, sealed.
  */
 #ifndef COF_KMS_IDENTITY_IDENTITY_H
 #define COF_KMS_IDENTITY_IDENTITY_H
 
 #include "kms.h"
 #include "policy/policy.h"
-#include "sigv4/sigv4.h"
 #include "store_identity.h"
+
+#include <coffer/kms.h>
 
 #define COF_IDENTITY_USER "user"
 #define COF_IDENTITY_ROLE "role"
 #define COF_IDENTITY_NAME_CHARACTERS_MAX 64u /* of users, roles and sessions; policies: 128 */
-#define COF_IDENTITY_KEY_ID_BYTES 21u         /* AKIA or ASIA and 16 of base32, with the NUL */
-#define COF_IDENTITY_SECRET_BYTES 41u         /* 40 of base64, with the NUL                  */
-#define COF_IDENTITY_KEYS_MAX 2u              /* access keys of a principal                  */
-#define COF_IDENTITY_ATTACHED_MAX 10u         /* policies of a principal                     */
+#define COF_IDENTITY_KEY_ID_BYTES 21u        /* AKIA or ASIA and 16 of base32, with the NUL */
+#define COF_IDENTITY_SECRET_BYTES 41u        /* 40 of base64, with the NUL                  */
+#define COF_IDENTITY_KEYS_MAX 2u             /* access keys of a principal                  */
+#define COF_IDENTITY_ATTACHED_MAX 10u        /* policies of a principal                     */
 #define COF_IDENTITY_SESSION_POLICY_BYTES_MAX 2048u
 #define COF_IDENTITY_TOKEN_BYTES_MAX 5632u /* of a session token, with its NUL */
 #define COF_IDENTITY_SECONDS_MIN 900u
 #define COF_IDENTITY_SESSION_SECONDS_MAX 129600u /* GetSessionToken: 36 hours */
 #define COF_IDENTITY_ROLE_SECONDS_MAX 43200u     /* AssumeRole: 12 hours      */
 
-/* ---- who signed a request (authenticate.c) ----------------------------------------------- */
+/* ---- whose access key that is (resolve.c) ------------------------------------------------- */
 
 struct cof_identity_caller {
     char principal[COFFER_PRINCIPAL_BYTES_MAX]; /* ARN of a root, a user, or a role's session */
@@ -44,25 +45,15 @@ struct cof_identity_caller {
     struct cof_kms_env *env;
 };
 
-/*
- * Verify the request's signature by the store's access keys and now. 0: ret_result has the verdict,
- * and, when it is GOOD, ret_caller who it is. Takes the store's lock by itself, for a moment.
- * A refusal of a key that exists is put on record, under the name of its owner.
- */
-COFFER_MUST_CHECK int cof_identity_authenticate(struct coffer_keystore *ks,
-                                                const struct coffer_kms_http_request *request,
-                                                struct cof_identity_caller *ret_caller,
-                                                struct cof_sigv4_result *ret_result);
 /* A zeroed one is allowed. */
 void cof_identity_caller_done(struct cof_identity_caller *caller);
 
-/* Whose access key or session this is, within a transaction; *ret_verdict GOOD, UNKNOWN_KEY or
- * SESSION_EXPIRED. Fills all of caller but the region; the secret goes to locked memory. */
+/* Whose access key or session this is: 0, AUTH_UNKNOWN, AUTH_EXPIRED. Fills all of caller but the
+ * region (of a key that is refused, its principal); the secret goes to locked memory. */
 COFFER_MUST_CHECK int cof_identity_resolve(struct coffer_keystore *ks, const char *access_key_id,
                                            const char *token, uint64_t now_ns,
                                            struct cof_identity_caller *caller,
-                                           char ret_secret[COFFER_KMS_SECRET_BYTES_MAX],
-                                           enum cof_sigv4_verdict *ret_verdict);
+                                           char ret_secret[COFFER_KMS_SECRET_BYTES_MAX]);
 
 /* ---- what a caller may do (rights.c) ----------------------------------------------------- */
 
@@ -127,8 +118,7 @@ extern const struct cof_identity_kind cof_identity_users, cof_identity_roles;
 /* trust is the policy of who may become a role; NULL for a user. EXISTS, POLICY, INVALID. */
 COFFER_MUST_CHECK int cof_identity_create(struct cof_kms_call *call,
                                           const struct cof_identity_kind *kind, const char *name,
-                                          const char *trust,
-                                          struct cof_kms_principal_row *ret_row);
+                                          const char *trust, struct cof_kms_principal_row *ret_row);
 /* With its access keys and attachments; its sessions end. */
 COFFER_MUST_CHECK int cof_identity_delete(struct cof_kms_call *call,
                                           const struct cof_identity_kind *kind, const char *name);
@@ -153,9 +143,10 @@ COFFER_MUST_CHECK int cof_identity_key_update(struct cof_kms_call *call, const c
                                               const char *access_key_id, bool active);
 COFFER_MUST_CHECK int cof_identity_key_delete(struct cof_kms_call *call, const char *user,
                                               const char *access_key_id);
-COFFER_MUST_CHECK int cof_identity_key_each(
-    struct cof_kms_call *call, const char *user,
-    int (*visit)(void *ctx, const struct cof_kms_access_key_row *row), void *ctx);
+COFFER_MUST_CHECK int cof_identity_key_each(struct cof_kms_call *call, const char *user,
+                                            int (*visit)(void *ctx,
+                                                         const struct cof_kms_access_key_row *row),
+                                            void *ctx);
 
 /* An access key id with prefix AKIA or ASIA, and a secret into locked memory. */
 COFFER_MUST_CHECK int cof_identity_draw(struct coffer_keystore *ks, const char *prefix,
@@ -166,8 +157,10 @@ COFFER_MUST_CHECK int cof_identity_secret_seal(struct coffer_keystore *ks, const
 COFFER_MUST_CHECK int cof_identity_secret_open(struct coffer_keystore *ks,
                                                const struct cof_kms_access_key_row *row,
                                                char ret_secret[COFFER_KMS_SECRET_BYTES_MAX]);
-/* 4 characters for 3 bytes; count is a multiple of 3. Ends with a NUL. */
+/* 4 characters for 3 bytes, without padding: count is a multiple of 3. Ends with a NUL. */
 void cof_identity_base64(const uint8_t *bytes, size_t count, char *ret_text);
+/* Back; false for what is none, or not in whole groups. */
+bool cof_identity_unbase64(const char *text, size_t characters, uint8_t *ret_bytes);
 
 /* ---- identity policies (policies.c) ------------------------------------------------------ */
 

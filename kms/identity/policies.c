@@ -16,9 +16,10 @@ static int begin(struct cof_kms_call *call, const char *text, const char *action
     char arn[COFFER_PRINCIPAL_BYTES_MAX];
 
     if (name == NULL) {
-        return cof_kms_fault(call->fault, COFFER_E_INVALID,
-                             "a policy is given by its name, 1 to 128 of A-Z a-z 0-9 + = , . @ _ -, "
-                             "or by its ARN");
+        return cof_kms_fault(
+            call->fault, COFFER_E_INVALID,
+            "a policy is given by its name, 1 to 128 of A-Z a-z 0-9 + = , . @ _ -, "
+            "or by its ARN");
     }
     (void)snprintf(call->detail, sizeof(call->detail), "{\"policyName\":\"%s\"}", name);
     cof_identity_arn(call->owner.account, "policy", name, arn);
@@ -144,7 +145,8 @@ static int begin_attachment(struct cof_kms_call *call, const struct cof_identity
     if (policy_name == NULL || !cof_identity_name_ok(name, COF_IDENTITY_NAME_CHARACTERS_MAX)) {
         return cof_kms_fault(call->fault, COFFER_E_INVALID,
                              "give the name of a %s, and the name or ARN of a policy of this "
-                             "account", kind->kind);
+                             "account",
+                             kind->kind);
     }
     (void)snprintf(call->detail, sizeof(call->detail), "{\"%sName\":\"%s\",\"policyName\":\"%s\"}",
                    kind->kind, name, policy_name);
@@ -166,11 +168,11 @@ static int check_attachment(struct cof_kms_call *call, const struct cof_kms_atta
                     : cof_kms_db_principal_get(db, row->principal_arn, principal, call->fault);
 
     if (error == 0) {
-        error = cof_kms_db_identity_policy_get(db, row->account, row->policy_name, policy,
-                                               call->fault);
+        error =
+            cof_kms_db_identity_policy_get(db, row->account, row->policy_name, policy, call->fault);
     }
     if (error == 0) {
-        error = cof_kms_db_attachment_each(db, row->principal_arn, "", "", count_attached,
+        error = cof_kms_db_attachment_each(db, row->principal_arn, row->account, "", count_attached,
                                            &attached, call->fault);
     }
     cof_kms_free(&call->ks->env, principal);

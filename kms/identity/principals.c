@@ -11,13 +11,13 @@
 #include <string.h>
 
 const struct cof_identity_kind cof_identity_users = {
-    COF_IDENTITY_USER, "iam:CreateUser", "iam:DeleteUser", "iam:GetUser", "iam:ListUsers",
-    "iam:PutUserPermissionsBoundary", "iam:AttachUserPolicy", "iam:DetachUserPolicy",
-    "iam:ListAttachedUserPolicies"};
+    COF_IDENTITY_USER,      "iam:CreateUser",       "iam:DeleteUser",
+    "iam:GetUser",          "iam:ListUsers",        "iam:PutUserPermissionsBoundary",
+    "iam:AttachUserPolicy", "iam:DetachUserPolicy", "iam:ListAttachedUserPolicies"};
 const struct cof_identity_kind cof_identity_roles = {
-    COF_IDENTITY_ROLE, "iam:CreateRole", "iam:DeleteRole", "iam:GetRole", "iam:ListRoles",
-    "iam:PutRolePermissionsBoundary", "iam:AttachRolePolicy", "iam:DetachRolePolicy",
-    "iam:ListAttachedRolePolicies"};
+    COF_IDENTITY_ROLE,      "iam:CreateRole",       "iam:DeleteRole",
+    "iam:GetRole",          "iam:ListRoles",        "iam:PutRolePermissionsBoundary",
+    "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:ListAttachedRolePolicies"};
 
 /* ---- accounts ---------------------------------------------------------------------------- */
 
@@ -168,15 +168,15 @@ static int set_boundary(struct cof_kms_call *call, const char *arn, const char *
 {
     struct cof_kms_principal_row *row = cof_kms_alloc(&call->ks->env, sizeof(*row));
     struct cof_kms_identity_policy_row *bound = cof_kms_alloc(&call->ks->env, sizeof(*bound));
-    int error = row == NULL || bound == NULL ? cof_kms_fault(call->fault, COFFER_E_NO_MEMORY, NULL)
-                                             : 0;
+    int error =
+        row == NULL || bound == NULL ? cof_kms_fault(call->fault, COFFER_E_NO_MEMORY, NULL) : 0;
 
     if (error == 0) {
         error = cof_kms_db_principal_get(call->ks->db, arn, row, call->fault);
     }
     if (error == 0 && policy != NULL) {
-        error = cof_kms_db_identity_policy_get(call->ks->db, row->account, policy, bound,
-                                               call->fault);
+        error =
+            cof_kms_db_identity_policy_get(call->ks->db, row->account, policy, bound, call->fault);
     }
     if (error == 0) {
         (void)snprintf(row->boundary, sizeof(row->boundary), "%s", policy == NULL ? "" : policy);

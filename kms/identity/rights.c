@@ -17,14 +17,13 @@ static int parse_named(struct gathering *gathering, const char *account, const c
                        struct cof_policy **ret_policy)
 {
     struct cof_kms_call *call = gathering->call;
-    int error = cof_kms_db_identity_policy_get(call->ks->db, account, name, gathering->row,
-                                               call->fault);
+    int error =
+        cof_kms_db_identity_policy_get(call->ks->db, account, name, gathering->row, call->fault);
 
-    return error != 0 ? error
-                      : cof_policy_parse(&call->ks->env, COF_POLICY_IDENTITY,
-                                         gathering->row->document,
-                                         strlen(gathering->row->document), ret_policy,
-                                         call->fault);
+    return error != 0
+               ? error
+               : cof_policy_parse(&call->ks->env, COF_POLICY_IDENTITY, gathering->row->document,
+                                  strlen(gathering->row->document), ret_policy, call->fault);
 }
 
 struct names {
@@ -47,14 +46,20 @@ static int take_name(void *ctx, const struct cof_kms_attachment_row *row)
 static int gather_attached(struct gathering *gathering, const char *owner)
 {
     struct cof_kms_call *call = gathering->call;
-    struct names *names = cof_kms_alloc(&call->ks->env, sizeof(*names));
+    struct names *names;
+    char account[13];
     unsigned i;
     int error;
 
+    if (!cof_kms_principal_account(owner, account)) {
+        return cof_kms_fault(call->fault, COFFER_E_ARN, "%.90s is no ARN of a principal", owner);
+    }
+    names = cof_kms_alloc(&call->ks->env, sizeof(*names));
     if (names == NULL) {
         return cof_kms_fault(call->fault, COFFER_E_NO_MEMORY, NULL);
     }
-    error = cof_kms_db_attachment_each(call->ks->db, owner, "", "", take_name, names, call->fault);
+    error =
+        cof_kms_db_attachment_each(call->ks->db, owner, account, "", take_name, names, call->fault);
     for (i = 0; i < names->count && error == 0; i++) {
         error = parse_named(gathering, names->list[i].account, names->list[i].policy_name,
                             &gathering->policies->list[i]);
@@ -149,8 +154,8 @@ int cof_identity_authorize(struct cof_kms_call *call, const char *action, const 
         .request = &request, .account = call->owner.account, .keyless = true};
     struct cof_identity_policies policies;
     const char *reason = "";
-    int error = cof_identity_policies(call, call->caller.principal, call->caller.session_policy,
-                                      &policies);
+    int error =
+        cof_identity_policies(call, call->caller.principal, call->caller.session_policy, &policies);
 
     if (error != 0) {
         return error;

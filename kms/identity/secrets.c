@@ -19,9 +19,10 @@
 #define SECRET_RANDOM_BYTES 30u
 #define SECRET_CHARACTERS (COF_IDENTITY_SECRET_BYTES - 1)
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void cof_identity_base64(const uint8_t *bytes, size_t count, char *ret_text)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t at;
 
     for (at = 0; at < count; at += 3) {
@@ -35,11 +36,32 @@ void cof_identity_base64(const uint8_t *bytes, size_t count, char *ret_text)
     *ret_text = '\0';
 }
 
+bool cof_identity_unbase64(const char *text, size_t characters, uint8_t *ret_bytes)
+{
+    uint32_t group = 0;
+    size_t at;
+
+    for (at = 0; at < characters; at++) {
+        const char *digit = text[at] == '\0' ? NULL : strchr(digits, text[at]);
+
+        if (digit == NULL) {
+            return false;
+        }
+        group = group << 6 | (uint32_t)(digit - digits);
+        if (at % 4 == 3) {
+            *ret_bytes++ = (uint8_t)(group >> 16);
+            *ret_bytes++ = (uint8_t)(group >> 8);
+            *ret_bytes++ = (uint8_t)group;
+        }
+    }
+    return characters % 4 == 0;
+}
+
 int cof_identity_draw(struct coffer_keystore *ks, const char *prefix,
                       char ret_id[COF_IDENTITY_KEY_ID_BYTES],
                       char ret_secret[COF_IDENTITY_SECRET_BYTES])
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    static const char id_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     uint8_t random[ID_RANDOM_BYTES];
     uint64_t bits = 0;
     unsigned held = 0, used = 0;
@@ -60,7 +82,7 @@ int cof_identity_draw(struct coffer_keystore *ks, const char *prefix,
             held += 8;
         }
         held -= 5;
-        *out++ = digits[bits >> held & 31];
+        *out++ = id_digits[bits >> held & 31];
     }
     *out = '\0';
     cof_identity_base64(ks->secrets->subkey, SECRET_RANDOM_BYTES, ret_secret);

@@ -93,8 +93,8 @@ static int check_trusted(struct cof_kms_call *call, const struct cof_kms_princip
     struct cof_identity_policies policies;
     struct cof_policy *trust = NULL;
     const char *reason = "";
-    int error = cof_identity_policies(call, call->caller.principal, call->caller.session_policy,
-                                      &policies);
+    int error =
+        cof_identity_policies(call, call->caller.principal, call->caller.session_policy, &policies);
 
     if (error != 0) {
         return error;

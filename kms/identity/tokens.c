@@ -3,18 +3,17 @@
  * kms/identity/tokens.c - a session as a token: everything about it, sealed, in base64.
  *
  *   token    base64(salt (32, random) | sealed.h's form of what follows, padded to whole groups)
- *   sealed   text access key id | text secret | text principal | text owner | u64 owner's creation |
- *            u64 end | text policy | zeros
+ *   sealed   text access key id | text secret | text principal | text owner | u64 owner's
+ *            creation | u64 end | text policy | zeros
  *
  * The key is HKDF(root key, salt, "coffer/kms/session/1", store uuid): only this store makes and
- * opens them. Both happen in the call's locked scratch. Invariant: what is unsealed was sealed here,
- * so its form is ours, and a flaw in it is TAMPER.
+ * opens them. Both happen in the call's locked scratch. Invariant: what is unsealed was sealed
+ * here, so its form is ours, and a flaw in it is TAMPER.
  */
 #include "identity/identity.h"
 
 #include "pack.h"
 #include "secret.h"
-#include "wire/json.h"
 
 #include <string.h>
 
@@ -39,8 +38,8 @@ static struct cof_kms_sealed_place place_of(const struct coffer_keystore *ks, co
 int cof_identity_token_make(struct coffer_keystore *ks, const struct cof_identity_session *session,
                             char ret_token[COF_IDENTITY_TOKEN_BYTES_MAX])
 {
-    struct cof_kms_pack pack = cof_kms_pack_into(ks->secrets->plaintext,
-                                                 sizeof(ks->secrets->plaintext));
+    struct cof_kms_pack pack =
+        cof_kms_pack_into(ks->secrets->plaintext, sizeof(ks->secrets->plaintext));
     struct cof_kms_sealed_place place;
     struct cof_kms_bytes plaintext;
     uint8_t *bytes;
@@ -72,9 +71,8 @@ int cof_identity_token_make(struct coffer_keystore *ks, const struct cof_identit
                                     ks->secrets->subkey, bytes + SALT_BYTES);
     }
     if (error == 0) {
-        cof_identity_base64(bytes,
-                            SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES + plaintext.length_bytes,
-                            ret_token);
+        cof_identity_base64(
+            bytes, SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES + plaintext.length_bytes, ret_token);
     }
     cof_kms_wipe(ks->secrets->plaintext, sizeof(ks->secrets->plaintext));
     cof_kms_free(&ks->env, bytes);
@@ -140,7 +138,7 @@ static int read_session(uint8_t *at, uint8_t *end, struct cof_identity_session *
 int cof_identity_token_open(struct coffer_keystore *ks, const char *token,
                             struct cof_identity_session *ret_session)
 {
-    size_t characters = strlen(token), count = 0;
+    size_t characters = strlen(token), count = characters / 4 * 3;
     uint8_t *scratch = ks->secrets->plaintext, *bytes;
     int error = COFFER_E_AUTH_UNKNOWN;
 
@@ -151,7 +149,7 @@ int cof_identity_token_open(struct coffer_keystore *ks, const char *token,
     if (bytes == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    if (cof_wire_base64_decode(token, characters, bytes, &count) == 0 &&
+    if (cof_identity_unbase64(token, characters, bytes) &&
         count > SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES &&
         count <= SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES + sizeof(ks->secrets->plaintext)) {
         struct cof_kms_sealed_place place = place_of(ks, bytes);
@@ -163,9 +161,9 @@ int cof_identity_token_open(struct coffer_keystore *ks, const char *token,
             error = COFFER_E_AUTH_UNKNOWN;
         }
         if (error == 0) {
-            error = read_session(
-                scratch, scratch + sealed.length_bytes - COF_KMS_SEALED_OVERHEAD_BYTES,
-                ret_session);
+            error =
+                read_session(scratch, scratch + sealed.length_bytes - COF_KMS_SEALED_OVERHEAD_BYTES,
+                             ret_session);
         }
     }
     cof_kms_free(&ks->env, bytes);

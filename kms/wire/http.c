@@ -9,8 +9,7 @@
  * Invariants: a call's principal is the owner of the access key that signed it, its region the one
  * of the credential scope; every answer has a request id. Any thread.
  */
-#include "identity/identity.h"
-#include "sigv4/sigv4.h"
+#include "wire/authenticate.h"
 #include "wire/errors.h"
 #include "wire/wire.h"
 

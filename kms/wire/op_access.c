@@ -130,8 +130,8 @@ static int list_attached(struct cof_wire *wire)
         error = cof_kms_db_principal_get(call->ks->db, arn, row, call->fault);
     }
     if (error == 0) {
-        error =
-            cof_kms_db_attachment_each(call->ks->db, arn, "", "", add_attached, list, call->fault);
+        error = cof_kms_db_attachment_each(call->ks->db, arn, call->owner.account, "", add_attached,
+                                           list, call->fault);
     }
     if (error != 0) {
         json_decref(list);
