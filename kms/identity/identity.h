@@ -178,6 +178,24 @@ COFFER_MUST_CHECK int cof_identity_detach(struct cof_kms_call *call,
                                           const struct cof_identity_kind *kind, const char *name,
                                           const char *policy);
 
+/* ---- what they come to (simulate.c) ------------------------------------------------------ */
+
+#define COF_IDENTITY_RESOURCE_BYTES_MAX 2056u
+
+struct cof_identity_question {
+    const char *principal; /* ARN, of the caller's account */
+    const char *const *actions;
+    unsigned action_count;
+    const char *const *resources; /* ARNs, or "*" */
+    unsigned resource_count;
+};
+
+/* Append one result (cof_policy_simulate) for each action on each resource; of a key of this store
+ * its policy counts, too. ARN, NOT_FOUND. */
+COFFER_MUST_CHECK int cof_identity_simulate(struct cof_kms_call *call,
+                                            const struct cof_identity_question *question,
+                                            json_t *results);
+
 /* ---- sessions (sessions.c, tokens.c) ----------------------------------------------------- */
 
 struct cof_identity_credentials {

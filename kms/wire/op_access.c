@@ -12,6 +12,12 @@
 
 static const struct cof_wire_shape seconds = {.type = COF_WIRE_NUMBER, .min = 1, .max = 129600};
 
+static const struct cof_wire_shape action = {.type = COF_WIRE_TEXT, .min = 3, .max = 128};
+static const struct cof_wire_shape actions = {
+    .type = COF_WIRE_LIST, .min = 1, .max = 100, .of = &action};
+static const struct cof_wire_shape resources = {
+    .type = COF_WIRE_LIST, .min = 0, .max = 100, .of = &cof_shape_identity_arn};
+
 /* ---- policies ---------------------------------------------------------------------------- */
 
 static json_t *policy_json(const struct cof_kms_identity_policy_row *row, bool with_document)
@@ -140,6 +146,35 @@ static int list_attached(struct cof_wire *wire)
     return cof_wire_set(wire, "AttachedPolicies", list);
 }
 
+/* ---- what they come to ------------------------------------------------------------------- */
+
+static int simulate(struct cof_wire *wire)
+{
+    static const char *const anything[] = {"*"};
+    struct cof_identity_question question = {.principal = cof_wire_text(wire, "PolicySourceArn")};
+    json_t *results = json_array();
+    int error = results == NULL ? COFFER_E_NO_MEMORY
+                                : cof_wire_texts(wire, "ActionNames", &question.actions,
+                                                 &question.action_count);
+
+    if (error == 0) {
+        error = cof_wire_texts(wire, "ResourceArns", &question.resources,
+                               &question.resource_count);
+    }
+    if (error == 0 && question.resource_count == 0) {
+        question.resources = anything;
+        question.resource_count = 1;
+    }
+    if (error == 0) {
+        error = cof_identity_simulate(&wire->call, &question, results);
+    }
+    if (error != 0) {
+        json_decref(results);
+        return error;
+    }
+    return cof_wire_set(wire, "EvaluationResults", results);
+}
+
 /* ---- sessions ---------------------------------------------------------------------------- */
 
 static json_t *credentials_json(const struct cof_identity_credentials *credentials)
@@ -206,6 +241,11 @@ static const struct cof_wire_member user_members[] = {{"UserName", &cof_shape_id
                                                       {0}};
 static const struct cof_wire_member role_members[] = {{"RoleName", &cof_shape_identity_name, true},
                                                       {0}};
+static const struct cof_wire_member simulate_members[] = {
+    {"PolicySourceArn", &cof_shape_identity_arn, true},
+    {"ActionNames", &actions, true},
+    {"ResourceArns", &resources, false},
+    {0}};
 static const struct cof_wire_member session_members[] = {{"DurationSeconds", &seconds, false}, {0}};
 static const struct cof_wire_member assume_members[] = {
     {"RoleArn", &cof_shape_identity_arn, true},
@@ -226,6 +266,7 @@ const struct cof_wire_operation cof_wire_access_rows[] = {
     {"DetachRolePolicy", COF_KMS_CHANGES, COF_WIRE_IDENTITY, role_policy_members, detach_policy},
     {"ListAttachedUserPolicies", COF_KMS_READS, COF_WIRE_IDENTITY, user_members, list_attached},
     {"ListAttachedRolePolicies", COF_KMS_READS, COF_WIRE_IDENTITY, role_members, list_attached},
+    {"SimulatePrincipalPolicy", COF_KMS_READS, COF_WIRE_IDENTITY, simulate_members, simulate},
     {"GetSessionToken", COF_KMS_READS, COF_WIRE_IDENTITY, session_members, get_session_token},
     {"AssumeRole", COF_KMS_READS, COF_WIRE_IDENTITY, assume_members, assume_role},
     {"GetCallerIdentity", COF_KMS_READS, COF_WIRE_IDENTITY, no_members, get_caller_identity},

@@ -259,7 +259,8 @@ static void who_has_no_policy_may_nothing_but_ask_who_they_are(void **state)
     }
     for (row = cof_wire_access_rows; row->name != NULL; row++) {
         if (strcmp(row->name, "GetCallerIdentity") != 0) {
-            bad(f, "AccessDeniedException", row->name, "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
+            bad(f, "AccessDeniedException", row->name,
+                "{s:[s], s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "ActionNames", "kms:Decrypt",
                 "PolicyName", "p", "PolicyArn", "p", "UserName", "alice", "RoleName", "r",
                 "PolicyDocument", ALLOW("\"*\""), "RoleArn", ARN_OF("role/r"), "RoleSessionName",
                 "s", "PolicySourceArn", ARN_OF("user/alice"));
@@ -320,6 +321,34 @@ static void policies_give_and_take_rights_at_once(void **state)
     good(f, "DeletePolicy", "{s:s}", "PolicyName", "sts");
     f->request.principal = ARN_OF("user/alice");
     good(f, "GetUser", "{s:s}", "UserName", "bob");
+}
+
+static const char *decision(struct identity_fixture *f, const char *action, const char *resource)
+{
+    good(f, "SimulatePrincipalPolicy", "{s:s, s:[s], s:[s]}", "PolicySourceArn",
+         "arn:aws:iam::" HOME ":user/alice", "ActionNames", action, "ResourceArns", resource);
+    return text_at(f, "EvaluationResults.0.EvalDecision");
+}
+
+static void what_policies_come_to_can_be_asked(void **state)
+{
+    struct identity_fixture *f = *state;
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+
+    memcpy(arn, fixture_key(&f->kms)->arn, sizeof(arn));
+    good(f, "CreateUser", "{s:s}", "UserName", "alice");
+    assert_string_equal(decision(f, "kms:Decrypt", arn), "implicitDeny");
+    good(f, "PutPolicy", "{s:s, s:s}", "PolicyName", "p", "PolicyDocument", ALLOW("\"kms:*\""));
+    good(f, "AttachUserPolicy", "{s:s, s:s}", "UserName", "alice", "PolicyArn", "p");
+    assert_string_equal(decision(f, "kms:Decrypt", arn), "allowed");
+    assert_string_equal(decision(f, "iam:CreateUser", "*"), "implicitDeny");
+    good(f, "PutPolicy", "{s:s, s:s}", "PolicyName", "p", "PolicyDocument",
+         DENY("\"kms:Decrypt\""));
+    assert_string_equal(decision(f, "kms:Decrypt", arn), "explicitDeny");
+    bad(f, "NotFoundException", "SimulatePrincipalPolicy", "{s:s, s:[s]}", "PolicySourceArn",
+        ARN_OF("user/bob"), "ActionNames", "kms:Decrypt");
+    bad(f, "InvalidArnException", "SimulatePrincipalPolicy", "{s:s, s:[s]}", "PolicySourceArn",
+        "arn:coffer:iam::111111111111:user/bob", "ActionNames", "kms:Decrypt");
 }
 
 static void policies_are_listed_and_kept_while_attached(void **state)
@@ -449,6 +478,7 @@ int main(void)
         CASE(roles_are_assumed_by_whom_their_trust_names),
         CASE(who_has_no_policy_may_nothing_but_ask_who_they_are),
         CASE(policies_give_and_take_rights_at_once),
+        CASE(what_policies_come_to_can_be_asked),
         CASE(policies_are_listed_and_kept_while_attached),
         CASE(accounts_know_nothing_of_each_other),
         CASE(every_call_is_on_record_and_no_secret_is_in_the_file),
