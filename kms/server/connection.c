@@ -18,7 +18,10 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #define INPUT_BYTES_MAX (COF_SERVER_HEAD_BYTES_MAX + COF_SERVER_BODY_BYTES_MAX + 4096u)
@@ -155,6 +158,7 @@ static void adopt(struct cof_connection *c)
 {
     struct cof_server *server = c->server;
     void *http = NULL;
+    int on = 1;
     bufferevent_getcb(c->bev, NULL, NULL, NULL, &http);
     c->fd = bufferevent_getfd(c->bev);
     if (http == NULL) {
@@ -166,6 +170,9 @@ static void adopt(struct cof_connection *c)
         evhttp_connection_free(http);
         return;
     }
+    /* Head and body of an answer are two records of TLS: the second must not wait 40 ms for the first
+     * one's acknowledgement. A unix socket has no such option and no such wait. */
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->http = http;
     server->by_fd[c->fd] = c;
     evhttp_connection_set_closecb(http, on_close, c);

@@ -326,7 +326,7 @@ def case_slow():
         server.lives()
     with Server("--request-ms", "400") as server, server.connect() as sock:
         # It asks for much and reads nothing.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.sendall(request(b"Large", b"50000000"))
         check(server.said("operation=Large"), "the large answer")
         server.lives()
