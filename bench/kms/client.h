@@ -2,8 +2,8 @@
 /*
  * kms/client.h - connections to a key service that each make one request after the other.
  *
- * libcurl speaks HTTP and TLS, coffer_kms_sign signs each request anew, within the measured time, as
- * a client does. One thread.
+ * libcurl speaks HTTP and TLS, coffer_kms_sign signs each request anew, within the measured time,
+ * as a client does. One thread.
  */
 #ifndef COF_BENCH_KMS_CLIENT_H
 #define COF_BENCH_KMS_CLIENT_H

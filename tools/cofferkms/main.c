@@ -37,6 +37,22 @@ static const struct cof_tool_option options[] = {
     {"source-encryption-algorithm", COF_TOOL_CHOICE, "SYMMETRIC_DEFAULT", "the only one"},
     {"destination-encryption-algorithm", COF_TOOL_CHOICE, "SYMMETRIC_DEFAULT", "the only one"},
     {"number-of-bytes", COF_TOOL_NUMBER, "N", "length of the data key, 1 to 1024"},
+    {"listen", COF_TOOL_LIST, "HOST:PORT",
+     "serve by TCP; [ADDRESS]:PORT for IPv6, port 0 for any; may stand more than once"},
+    {"unix", COF_TOOL_FILE, "PATH", "serve on a unix socket that only its owner may use"},
+    {"tls-cert", COF_TOOL_FILE, "FILE", "PEM certificate and its chain, for --listen"},
+    {"tls-key", COF_TOOL_FILE, "FILE", "its private key, in a file that only its owner can read"},
+    {"workers", COF_TOOL_NUMBER, "N", "threads that make calls, 1 to 64 (4)"},
+    {"max-connections", COF_TOOL_NUMBER, "N", "served at a time; others wait (16384)"},
+    {"max-queue", COF_TOOL_NUMBER, "N", "requests that wait for a worker; others get 503 (1024)"},
+    {"max-requests", COF_TOOL_NUMBER, "N", "of one connection before it is closed (100000)"},
+    {"max-memory", COF_TOOL_SIZE, "SIZE", "of requests and answers under way (256M)"},
+    {"request-timeout", COF_TOOL_NUMBER, "SECONDS", "to send a request or take an answer (20)"},
+    {"idle-timeout", COF_TOOL_NUMBER, "SECONDS", "between two requests of a connection (60)"},
+    {"stop-timeout", COF_TOOL_NUMBER, "SECONDS", "for what is under way at a stop (30)"},
+    {"rate", COF_TOOL_NUMBER, "N", "requests a second of one account; 0: no limit (5500)"},
+    {"burst", COF_TOOL_NUMBER, "N", "requests at once of one account (twice the rate)"},
+    {"log", COF_TOOL_CHOICE, "access|service", "a line for each request too, or not (access)"},
     COF_KMS_ROWS,
     COF_SIGN_ROWS,
     COF_TOOL_COMMON_ROWS,
@@ -72,6 +88,10 @@ static const struct cof_tool_verb verbs[] = {
      "cofferkms", cof_key_generate_data_key_without_plaintext},
     {NULL, "sign-request", "FILE", 1, 1, COF_SIGN_NAMES,
      "sign a request by AWS Signature Version 4", "cofferkms", cof_tool_sign_request},
+    {NULL, "serve", "", 0, 0,
+     "listen unix tls-cert tls-key workers max-connections max-queue max-requests max-memory "
+     "request-timeout idle-timeout stop-timeout rate burst log",
+     "serve the keys over the AWS KMS protocol", "cofferkms-serve", cof_key_serve},
 };
 
 static const struct cof_tool_program program = {

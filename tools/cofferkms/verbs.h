@@ -72,5 +72,6 @@ int cof_key_decrypt(struct cof_tool_call *call);
 int cof_key_re_encrypt(struct cof_tool_call *call);
 int cof_key_generate_data_key(struct cof_tool_call *call);
 int cof_key_generate_data_key_without_plaintext(struct cof_tool_call *call);
+int cof_key_serve(struct cof_tool_call *call);
 
 #endif
