@@ -12,6 +12,7 @@
 
 #include "kms.h"
 #include "pair/pair.h"
+#include "verbs.h"
 
 #define COF_KMS_MESSAGE_BYTES_MAX 4096u
 #define COF_KMS_MAC_TAG_BYTES_MAX 64u /* of HMAC_SHA_512 */
@@ -59,5 +60,26 @@ COFFER_MUST_CHECK int cof_kms_rsa_decrypt(struct cof_kms_call *call,
                                           const struct cof_kms_key_row *row, const char *algorithm,
                                           struct cof_kms_bytes ciphertext,
                                           size_t *ret_plaintext_bytes);
+
+/* ---- data key pairs ---------------------------------------------------------------------- */
+
+struct cof_kms_data_pair {
+    const struct cof_kms_spec *spec;
+    size_t public_bytes;
+    size_t private_bytes; /* of the PKCS#8 at ks->secrets->plaintext */
+    uint8_t public_half[COF_PAIR_PUBLIC_BYTES_MAX];
+    struct coffer_key_blob blob; /* the PKCS#8, encrypted */
+    struct cof_kms_used used;
+};
+
+/* Draw a pair into private_half, COF_PAIR_BYTES_MAX of secret memory: takes seconds, so it is done
+ * outside of the store's lock. UNSUPPORTED when spec is none of a pair. */
+COFFER_MUST_CHECK int cof_kms_data_pair_draw(const char *spec, uint8_t *private_half,
+                                             struct cof_kms_data_pair *pair);
+/* Encrypt it under key (any name). The call's event is the operation's name, and its right. */
+COFFER_MUST_CHECK int cof_kms_data_pair_seal(struct cof_kms_call *call, const char *key,
+                                             const uint8_t *private_half,
+                                             const struct coffer_context *context,
+                                             struct cof_kms_data_pair *pair);
 
 #endif

@@ -40,7 +40,7 @@ int cof_kms_import_draw(struct cof_kms_import_scratch *scratch, const char *wrap
 {
     const struct cof_kms_spec *spec = find_wrapping(wrapping_spec);
     uint8_t *half = cof_kms_import_half(scratch);
-    int error = spec != NULL ? cof_pair_generate(spec, half) : COFFER_E_INVALID;
+    int error = spec != NULL ? cof_pair_generate(spec, half) : COFFER_E_UNSUPPORTED;
 
     return error == 0 ? cof_pair_public(spec, half, offer->public_half, &offer->public_bytes)
                       : error;
@@ -84,7 +84,7 @@ int cof_kms_import_offer(struct cof_kms_call *call, const char *key, const char 
     token.expires_ns = cof_kms_wall_ns(&call->ks->env) + COF_KMS_IMPORT_TOKEN_NS;
     memcpy(token.arn, row.arn, sizeof(token.arn));
     if (token.wrapping == NULL || token.algorithm == NULL) {
-        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
                              "a wrapping key is RSA_2048, RSA_3072 or RSA_4096, used by "
                              "RSAES_OAEP_SHA_1 or _256, or RSA_AES_KEY_WRAP_SHA_1 or _256");
     }

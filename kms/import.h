@@ -29,8 +29,8 @@ struct cof_kms_import_offer {
 /* Secret memory; to be freed with coffer_keystore_secret_free. */
 COFFER_MUST_CHECK int cof_kms_import_scratch_new(struct cof_kms_import_scratch **ret_scratch);
 
-/* Draw a wrapping key into scratch: takes a second, so it is done outside the store's lock. INVALID
- * for a spec that is none. */
+/* Draw a wrapping key into scratch: takes a second, so it is done outside the store's lock.
+ * UNSUPPORTED for a spec that is none. */
 COFFER_MUST_CHECK int cof_kms_import_draw(struct cof_kms_import_scratch *scratch,
                                           const char *wrapping_spec,
                                           struct cof_kms_import_offer *offer);

@@ -10,6 +10,8 @@ static const struct cof_wire_operation *const parts[] = {
     cof_wire_key_rows,
     cof_wire_identity_rows,
     cof_wire_access_rows,
+    cof_wire_import_rows,
+    cof_wire_asymmetric_rows,
 };
 
 const struct cof_wire_operation *cof_wire_at(unsigned number)
