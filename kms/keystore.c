@@ -316,25 +316,3 @@ int coffer_keystore_info_get(struct coffer_keystore *store, struct coffer_keysto
     *ret_info = info;
     return 0;
 }
-
-int coffer_keystore_audit_verify(struct coffer_keystore *store, uint64_t *ret_records,
-                                 struct coffer_fault *fault)
-{
-    struct cof_kms_call call;
-    uint64_t records = 0;
-    int error;
-
-    if (store == NULL || ret_records == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
-    }
-    error = cof_kms_call_begin(&call, store, "VerifyAudit", COF_KMS_READS, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = cof_kms_call_settle(&call, cof_kms_db_audit_verify(store->db, &records, call.fault));
-    if (error == 0) {
-        *ret_records = records;
-    }
-    cof_kms_call_leave(&call);
-    return error;
-}

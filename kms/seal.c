@@ -162,6 +162,29 @@ int cof_kms_sha256(struct cof_kms_bytes data, uint8_t ret_digest[COF_KMS_MAC_BYT
     return done == 1 && digest_bytes == COF_KMS_MAC_BYTES ? 0 : COFFER_E_CRYPTO;
 }
 
+int cof_kms_ed25519_sign(const uint8_t seed[COF_KMS_KEY_BYTES], struct cof_kms_bytes message,
+                         uint8_t ret_signature[64], uint8_t ret_public_key[32])
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, COF_KMS_KEY_BYTES);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t signature[64], public_key[32];
+    size_t signature_bytes = sizeof(signature), key_bytes = sizeof(public_key);
+    int done = key != NULL && ctx != NULL &&
+               EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+               EVP_DigestSign(ctx, signature, &signature_bytes, message.at,
+                              message.length_bytes) == 1 &&
+               EVP_PKEY_get_raw_public_key(key, public_key, &key_bytes) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    if (!done) {
+        return COFFER_E_CRYPTO;
+    }
+    memcpy(ret_signature, signature, sizeof(signature));
+    memcpy(ret_public_key, public_key, sizeof(public_key));
+    return 0;
+}
+
 bool cof_kms_equal(const void *a, const void *b, size_t bytes)
 {
     return CRYPTO_memcmp(a, b, bytes) == 0;

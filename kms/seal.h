@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/seal.h - the primitives: HKDF-SHA256, AES-256-GCM, HMAC-SHA256, SHA-256.
+ * kms/seal.h - the primitives: HKDF-SHA256, AES-256-GCM, HMAC-SHA256, SHA-256,
+ * Ed25519.
  *
  * One-shot and stateless; callable from any thread. Keys are passed by pointer into secret.h's
  * pages. OpenSSL's contexts hold copies for the length of a call, and wipe them when freed.
@@ -55,6 +56,11 @@ COFFER_MUST_CHECK int cof_kms_hmac_by(const char *digest, struct cof_kms_bytes k
                                       size_t mac_bytes);
 COFFER_MUST_CHECK int cof_kms_sha256(struct cof_kms_bytes data,
                                      uint8_t ret_digest[COF_KMS_MAC_BYTES]);
+
+/* Ed25519 (RFC 8032) under the key pair of a seed. */
+COFFER_MUST_CHECK int cof_kms_ed25519_sign(const uint8_t seed[COF_KMS_KEY_BYTES],
+                                           struct cof_kms_bytes message, uint8_t ret_signature[64],
+                                           uint8_t ret_public_key[32]);
 
 /* In constant time. */
 bool cof_kms_equal(const void *a, const void *b, size_t bytes);

@@ -337,8 +337,18 @@ struct cof_kms_audit_entry {
 COFFER_MUST_CHECK int cof_kms_db_audit_add(struct cof_kms_db *db,
                                            const struct cof_kms_audit_entry *entry,
                                            struct coffer_fault *fault);
-/* Follow the chain of MACs from the first record; TAMPER names the first that doesn't fit. */
-COFFER_MUST_CHECK int cof_kms_db_audit_verify(struct cof_kms_db *db, uint64_t *ret_records,
-                                              struct coffer_fault *fault);
+/* How far the trail goes: its records, and the MAC of the last, which all before it are in. */
+struct cof_kms_audit_head {
+    uint64_t records;
+    uint8_t mac[COF_KMS_MAC_BYTES];
+};
+
+/* Follow the chain of MACs from the first record; TAMPER names the first that doesn't fit, or that
+ * is not as kept (NULL: no matter) has it. visit, which may be NULL, sees each record after it was
+ * checked; its answer, unless 0, ends the walk and is returned. */
+COFFER_MUST_CHECK int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_visit_fn visit,
+                                            void *ctx, const struct cof_kms_audit_head *kept,
+                                            struct cof_kms_audit_head *ret_head,
+                                            struct coffer_fault *fault);
 
 #endif

@@ -140,12 +140,64 @@ int cof_kms_db_audit_add(struct cof_kms_db *db, const struct cof_kms_audit_entry
     return error == 0 ? cof_kms_sql_done(db, stmt, fault) : error;
 }
 
-int cof_kms_db_audit_verify(struct cof_kms_db *db, uint64_t *ret_records,
-                            struct coffer_fault *fault)
+static const char *column_text(sqlite3_stmt *stmt, int column)
 {
-    uint8_t mac[COF_KMS_MAC_BYTES] = {0}, expected[COF_KMS_MAC_BYTES], found_mac[COF_KMS_MAC_BYTES];
+    const char *text = (const char *)sqlite3_column_text(stmt, column);
+
+    return text != NULL ? text : "";
+}
+
+/* The record at hand, whose MAC fits; its texts last until the next step. */
+static int show(sqlite3_stmt *stmt, uint64_t seq, coffer_audit_visit_fn visit, void *ctx)
+{
+    struct coffer_audit_record record = {
+        sizeof(record),       seq,
+        (uint64_t)sqlite3_column_int64(stmt, 1),
+        column_text(stmt, 2), column_text(stmt, 3), column_text(stmt, 4), column_text(stmt, 5),
+        column_text(stmt, 6), column_text(stmt, 7), column_text(stmt, 8), column_text(stmt, 9),
+        column_text(stmt, 10)};
+
+    return visit(ctx, &record);
+}
+
+/* The MAC that the record at hand must have, being the next of the chain. */
+static int check_record(struct cof_kms_db *db, sqlite3_stmt *stmt, uint64_t seq,
+                        uint8_t mac[COF_KMS_MAC_BYTES])
+{
+    uint8_t expected[COF_KMS_MAC_BYTES], found[COF_KMS_MAC_BYTES];
     struct cof_kms_bytes packed;
-    uint64_t records = 0;
+    int error = cof_kms_sql_row_pack(db, stmt, LABEL, MAC_COLUMN, &packed);
+
+    if (error == 0) {
+        error = chain_mac(db, packed, mac, expected);
+    }
+    cof_kms_sql_blob(stmt, MAC_COLUMN, found, sizeof(found), &error);
+    if (error == 0 && (cof_kms_sql_u64(stmt, 0, INT64_MAX, &error) != seq ||
+                       !cof_kms_equal(expected, found, sizeof(expected)))) {
+        error = COFFER_E_TAMPER;
+    }
+    if (error == 0) {
+        memcpy(mac, expected, COF_KMS_MAC_BYTES);
+    }
+    return error;
+}
+
+/* Whether the trail, which goes to head by now, may be the one that `kept` was the head of. */
+static bool has_kept(const struct cof_kms_audit_head *head, const struct cof_kms_audit_head *kept,
+                     bool at_end)
+{
+    if (kept == NULL || kept->records == 0) {
+        return true;
+    }
+    return head->records == kept->records ? cof_kms_equal(head->mac, kept->mac, sizeof(head->mac))
+                                          : !at_end || head->records > kept->records;
+}
+
+int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_visit_fn visit, void *ctx,
+                          const struct cof_kms_audit_head *kept,
+                          struct cof_kms_audit_head *ret_head, struct coffer_fault *fault)
+{
+    struct cof_kms_audit_head head = {0};
     sqlite3_stmt *stmt = NULL;
     bool found = true;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_EACH, &stmt, fault, "");
@@ -155,25 +207,30 @@ int cof_kms_db_audit_verify(struct cof_kms_db *db, uint64_t *ret_records,
         if (error != 0 || !found) {
             break;
         }
-        error = cof_kms_sql_row_pack(db, stmt, LABEL, MAC_COLUMN, &packed);
-        if (error == 0) {
-            error = chain_mac(db, packed, mac, expected);
-        }
-        cof_kms_sql_blob(stmt, MAC_COLUMN, found_mac, sizeof(found_mac), &error);
-        if (error == 0 && (cof_kms_sql_u64(stmt, 0, INT64_MAX, &error) != records + 1 ||
-                           !cof_kms_equal(expected, found_mac, sizeof(expected)))) {
-            error = COFFER_E_TAMPER;
-        }
+        error = check_record(db, stmt, head.records + 1, head.mac);
         if (error != 0) {
             (void)sqlite3_reset(stmt);
             return cof_kms_fault(fault, error, "audit record %llu was altered, or one before it "
-                                 "is missing", (unsigned long long)records + 1);
+                                 "is missing", (unsigned long long)head.records + 1);
         }
-        memcpy(mac, expected, sizeof(mac));
-        records++;
+        head.records++;
+        if (!has_kept(&head, kept, false)) {
+            (void)sqlite3_reset(stmt);
+            return cof_kms_fault(fault, COFFER_E_TAMPER, "audit record %llu is not the one that "
+                                 "the kept head names: the trail, or the whole store, was "
+                                 "replaced", (unsigned long long)head.records);
+        }
+        error = visit != NULL ? show(stmt, head.records, visit, ctx) : 0;
+    }
+    (void)sqlite3_reset(stmt);
+    if (error == 0 && !has_kept(&head, kept, true)) {
+        return cof_kms_fault(fault, COFFER_E_TAMPER, "the audit trail has %llu records, and the "
+                             "kept head names %llu: it was cut off, or an older copy of the store "
+                             "was put back", (unsigned long long)head.records,
+                             (unsigned long long)kept->records);
     }
     if (error == 0) {
-        *ret_records = records;
+        *ret_head = head;
     }
     return error;
 }

@@ -6,7 +6,7 @@
  * forgery. Who can write to the anchor's medium can make it say anything.
  */
 #include "anchor_file.h"
-#include "kept_file.h"
+#include "common/kept_file.h"
 #include "pins.h"
 #include <errno.h>
 #include <libgen.h>
@@ -194,7 +194,7 @@ static int load_none(struct cli_anchor *anchor, json_t **ret_stores)
 int cli_anchor_load(struct cli_anchor *anchor, json_t **ret_stores)
 {
     const char *why;
-    int fd = cli_kept_open(anchor->file, &why);
+    int fd = cof_tool_kept_open(anchor->file, &why);
     if (fd < 0 && why != NULL) {
         return cli_anchor_fault(anchor, COFFER_E_CORRUPT, why);
     }
@@ -221,7 +221,7 @@ static int store_document(struct cli_anchor *anchor, json_t *stores)
     if (file == NULL) {
         return cli_anchor_fault(anchor, COFFER_E_NO_MEMORY, "no memory");
     }
-    if (cli_kept_replace(anchor->file, file) != 0) {
+    if (cof_tool_kept_replace(anchor->file, file) != 0) {
         error = cli_anchor_fault_errno(anchor);
     }
     json_decref(file);
@@ -233,7 +233,7 @@ int cli_anchor_change(struct cli_anchor *anchor,
                       void *ctx)
 {
     json_t *stores = NULL;
-    int lock = cli_kept_lock(anchor->file);
+    int lock = cof_tool_kept_lock(anchor->file);
     int error = lock < 0 ? cli_anchor_fault_errno(anchor) : cli_anchor_load(anchor, &stores);
     if (error == 0) {
         error = change(anchor, stores, ctx);

@@ -4,7 +4,7 @@
  */
 #include "pins_file.h"
 #include "common/error.h"
-#include "kept_file.h"
+#include "common/kept_file.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -72,7 +72,7 @@ static int check_document(const struct cof_tool_call *call, const json_t *file)
 static int load(const struct cof_tool_call *call, const char *path, json_t **ret_file)
 {
     const char *why;
-    int fd = cli_kept_open(path, &why);
+    int fd = cof_tool_kept_open(path, &why);
     if (fd < 0 && why != NULL) {
         return cli_pins_complain(call, why);
     }
@@ -130,7 +130,7 @@ static int change_locked(const struct cof_tool_call *call, const char *path,
     if (before == NULL || change(json_object_get(file, "pins"), ctx) != 0) {
         exit_code = cof_tool_fail(call, COFFER_E_NO_MEMORY, NULL, NULL,
                                   "cannot change the pin file");
-    } else if (!json_equal(before, file) && cli_kept_replace(path, file) != 0) {
+    } else if (!json_equal(before, file) && cof_tool_kept_replace(path, file) != 0) {
         exit_code = cof_tool_fail_errno(call, errno, advice, "cannot replace the pin file %s",
                                         path);
     }
@@ -153,7 +153,7 @@ int cli_pins_change(const struct cof_tool_call *call, bool create,
     if (make_parents(path) != 0) {
         return cof_tool_fail_errno(call, errno, advice, "cannot make the directory of %s", path);
     }
-    int lock = cli_kept_lock(path);
+    int lock = cof_tool_kept_lock(path);
     if (lock < 0) {
         return cof_tool_fail_errno(call, errno, advice, "cannot lock the pin file %s", path);
     }

@@ -53,6 +53,14 @@ static const struct cof_tool_option options[] = {
     {"rate", COF_TOOL_NUMBER, "N", "requests a second of one account; 0: no limit (5500)"},
     {"burst", COF_TOOL_NUMBER, "N", "requests at once of one account (twice the rate)"},
     {"log", COF_TOOL_CHOICE, "access|service", "a line for each request too, or not (access)"},
+    {"principal", COF_TOOL_TEXT, "ARN", "events of this caller"},
+    {"event-name", COF_TOOL_TEXT, "NAME", "events of this operation, such as Decrypt"},
+    {"class", COF_TOOL_CHOICE, "creation|usage|modification|deletion|reading",
+     "events of this class"},
+    {"volume", COF_TOOL_TEXT, "UUID", "events of this volume's keys"},
+    {"since", COF_TOOL_TEXT, "TIME", "from then on: 2026-11-22T01:02:03Z, a day, or seconds"},
+    {"until", COF_TOOL_TEXT, "TIME", "before then"},
+    {"head-file", COF_TOOL_FILE, "FILE", "keeps the head: a trail that was cut off shows"},
     COF_KMS_ROWS,
     COF_SIGN_ROWS,
     COF_TOOL_COMMON_ROWS,
@@ -92,6 +100,15 @@ static const struct cof_tool_verb verbs[] = {
      "listen unix tls-cert tls-key workers max-connections max-queue max-requests max-memory "
      "request-timeout idle-timeout stop-timeout rate burst log",
      "serve the keys over the AWS KMS protocol", "cofferkms-serve", cof_key_serve},
+    {"audit", "query", "", 0, 0,
+     "key-id principal event-name class volume since until limit",
+     "events of the audit trail, each checked", "cofferkms", cof_key_audit_query},
+    {"audit", "verify", "", 0, 0, "head-file", "check that the audit trail is whole",
+     "cofferkms", cof_key_audit_verify},
+    {"audit", "export", "", 0, 0, "key-id principal event-name class volume since until",
+     "events as lines of JSON, and the signed head", "cofferkms", cof_key_audit_export},
+    {NULL, "key-usage", "KEY", 1, 1, "", "what used a key, and when last", "cofferkms",
+     cof_key_usage},
 };
 
 static const struct cof_tool_program program = {

@@ -74,4 +74,11 @@ int cof_key_generate_data_key(struct cof_tool_call *call);
 int cof_key_generate_data_key_without_plaintext(struct cof_tool_call *call);
 int cof_key_serve(struct cof_tool_call *call);
 
+/* ---- audit.c ----------------------------------------------------------------------------- */
+
+int cof_key_audit_query(struct cof_tool_call *call);
+int cof_key_audit_verify(struct cof_tool_call *call);
+int cof_key_audit_export(struct cof_tool_call *call);
+int cof_key_usage(struct cof_tool_call *call);
+
 #endif

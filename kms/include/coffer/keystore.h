@@ -138,9 +138,53 @@ struct coffer_keystore_info {
 COFFER_MUST_CHECK int coffer_keystore_info_get(struct coffer_keystore *store,
                                                struct coffer_keystore_info *ret_info);
 
-/* Follow the audit trail's chain from its first record: the number of records, without that of this
- * call, or TAMPER with a sentence that names the first that was altered. Records cut off at the
- * end don't show. */
+/* A record of the audit trail: a call, allowed or refused, or an act of the service itself. */
+struct coffer_audit_record {
+    size_t size;
+    uint64_t sequence;          /* from 1, without gaps                                        */
+    uint64_t time_ns;           /* wall clock                                                  */
+    const char *event;          /* CreateKey, Decrypt, ...                                     */
+    const char *request_id;
+    const char *principal;
+    const char *key_arn;        /* "": the call named no key that exists                       */
+    const char *source_key_arn; /* of ReEncrypt, else ""                                       */
+    const char *context;        /* JSON object                                                 */
+    const char *source_context; /* JSON object, of ReEncrypt                                   */
+    const char *detail;         /* JSON object: other parameters that are no secret            */
+    const char *error;          /* "": it was done; else the name of an enum coffer_error      */
+};
+
+/* Must not call the store. Its answer, unless 0, ends the walk and is returned. */
+typedef int (*coffer_audit_visit_fn)(void *ctx, const struct coffer_audit_record *record);
+
+#define COFFER_AUDIT_DIGEST_BYTES 32
+#define COFFER_AUDIT_SIGNATURE_BYTES 64
+
+/* How far the trail goes. Who keeps a head sees later whether the trail still has all of it. */
+struct coffer_audit_head {
+    size_t size; /* set by the caller */
+    uint64_t records;
+    uint8_t digest[COFFER_AUDIT_DIGEST_BYTES]; /* of the last record, and so of all before it  */
+    /* Ed25519 over "coffer/kms/audit/head/1", 00, the store's uuid, records (u64, little endian)
+     * and digest; the key pair derives from the root key. */
+    uint8_t signature[COFFER_AUDIT_SIGNATURE_BYTES];
+    uint8_t public_key[32];
+};
+
+/*
+ * Follow the audit trail's chain from its first record, without that of this call: visit (may be
+ * NULL) sees each record that fits, in order. TAMPER, with a sentence that names the first that was
+ * altered, dropped or moved. Records cut off at the end show only against a head that was kept:
+ * kept (may be NULL) gives TAMPER when the trail has not its digest at its record. ret_head may be
+ * NULL.
+ */
+COFFER_MUST_CHECK int coffer_keystore_audit_walk(struct coffer_keystore *store,
+                                                 coffer_audit_visit_fn visit, void *ctx,
+                                                 const struct coffer_audit_head *kept,
+                                                 struct coffer_audit_head *ret_head,
+                                                 struct coffer_fault *fault);
+
+/* That alone: the number of records. */
 COFFER_MUST_CHECK int coffer_keystore_audit_verify(struct coffer_keystore *store,
                                                    uint64_t *ret_records,
                                                    struct coffer_fault *fault);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer/kept_file.c - open with suspicion, lock, replace whole.
+ * common/kept_file.c - open with suspicion, lock, replace whole.
  *
  * A new file is written beside the old one, synced and renamed over it; the directory is synced
  * after that. The lock is on a file of its own, because the file itself is replaced.
  */
-#include "kept_file.h"
+#include "common/kept_file.h"
 #include "common/error.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static const char *distrust(const struct stat *status)
     return status->st_size > FILE_BYTES_MAX ? "it is too large" : NULL;
 }
 
-int cli_kept_open(const char *path, const char **ret_why)
+int cof_tool_kept_open(const char *path, const char **ret_why)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -52,7 +52,7 @@ int cli_kept_open(const char *path, const char **ret_why)
     return fd;
 }
 
-int cli_kept_lock(const char *path)
+int cof_tool_kept_lock(const char *path)
 {
     char lock[PATH_MAX + 8];
     snprintf(lock, sizeof lock, "%s.lock", path);
@@ -83,7 +83,7 @@ static int sync_parent(const char *path)
     return status;
 }
 
-int cli_kept_replace(const char *path, const json_t *file)
+int cof_tool_kept_replace(const char *path, const json_t *file)
 {
     char beside[PATH_MAX + 8];
     snprintf(beside, sizeof beside, "%s.XXXXXX", path);
