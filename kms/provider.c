@@ -111,7 +111,7 @@ static int provider_create_grant(void *ctx, const char *key_arn, const char *gra
     opts.operation_count = operation_count;
     opts.context = context;
     if (context != NULL && context->pair_count > 0) {
-        opts.constraint = COFFER_GRANT_CONTEXT_EQUALS;
+        opts.constraint = COFFER_GRANT_CONTEXT_SUBSET;
     }
     return keep(ks, coffer_keystore_create_grant(ks, &opts, ret_grant_id, &fault), &fault);
 }

@@ -41,7 +41,7 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     cof_le64_put(at + 128, entry->own_cut);
     cof_le64_put(at + 136, entry->own_node_cut);
     at[97] = (uint8_t)((entry->verbatim ? 1u : 0u) | (entry->tags_left ? 2u : 0u) |
-                       (entry->interim ? 4u : 0u));
+                       (entry->interim ? 4u : 0u) | (entry->unstoppable ? 8u : 0u));
     cof_le16_put(at + 98, entry->clear_name_bytes);
     cof_le32_put(at + 144, entry->sealed_number);
     cof_le32_put(at + 148, entry->lineages);
@@ -51,6 +51,20 @@ void cof_volume_entry_encode(const struct cof_volume_entry *entry,
     cof_le64_put(at + 192, entry->cut);
     cof_le64_put(at + 200, entry->node_cut);
     cof_le64_put(at + 208, entry->reencrypt);
+    at[216] = (uint8_t)entry->access;
+    at[217] = entry->grant_bytes;
+    cof_le16_put(at + 218, entry->access_cause);
+    cof_le64_put(at + 224, entry->access_since_ns);
+    cof_le64_put(at + 232, entry->access_seen_ns);
+}
+
+static bool access_fits(const struct cof_volume_entry *entry)
+{
+    if (entry->access == COF_ACCESS_AVAILABLE) {
+        return entry->access_cause == 0 && entry->access_since_ns == 0 &&
+               entry->access_seen_ns == 0;
+    }
+    return entry->kind == COF_KIND_VOLUME && entry->access_seen_ns >= entry->access_since_ns;
 }
 
 /* What stands in clear in place of a sealed record is believed of copies of encrypted snapshots
@@ -99,6 +113,7 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     entry.verbatim = (at[97] & 1u) != 0;
     entry.interim = (at[97] & 4u) != 0;
     entry.tags_left = (at[97] & 2u) != 0;
+    entry.unstoppable = (at[97] & 8u) != 0;
     entry.clear_name_bytes = cof_le16_get(at + 98);
     entry.sealed_number = cof_le32_get(at + 144);
     entry.lineages = cof_le32_get(at + 148);
@@ -108,10 +123,17 @@ int cof_volume_entry_decode(const uint8_t at[COF_VOLUME_ENTRY_BYTES],
     entry.cut = cof_le64_get(at + 192);
     entry.node_cut = cof_le64_get(at + 200);
     entry.reencrypt = cof_le64_get(at + 208);
+    entry.access = (enum cof_access)at[216];
+    entry.grant_bytes = at[217];
+    entry.access_cause = cof_le16_get(at + 218);
+    entry.access_since_ns = cof_le64_get(at + 224);
+    entry.access_seen_ns = cof_le64_get(at + 232);
     if (entry.record_bytes != COF_RECORD_BYTES || entry.ring_bytes > COF_RING_BYTES_MAX ||
         entry.number == 0 || at[96] > COF_KIND_COPYING || entry.lineages > COF_LINEAGES_MAX ||
         entry.writers > COF_WRITERS_MAX || entry.clear_name_bytes > COF_CLEAR_NAME_MAX ||
-        !clear_fields_fit(&entry) || entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
+        at[216] > COF_ACCESS_TERMINAL || entry.grant_bytes > COF_GRANT_ID_MAX ||
+        !access_fits(&entry) || !clear_fields_fit(&entry) ||
+        entry.data_keys > COF_EK_PER_PART * COF_EK_PARTS_MAX) {
         return COFFER_E_CORRUPT;
     }
     *ret_entry = entry;
@@ -163,6 +185,8 @@ void cof_record_encode(const struct cof_record *record, uint8_t at[COF_RECORD_BY
     memcpy(at + 560, record->volume_uuid, 16);
     at[576] = record->key_shared ? 1u : 0u;
     memcpy(at + 584, record->tags_digest, 32);
+    at[616] = (uint8_t)record->access;
+    cof_le64_put(at + 624, record->access_since_ns);
 }
 
 int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret_record)
@@ -200,7 +224,10 @@ int cof_record_decode(const uint8_t at[COF_RECORD_BYTES], struct cof_record *ret
     memcpy(record.volume_uuid, at + 560, 16);
     record.key_shared = (at[576] & 1u) != 0;
     memcpy(record.tags_digest, at + 584, 32);
-    if (record.height > COF_MAP_LEVELS_MAX || record.size_pages > (UINT64_C(1) << 44) ||
+    record.access = (enum cof_access)at[616];
+    record.access_since_ns = cof_le64_get(at + 624);
+    if (at[616] > COF_ACCESS_TERMINAL || record.height > COF_MAP_LEVELS_MAX ||
+        record.size_pages > (UINT64_C(1) << 44) ||
         (record.height == 0) != (record.root_address == 0)) {
         return COFFER_E_CORRUPT;
     }

@@ -20,7 +20,8 @@
  *       96   1  kind: 0 volume, 1 snapshot, 2 hidden, 3 a copy that is not whole yet
  *       97   1  flags: bit 0 verbatim (the record was sealed in another store); bit 1, only with
  *               it: the tags that the record names were left behind; bit 2 interim (a volume that
- *               pages are sealed into anew: it has no name yet)
+ *               pages are sealed into anew: it has no name yet); bit 3 it can't be stopped (for
+ *               replicas in other regions)
  *       98   2  clear name bytes
  *      100   4  parent's number   104   4  family         108   4  reserved
  *      112  16  context uuid: in the encryption context of the wraps; zeros: the entry's own uuid
@@ -29,9 +30,12 @@
  *      160  16  sealed uuid       176  16  origin uuid
  *      192   8  cut               200   8  node cut: verbatim only, else the record's
  *      208   8  extents that the last deep re-encrypt of the family began with, and 1; 0: none was
- *      216  40  reserved
+ *      216   1  access: 0 available, 1 stopped, 2 recoverable, 3 gone for good (a volume only)
+ *      217   1  bytes of the grant's id (at most 64)      218   2  why: number of an error
+ *      220   4  reserved          224   8  since (wall clock, ns)
+ *      232   8  latest wall clock that was seen since     240  16  reserved
  * Behind the sealed record: lineages of 4 bytes (lineage number of each index), writers of 24
- * (number 4, index 4, last data extent 8, last metadata extent 8), the clear name.
+ * (number 4, index 4, last data extent 8, last metadata extent 8), the clear name, the grant's id.
  * Name hint: first byte of SHA-256("coffer/name" | store uuid | name); the name of a snapshot is
  * VOLUME@SNAPSHOT here.
  *
@@ -60,7 +64,8 @@
  *      472   8  modified ns       480   8  own cut         488   8  own node cut
  *      496  64  name of the volume that it is a snapshot of      560 16 uuid of that volume
  *      576   1  bit 0: a snapshot has the volume key too   577   7 reserved
- *      584  32  SHA-256 of the tag list (zeros: no tags)   616 408 reserved
+ *      584  32  SHA-256 of the tag list (zeros: no tags)
+ *      616   1  access            617   7  reserved      624   8  since          632 392 reserved
  * A cut is a position: index << 39 | extent. Data pages at or below `cut`, and nodes at or below
  * `node cut`, are the parent's; those at or below the own cuts are what children inherit.
  */
@@ -101,7 +106,17 @@ enum cof_entry_kind { COF_KIND_VOLUME = 0, COF_KIND_SNAPSHOT, COF_KIND_HIDDEN, C
 #define COF_WRITERS_MAX 8192u
 #define COF_WRITER_BYTES 24u
 #define COF_CLEAR_NAME_MAX 127u
+#define COF_GRANT_ID_MAX 64u
 #define COF_EXTENT_BITS 39u
+
+/* Whether a volume may be opened. Ascending: what stands in clear in the entry and what the record
+ * seals may differ (it was noted without the volume's key), and the greater of the two counts. */
+enum cof_access {
+    COF_ACCESS_AVAILABLE = 0,
+    COF_ACCESS_STOPPED,     /* by its owner */
+    COF_ACCESS_RECOVERABLE, /* the key was lost; for seven days it can be started */
+    COF_ACCESS_TERMINAL     /* for good */
+};
 
 /* A volume, or an import, that wrote extents of an entry's tree: those it wrote up to here. */
 struct cof_writer {
@@ -120,12 +135,16 @@ struct cof_volume_entry {
     uint8_t nonce[12], tag[16];
     uint8_t context_uuid[16];
     uint64_t own_cut, own_node_cut;
-    bool verbatim, tags_left, interim;
+    bool verbatim, tags_left, interim, unstoppable;
     uint16_t clear_name_bytes;
     uint32_t sealed_number, lineages, writers;
     uint8_t sealed_uuid[16], origin_uuid[16];
     uint64_t cut, node_cut;
     uint64_t reencrypt;
+    enum cof_access access;
+    uint8_t grant_bytes;
+    uint16_t access_cause;
+    uint64_t access_since_ns, access_seen_ns;
 };
 
 struct cof_record {
@@ -144,6 +163,8 @@ struct cof_record {
     char volume_name[64];
     bool key_shared;
     uint8_t tags_digest[32];
+    enum cof_access access;
+    uint64_t access_since_ns;
 };
 
 struct cof_ek_entry {

@@ -52,9 +52,12 @@
 #define COF_INCOMPAT_TAGS UINT64_C(4)      /* a record of tags beside an entry */
 #define COF_INCOMPAT_CLEANED UINT64_C(8)   /* extents in pieces, in cleaner segments */
 #define COF_INCOMPAT_RESEALED UINT64_C(16) /* ranges of data keys overlap: the key id tells which */
+#define COF_INCOMPAT_STOPPED UINT64_C(32)  /* a volume was stopped: entries have an access */
 #define COF_INCOMPAT_KNOWN                                                                         \
     (COF_INCOMPAT_SNAPSHOTS | COF_INCOMPAT_IMPORTS | COF_INCOMPAT_TAGS | COF_INCOMPAT_CLEANED |    \
-     COF_INCOMPAT_RESEALED)
+     COF_INCOMPAT_RESEALED | COF_INCOMPAT_STOPPED)
+#define COF_RO_COMPAT_GRANTS UINT64_C(1) /* entries name a grant, which other writers would lose */
+#define COF_RO_COMPAT_KNOWN COF_RO_COMPAT_GRANTS
 #define COF_LANES 16u
 #define COF_LANE_USER 0u
 #define COF_LANE_CHECKPOINT 15u

@@ -41,8 +41,11 @@ static int add_annex(struct cof_sha256_stream *stream, const struct cof_catalogu
         cof_writer_encode(&item->writers[i], bytes);
         err = cof_sha256_add(stream, bytes, sizeof bytes);
     }
-    return err == 0 && item->entry.clear_name_bytes > 0
-               ? cof_sha256_add(stream, item->clear_name, item->entry.clear_name_bytes)
+    if (err == 0 && item->entry.clear_name_bytes > 0) {
+        err = cof_sha256_add(stream, item->clear_name, item->entry.clear_name_bytes);
+    }
+    return err == 0 && item->entry.grant_bytes > 0
+               ? cof_sha256_add(stream, item->grant_id, item->entry.grant_bytes)
                : err;
 }
 

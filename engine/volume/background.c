@@ -61,6 +61,11 @@ static void *run(void *arg)
     struct coffer_store *store = arg;
     pthread_mutex_lock(&store->lock);
     while (!store->background.stopping) {
+        if (cof_lease_due(store, true)) {
+            pthread_mutex_unlock(&store->lock);
+            cof_lease_run(store, true);
+            pthread_mutex_lock(&store->lock);
+        }
         if (cof_store_work(store) > 0) {
             let_others_in(store);
         } else {

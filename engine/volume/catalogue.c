@@ -219,7 +219,7 @@ int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
 static size_t annex_bytes(const struct cof_volume_entry *entry)
 {
     return (size_t)entry->lineages * 4u + (size_t)entry->writers * COF_WRITER_BYTES +
-           entry->clear_name_bytes;
+           entry->clear_name_bytes + entry->grant_bytes;
 }
 
 static void encode_annex(const struct cof_catalogue_item *item, uint8_t *at)
@@ -231,6 +231,7 @@ static void encode_annex(const struct cof_catalogue_item *item, uint8_t *at)
         cof_writer_encode(&item->writers[i], at);
     }
     memcpy(at, item->clear_name, item->entry.clear_name_bytes);
+    memcpy(at + item->entry.clear_name_bytes, item->grant_id, item->entry.grant_bytes);
 }
 
 static int decode_annex(struct coffer_store *store, struct cof_catalogue_item *item,
@@ -252,6 +253,7 @@ static int decode_annex(struct coffer_store *store, struct cof_catalogue_item *i
         cof_writer_decode(at, &item->writers[i]);
     }
     memcpy(item->clear_name, at, entry->clear_name_bytes);
+    memcpy(item->grant_id, at + entry->clear_name_bytes, entry->grant_bytes);
     if (item->clear_name[0] != '\0' && strchr(item->clear_name, '@') == NULL) {
         return COFFER_E_CORRUPT; /* only a copied snapshot's name stands in clear */
     }

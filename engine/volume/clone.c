@@ -60,10 +60,14 @@ static int make_clone_keys(struct coffer_volume *clone, struct coffer_volume *fr
     int err = cof_key_resolve(store, provider,
                               kms_key_id != NULL ? kms_key_id : from->record.key_arn, &info, fault);
     if (err == 0) {
-        err =
-            cof_keyring_new(store, item, 1, info.arn, provider, &clone->vk, clone->vk_uuid, fault);
+        err = cof_grant_make(store, item, info.arn, provider, fault);
+    }
+    if (err == 0) {
+        err = cof_keyring_new(store, item, 1, info.arn, provider, provider, &clone->vk,
+                              clone->vk_uuid, fault);
     }
     if (err != 0) {
+        cof_grant_undo(store, item, info.arn, provider);
         return err;
     }
     clone->generation = 1;
@@ -159,6 +163,7 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from, cons
         }
     }
     if (!birth.done) {
+        cof_grant_undo(store, birth.item, clone->record.key_arn, provider);
         cof_catalogue_item_free(store, birth.item);
     }
     cof_twin_free(clone);

@@ -89,6 +89,7 @@ static int make_keyless(struct cof_copy *copy, struct coffer_volume *twin, const
     uint8_t digest[32];
     int err = cof_ring_copy(destination, copy->from, to);
     memcpy(to->entry.context_uuid, none, 16);
+    to->entry.grant_bytes = 0; /* it is for the context of the source's volume */
     if (err == 0) {
         err = cof_ring_strip(destination, to);
     }
@@ -155,8 +156,8 @@ static int make_keyed(struct cof_copy *copy, struct coffer_volume *twin, const c
         memset(record->key_arn, 0, sizeof record->key_arn);
         memcpy(record->key_arn, arn, strlen(arn));
         pthread_mutex_unlock(&copy->source->lock);
-        err = cof_keyring_new(destination, copy->to, 1, arn, copy->opts->provider, &twin->vk,
-                              twin->vk_uuid, copy->fault);
+        err = cof_keyring_new(destination, copy->to, 1, arn, copy->opts->provider,
+                              copy->opts->provider, &twin->vk, twin->vk_uuid, copy->fault);
         pthread_mutex_lock(&copy->source->lock);
         twin->generation = 1;
         if (err == 0) {

@@ -124,7 +124,7 @@ int cof_store_find_root(struct coffer_store *store, struct coffer_fault *fault)
                          "the store has %u segments, the file only %u: it was cut short",
                          roots.best.segment_count, store->geometry.segment_count);
     }
-    if (roots.best.ro_compat != 0 && !store->read_only) {
+    if ((roots.best.ro_compat & ~COF_RO_COMPAT_KNOWN) != 0 && !store->read_only) {
         return cof_fault(fault, COFFER_E_TOO_NEW, COFFER_STAGE_ROOT,
                          "the store has features that this program can only read");
     }

@@ -140,14 +140,20 @@ static int kill_all(struct coffer_store *store, struct cof_desc *desc)
     return err;
 }
 
-/* Of the volume that the entry is a snapshot of, under the store's own lineage. */
-static bool has_extent(const struct cof_volume_entry *entry, const struct cof_desc *desc)
+/* Of a volume, under the store's own lineage: whether its parent has it. */
+static bool has_extent(const struct cof_inherited *inherited, const struct cof_desc *desc)
 {
-    return entry != NULL && desc->extent <= (desc->metadata ? entry->own_node_cut : entry->own_cut);
+    uint64_t position;
+    if (inherited == NULL || inherited->parent == NULL) {
+        return false;
+    }
+    position = cof_position(inherited->index, desc->extent);
+    return position <=
+           (desc->metadata ? inherited->parent->own_node_cut : inherited->parent->own_cut);
 }
 
 static int each_extent(struct coffer_store *store, uint32_t number,
-                       const struct cof_volume_entry *inherited, uint64_t *count)
+                       const struct cof_inherited *inherited, uint64_t *count)
 {
     for (uint32_t lineage = 0; lineage <= store->lineage_count; lineage++) {
         for (uint64_t extent = 1; extent <= COF_EXTENT_MAX; extent++) {
@@ -174,13 +180,13 @@ static int each_extent(struct coffer_store *store, uint32_t number,
 }
 
 int cof_import_count(struct coffer_store *store, uint32_t number,
-                     const struct cof_volume_entry *inherited, uint64_t *count)
+                     const struct cof_inherited *inherited, uint64_t *count)
 {
     return each_extent(store, number, inherited, count);
 }
 
 int cof_import_purge(struct coffer_store *store, uint32_t number,
-                     const struct cof_volume_entry *inherited)
+                     const struct cof_inherited *inherited)
 {
     return each_extent(store, number, inherited, NULL);
 }

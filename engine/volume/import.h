@@ -58,11 +58,16 @@ uint32_t cof_import_blocks(unsigned pages);
  * store with the next root. */
 COFFER_MUST_CHECK int cof_extent_write(struct coffer_store *store, uint32_t number,
                                        const struct cof_extent_copy *copy);
+/* What a volume's parent (may be NULL) has of the extents that the volume wrote, at that index. */
+struct cof_inherited {
+    const struct cof_volume_entry *parent;
+    unsigned index;
+};
 /* Adds to *count the extents that a purge would take. */
 COFFER_MUST_CHECK int cof_import_count(struct coffer_store *store, uint32_t number,
-                                       const struct cof_volume_entry *inherited, uint64_t *count);
-/* Every extent with the volume tag dies; `inherited` (may be NULL): but for those that it has. */
+                                       const struct cof_inherited *inherited, uint64_t *count);
+/* Every extent with the volume tag dies; `inherited` (may be NULL): but for those. */
 COFFER_MUST_CHECK int cof_import_purge(struct coffer_store *store, uint32_t number,
-                                       const struct cof_volume_entry *inherited);
+                                       const struct cof_inherited *inherited);
 
 #endif

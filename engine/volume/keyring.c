@@ -121,8 +121,9 @@ int cof_keyring_replace(struct coffer_volume *volume, const struct coffer_key_pr
     if (err != 0) {
         return err;
     }
-    err = cof_keyring_new(volume->store, volume->item, volume->generation + 1u,
-                          volume->record.key_arn, provider, &next.vk, next.vk_uuid, fault);
+    err =
+        cof_keyring_new(volume->store, volume->item, volume->generation + 1u,
+                        volume->record.key_arn, provider, provider, &next.vk, next.vk_uuid, fault);
     if (err == 0) {
         next.generation = volume->generation + 1u;
         err = cof_keys_rewrap(volume, &next, 0);

@@ -318,6 +318,9 @@ static int become_writer(struct opening *opening)
     if (err == 0) {
         err = cof_interim_sweep(store);
     }
+    if (err == 0) {
+        err = cof_access_sweep(store);
+    }
     if (err != 0) {
         cof_fault(opening->fault, err, COFFER_STAGE_ROOT, "the store can't be written to: %s",
                   coffer_error_sentence(err));
@@ -377,6 +380,7 @@ static void dismantle(struct coffer_store *store)
         store->dev->ops->close(store->dev);
     }
     if (store->lock_ready) {
+        pthread_cond_destroy(&store->answered);
         pthread_mutex_destroy(&store->lock);
         pthread_mutex_destroy(&store->admin);
     }
@@ -422,6 +426,8 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
     store->warn_percent = all.warn_percent != 0 ? all.warn_percent : WARN_PERCENT_DEFAULT;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->admin, NULL);
+    pthread_cond_init(&store->answered, NULL);
+    cof_lease_schedule(store);
     store->lock_ready = true;
     pthread_mutex_lock(&store->lock);
     opening.store = store;
@@ -490,6 +496,10 @@ static bool has_requests(struct coffer_store *store)
          volume = volume->next) {
         found = found || volume->requests > 0;
     }
+    for (const struct coffer_volume *volume = store->stopped; volume != NULL;
+         volume = volume->next) {
+        found = found || volume->requests > 0;
+    }
     pthread_mutex_unlock(&store->lock);
     return found;
 }
@@ -510,6 +520,9 @@ int coffer_store_close(struct coffer_store *store)
         full = closed == COFFER_E_NO_SPACE && store->error == 0;
         err = err != 0 || full ? err : closed;
     }
+    while (store->stopped != NULL) {
+        (void)coffer_volume_close(store->stopped);
+    }
     if (full) {
         err = leave_to_log(store);
     }
@@ -527,6 +540,7 @@ int coffer_store_close(struct coffer_store *store)
 int coffer_store_maintain(struct coffer_store *store)
 {
     int err;
+    cof_lease_run(store, true);
     pthread_mutex_lock(&store->lock);
     err = cof_store_slice(store);
     pthread_mutex_unlock(&store->lock);

@@ -314,6 +314,9 @@ static int take_out(struct prune *prune, struct coffer_volume **at, struct coffe
     cof_volume_drop(node);
     *at = NULL;
     err = cof_checkpoint_light(store);
+    if (err == 0) {
+        cof_grant_release(store, item, prune->provider);
+    }
     cof_catalogue_item_free(store, item);
     return err;
 }
@@ -420,4 +423,60 @@ int cof_node_remove(struct coffer_store *store, struct cof_catalogue_item *item,
                   coffer_error_sentence(err));
     }
     return err;
+}
+
+/* ---- without a key ---- */
+
+static int purge(struct coffer_store *store, struct cof_catalogue_item *item, bool *ret_changed)
+{
+    const struct cof_volume_entry *entry = &item->entry;
+    const struct cof_catalogue_item *parent = cof_catalogue_at(store, entry->parent_number);
+    const struct cof_inherited inherited = {parent != NULL ? &parent->entry : NULL,
+                                            entry->lineages > 0 ? entry->lineages - 1u : 0u};
+    uint64_t extents = 0;
+    int err = store->forgotten_count >= 64u ? COFFER_E_LIMIT : cof_checkpoint_run(store, false);
+    if (err == 0) {
+        err = cof_import_count(store, entry->number, &inherited, &extents);
+    }
+    if (err == 0) {
+        err = purge_writers(store, item, &extents);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_ready(store, extents * COF_BUCKET_BLOCKS, COF_SPARE_OPEN);
+    }
+    if (err != 0) {
+        return err;
+    }
+    *ret_changed = true;
+    err = cof_import_purge(store, entry->number, &inherited);
+    if (err == 0) {
+        err = purge_writers(store, item, NULL);
+    }
+    return err == 0 ? cof_catalogue_remove(
+                          store, item, (entry->data_keys + COF_EK_PER_PART - 1u) / COF_EK_PER_PART)
+                    : err;
+}
+
+int cof_node_purge(struct coffer_store *store, struct cof_catalogue_item *item,
+                   const struct coffer_key_provider *provider, struct coffer_fault *fault)
+{
+    uint32_t parent = item->entry.parent_number;
+    bool changed = false;
+    int err = purge(store, item, &changed);
+    if (err != 0 && changed) {
+        cof_store_fail(store, err);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_light(store);
+        if (err == 0) {
+            cof_grant_release(store, item, provider);
+        }
+        cof_catalogue_item_free(store, item);
+    }
+    if (err == 0) {
+        err = cof_node_remove_hidden(store, parent, provider, fault);
+    }
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "it can't be deleted: %s",
+                                coffer_error_sentence(err));
 }

@@ -129,7 +129,7 @@ static bool pump(struct coffer_queue *queue)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
-    bool moved = false;
+    bool moved = false, leases;
     queue->active = NULL;
     queue->active_last = NULL;
     pthread_mutex_lock(&store->lock);
@@ -172,7 +172,11 @@ static bool pump(struct coffer_queue *queue)
         /* Hands what was queued to the device. */
         moved = cof_lane_poll(&store->lane, false) > 0;
     }
+    leases = cof_lease_due(store, false);
     pthread_mutex_unlock(&store->lock);
+    if (leases) {
+        cof_lease_run(store, false);
+    }
     return moved;
 }
 
@@ -344,13 +348,25 @@ static int set_up(struct cof_io_request *request, const struct coffer_io *io)
     return 0;
 }
 
+/* Nothing was read: no memory of the request's reaches the caller's. */
+static void refuse(struct cof_io_request *request)
+{
+    const struct coffer_fault why = request->fault;
+    cof_free_aligned(&request->queue->store->env, request->bounce);
+    request->bounce = NULL;
+    cof_request_fail(request, why.error, &why);
+    request->phase = COF_PHASE_DONE;
+}
+
 static void begin(struct cof_io_request *request)
 {
     struct coffer_queue *queue = request->queue;
     struct coffer_store *store = queue->store;
     pthread_mutex_lock(&store->lock);
     request->io.volume->requests++;
-    if (request->phase == COF_PHASE_COMMIT) {
+    if (cof_lease_check(request->io.volume, &request->fault) != 0) {
+        refuse(request);
+    } else if (request->phase == COF_PHASE_COMMIT) {
         request->commit_batch = store->lanes_ready ? cof_lane_last(&store->lane) : 0;
         if (store->error != 0 || (store->lanes_ready && store->lane.error != 0)) {
             cof_request_fail(request, COFFER_E_FAILED, NULL);

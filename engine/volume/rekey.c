@@ -94,6 +94,7 @@ static void swap_in(struct rekey *rekey)
         item->ring = next->ring;
         next->ring = ring;
         item->entry = next->entry;
+        memcpy(item->grant_id, next->grant_id, sizeof item->grant_id);
         memset(item->clear_name + item->entry.clear_name_bytes, 0,
                sizeof item->clear_name - item->entry.clear_name_bytes);
         item->dirty = true;
@@ -133,6 +134,35 @@ static int make_durable(struct rekey *rekey)
     return err == 0 ? 0
                     : cof_fault(rekey->fault, err, COFFER_STAGE_ROOT,
                                 "the keys can't be changed: %s", coffer_error_sentence(err));
+}
+
+/* ---- grants ---- */
+
+/* Under another master key the engine needs another grant, which the family shares; the old one
+ * goes when nothing needs it any more. */
+static int make_durable_with_grant(struct rekey *rekey)
+{
+    struct coffer_store *store = rekey->store;
+    struct cof_catalogue_item *next = &rekey->next[0], old = *rekey->members[0];
+    char before[COFFER_KEY_ARN_BYTES_MAX];
+    int err;
+    cof_item_owner(&old, before);
+    if (strcmp(before, rekey->arn) == 0 && old.entry.grant_bytes > 0) {
+        return make_durable(rekey);
+    }
+    err = cof_grant_make(store, next, rekey->arn, rekey->provider, rekey->fault);
+    for (unsigned i = 1; err == 0 && i < rekey->count; i++) {
+        cof_grant_share(&rekey->next[i], next);
+    }
+    if (err == 0) {
+        err = make_durable(rekey);
+        if (err != 0) {
+            cof_grant_undo(store, next, rekey->arn, rekey->provider);
+        } else {
+            cof_grant_undo(store, &old, before, rekey->provider);
+        }
+    }
+    return err;
 }
 
 /* ---- master ---- */
@@ -180,7 +210,7 @@ static int rekey_master(struct rekey *rekey, const struct cof_catalogue_item *it
     for (unsigned i = 0; err == 0 && i < rekey->count; i++) {
         err = rewrap(rekey, i);
     }
-    return err == 0 ? make_durable(rekey) : err;
+    return err == 0 ? make_durable_with_grant(rekey) : err;
 }
 
 /* ---- volume ---- */
@@ -210,8 +240,9 @@ static int renew(struct rekey *rekey, unsigned at)
         memcpy(twin->record.key_arn, rekey->arn, strlen(rekey->arn));
         twin->eks_parts_written = from->eks_parts_written;
         twin->generation = item->entry.generation + 1u;
-        err = cof_keyring_new(store, &rekey->next[at], twin->generation, rekey->arn,
-                              rekey->provider, &twin->vk, twin->vk_uuid, rekey->fault);
+        err =
+            cof_keyring_new(store, &rekey->next[at], twin->generation, rekey->arn, rekey->provider,
+                            rekey->provider, &twin->vk, twin->vk_uuid, rekey->fault);
     }
     if (err == 0) {
         err = cof_keys_rewrap(from, twin, 0);
@@ -254,7 +285,7 @@ static int rekey_volume(struct rekey *rekey, const struct cof_catalogue_item *it
             err = keep_recipients(rekey, i);
         }
     }
-    return err == 0 ? make_durable(rekey) : err;
+    return err == 0 ? make_durable_with_grant(rekey) : err;
 }
 
 /* ---- the call ---- */

@@ -81,26 +81,9 @@ static struct cof_catalogue_item *find_interim(const struct coffer_store *store)
 int cof_interim_sweep(struct coffer_store *store)
 {
     struct cof_catalogue_item *item = find_interim(store);
-    int err = item == NULL ? 0 : cof_checkpoint_run(store, false);
+    int err = 0;
     for (; err == 0 && item != NULL; item = find_interim(store)) {
-        const struct cof_catalogue_item *taken = cof_catalogue_at(store, item->entry.parent_number);
-        const struct cof_volume_entry *inherited = taken != NULL ? &taken->entry : NULL;
-        uint64_t extents = 0;
-        err = cof_import_count(store, item->entry.number, inherited, &extents);
-        if (err == 0) {
-            err = cof_checkpoint_ready(store, extents * COF_BUCKET_BLOCKS, COF_SPARE_OPEN);
-        }
-        if (err == 0) {
-            err = cof_import_purge(store, item->entry.number, inherited);
-        }
-        if (err == 0) {
-            err = cof_catalogue_remove(
-                store, item, (item->entry.data_keys + COF_EK_PER_PART - 1u) / COF_EK_PER_PART);
-        }
-        if (err == 0) {
-            cof_catalogue_item_free(store, item);
-            err = cof_checkpoint_light(store);
-        }
+        err = cof_node_purge(store, item, NULL, NULL);
     }
     if (err != 0 && store->error == 0) {
         cof_log(&store->env, COFFER_LOG_WARN, "what an interrupted restore left stays for now: %s",
@@ -170,7 +153,13 @@ static int christen(struct coffer_volume *volume, const char *name,
         err = cof_name_hint(volume->store, name, &hint);
     }
     if (err == 0) {
+        err = cof_grant_make(volume->store, volume->item, volume->record.key_arn, provider, fault);
+    }
+    if (err == 0) {
         err = cof_checkpoint_ready(volume->store, 0, COF_SPARE_ADMIN);
+        if (err != 0) {
+            cof_grant_undo(volume->store, volume->item, volume->record.key_arn, provider);
+        }
     }
     if (err == 0) {
         volume->item->entry.name_hint = hint;

@@ -25,7 +25,7 @@ static void make_context(struct context *context, const uint8_t volume_uuid[16],
 {
     cof_uuid_text(volume_uuid, context->volume);
     cof_uuid_text(vk_uuid, context->key);
-    context->pairs[0].key = "coffer:volume";
+    context->pairs[0].key = COF_CONTEXT_VOLUME;
     context->pairs[0].value = context->volume;
     context->pairs[1].key = "coffer:volume-key";
     context->pairs[1].value = context->key;
@@ -262,6 +262,7 @@ int cof_ring_rewrapped(struct coffer_store *store, const struct cof_catalogue_it
 
 int cof_keyring_new(struct coffer_store *store, struct cof_catalogue_item *item,
                     uint32_t generation, const char *key_arn,
+                    const struct coffer_key_provider *maker,
                     const struct coffer_key_provider *provider, struct cof_vk **ret_vk,
                     uint8_t ret_vk_uuid[16], struct coffer_fault *fault)
 {
@@ -276,8 +277,7 @@ int cof_keyring_new(struct coffer_store *store, struct cof_catalogue_item *item,
     }
     make_context(&context, cof_context_uuid(item), vk_uuid);
     pthread_mutex_unlock(&store->lock);
-    err = provider->ops->generate_data_key_without_plaintext(provider->ctx, key_arn, &context.api,
-                                                             &blob);
+    err = maker->ops->generate_data_key_without_plaintext(maker->ctx, key_arn, &context.api, &blob);
     pthread_mutex_lock(&store->lock);
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_KEY, "no volume key under %.100s: %s", key_arn,
@@ -326,5 +326,6 @@ int cof_ring_copy(struct coffer_store *store, const struct cof_catalogue_item *f
     to->entry.ring_slots = from->entry.ring_slots;
     to->entry.generation = from->entry.generation;
     memcpy(to->entry.context_uuid, cof_context_uuid(from), 16);
+    cof_grant_share(to, from);
     return 0;
 }

@@ -128,8 +128,10 @@ static int create_locked(struct coffer_volume *volume, const struct coffer_snaps
                                         .count = opts->tag_count};
     struct cof_birth birth;
     struct coffer_volume *twin = NULL;
-    int err =
-        store->error != 0 ? COFFER_E_FAILED : cof_name_is_free(store, full, opts->provider, fault);
+    int err = store->error != 0 ? COFFER_E_FAILED : cof_lease_check(volume, fault);
+    if (err == 0) {
+        err = cof_name_is_free(store, full, opts->provider, fault);
+    }
     if (err != 0) {
         return err;
     }

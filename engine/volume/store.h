@@ -59,6 +59,7 @@ struct cof_catalogue_item {
     uint32_t *lineages;         /* entry.lineages: number of each index; none: only our own */
     struct cof_writer *writers; /* entry.writers, oldest first */
     char clear_name[COF_CLEAR_NAME_MAX + 1u]; /* empty: the name is in the record */
+    char grant_id[COF_GRANT_ID_MAX];          /* entry.grant_bytes */
     uint8_t record[COF_RECORD_BYTES];         /* sealed */
     bool dirty;
     bool arriving; /* a copy of this process is at work on it */
@@ -93,6 +94,16 @@ struct cof_last_header {
     uint32_t segment, block; /* COF_NO_SEGMENT: none */
     uint64_t sequence;
     uint8_t bytes[4096];
+};
+
+/* What an open volume has of the key service's trust (lease.c). */
+struct cof_lease {
+    struct coffer_key_provider provider; /* ops NULL: plain, nobody is asked */
+    uint64_t length_ns, end_ns, next_ns, backoff_ns;
+    uint64_t ticket; /* of the volume, while the lock is let go */
+    int refused;     /* why it has to stop; 0: it need not */
+    bool asking;     /* somebody is asking the provider */
+    bool may_stop;   /* the handle is a caller's: nothing in here holds on to it */
 };
 
 struct coffer_volume {
@@ -132,6 +143,9 @@ struct coffer_volume {
     unsigned locked_count, locked_capacity;
     unsigned requests; /* in flight */
     int error;         /* sticky */
+    struct cof_lease lease;
+    bool stopped; /* its keys are wiped, and it is in store->stopped */
+    struct coffer_volume_info last_info;
     struct coffer_volume *next;
 };
 
@@ -230,6 +244,9 @@ struct coffer_store {
     unsigned forgotten_parts[64];
     unsigned forgotten_count;
     struct coffer_volume *volumes;
+    struct coffer_volume *stopped;                       /* handles that only wait to be closed */
+    uint64_t next_ticket, lease_early_ns, lease_late_ns; /* due; UINT64_MAX: nothing is */
+    pthread_cond_t answered; /* a provider was asked, and has answered */
     struct coffer_queue *queues;
     uint64_t closed_queue_reads, closed_queue_read_bytes; /* and those of copies */
     struct coffer_queue *sync_queues;                     /* idle ones, for the synchronous calls */
@@ -364,6 +381,58 @@ COFFER_MUST_CHECK int cof_catalogue_find(struct coffer_store *store, const char 
                                          struct cof_catalogue_item **ret_item,
                                          struct coffer_fault *fault);
 
+/* ---- lease.c ---- */
+/* Of a volume that was just opened, by a provider that was asked from began_ns on. */
+void cof_lease_begin(struct coffer_volume *volume, const struct coffer_key_provider *provider,
+                     uint64_t length_ns, uint64_t began_ns);
+/* It is a caller's from now on, so that it may be stopped, and for so long. */
+void cof_lease_lend(struct coffer_volume *volume, uint64_t length_ns);
+/* Whether nothing may be read or written any more. */
+bool cof_lease_over(const struct coffer_volume *volume);
+/* INACCESSIBLE_CREDENTIALS, with a sentence, when it is over. */
+COFFER_MUST_CHECK int cof_lease_check(const struct coffer_volume *volume,
+                                      struct coffer_fault *fault);
+/* Ask what is due, and stop what has to stop. early: who calls has nothing else to wait for. No
+ * lock is held; without anything due it takes none. */
+void cof_lease_run(struct coffer_store *store, bool early);
+bool cof_lease_due(struct coffer_store *store, bool early);
+/* Once the volume or its lease has changed. */
+void cof_lease_schedule(struct coffer_store *store);
+/* Until nobody asks about the volume: it will be freed. */
+void cof_lease_wait(struct coffer_volume *volume);
+/* Whether the error says that the key may not be used: no word that the service is away. */
+bool cof_key_is_refused(int error);
+
+/* ---- access.c ---- */
+/* The stricter of what the entry and the record (NULL: sealed) say, as of now. */
+enum cof_access cof_access_of(struct coffer_store *store, const struct cof_catalogue_item *item,
+                              const struct cof_record *record);
+/* STOPPED or INACCESSIBLE_CREDENTIALS, with a sentence. */
+COFFER_MUST_CHECK int cof_access_check(struct coffer_store *store,
+                                       const struct cof_catalogue_item *item,
+                                       const struct cof_record *record, struct coffer_fault *fault);
+void cof_access_info(struct coffer_store *store, const struct cof_catalogue_item *item,
+                     const struct cof_record *record, struct coffer_volume_info *info);
+/* Whether a volume whose key is lost can be started again: one that can't be stopped can't. */
+enum cof_access cof_access_lost(const struct cof_catalogue_item *item);
+/* What entry and record (NULL: sealed) are to say with the next root. */
+void cof_access_note(struct coffer_store *store, struct cof_catalogue_item *item,
+                     enum cof_access access, int cause, struct cof_record *record);
+/* A volume that is open, without requests, and has to stop: durable, then without keys. NO_SPACE:
+ * it waits for room with its keys; admin and lock are held. */
+COFFER_MUST_CHECK int cof_access_stop(struct coffer_volume *volume, int cause);
+/* At the store's open for writing: the clock that is seen, and what became of those for which time
+ * is up. */
+COFFER_MUST_CHECK int cof_access_sweep(struct coffer_store *store);
+/* A volume by name, or, while its key is refused, by ResourceId or by the hint of its name. The
+ * error of the refusal is in *ret_refused then, and 0 returned; without a key the entry's record is
+ * not opened. */
+struct cof_catalogue_item *cof_access_by_hint(struct coffer_store *store, const char *name);
+COFFER_MUST_CHECK int cof_access_find(struct coffer_store *store,
+                                      const struct coffer_volume_open_opts *opts,
+                                      struct cof_catalogue_item **ret_item, int *ret_refused,
+                                      struct coffer_fault *fault);
+
 /* ---- ring.c ---- */
 #define COF_RING_WRAPS_MAX 16u
 unsigned cof_ring_wraps(const struct cof_catalogue_item *item);
@@ -394,13 +463,29 @@ COFFER_MUST_CHECK int cof_keyring_unwrap(struct coffer_store *store,
                                          const struct coffer_key_provider *provider,
                                          struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
                                          struct coffer_fault *fault);
+#define COF_CONTEXT_VOLUME "coffer:volume"
 /* Put a new ring of one wrap, with a new volume key under key_arn, into the entry: untouched on
- * failure. */
+ * failure. The maker has it drawn, the provider unwraps it. */
 COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, struct cof_catalogue_item *item,
                                       uint32_t generation, const char *key_arn,
+                                      const struct coffer_key_provider *maker,
                                       const struct coffer_key_provider *provider,
                                       struct cof_vk **ret_vk, uint8_t ret_vk_uuid[16],
                                       struct coffer_fault *fault);
+
+/* ---- grant.c ---- */
+/* Have the engine granted the use of the key for the entry's context, as who makes the volume. */
+COFFER_MUST_CHECK int cof_grant_make(struct coffer_store *store, struct cof_catalogue_item *item,
+                                     const char *arn, const struct coffer_key_provider *provider,
+                                     struct coffer_fault *fault);
+void cof_grant_share(struct cof_catalogue_item *to, const struct cof_catalogue_item *from);
+/* The entry is gone, durably: its grant goes unless another entry has it. That it can't be retired
+ * is logged. */
+void cof_grant_release(struct coffer_store *store, struct cof_catalogue_item *item,
+                       const struct coffer_key_provider *provider);
+/* What was made for an entry that does not come. A store that failed may have it all the same. */
+void cof_grant_undo(struct coffer_store *store, struct cof_catalogue_item *item, const char *arn,
+                    const struct coffer_key_provider *provider);
 
 /* ---- keyring.c ---- */
 /* Whether the volume key has to be replaced before the volume is written again, because it was used
@@ -840,6 +925,11 @@ COFFER_MUST_CHECK int cof_node_remove(struct coffer_store *store, struct cof_cat
                                       struct coffer_volume *node,
                                       const struct coffer_key_provider *provider,
                                       struct coffer_fault *fault);
+/* A volume that is not open, without its key: what it wrote dies by its tag, but for what its
+ * parent has, and what no entry's tree may refer to any more. */
+COFFER_MUST_CHECK int cof_node_purge(struct coffer_store *store, struct cof_catalogue_item *item,
+                                     const struct coffer_key_provider *provider,
+                                     struct coffer_fault *fault);
 /* The hidden node of that number, and those above it, as far as they no longer branch. */
 COFFER_MUST_CHECK int cof_node_remove_hidden(struct coffer_store *store, uint32_t number,
                                              const struct coffer_key_provider *provider,
@@ -864,6 +954,7 @@ COFFER_MUST_CHECK int cof_volume_create_named(struct coffer_store *store,
 COFFER_MUST_CHECK int cof_volume_delete_named(struct coffer_store *store,
                                               const struct coffer_volume_open_opts *opts,
                                               struct coffer_fault *fault);
+void cof_volume_fill_info(const struct coffer_volume *volume, struct coffer_volume_info *info);
 /* The key's ARN, and that it may be used now. */
 COFFER_MUST_CHECK int cof_key_resolve(struct coffer_store *store,
                                       const struct coffer_key_provider *provider,
@@ -890,6 +981,19 @@ COFFER_MUST_CHECK int cof_volume_open_named(struct coffer_store *store,
                                             const struct coffer_volume_open_opts *opts,
                                             struct coffer_volume **ret_volume,
                                             struct coffer_fault *fault);
+/* Take a stopped volume out of the store's list, without its keys; its handle stays. */
+void cof_volume_disarm(struct coffer_volume *volume);
+/* For cof_volume_open_named: a volume that may not be opened all the same. */
+#define COF_VOLUME_ANY_ACCESS (1u << 31)
+/* For cof_volume_open_item: not if its record says that it was stopped. */
+#define COF_VOLUME_GUARDED (1u << 30)
+#define COF_VOLUME_CALLERS_FLAGS                                               \
+    ((unsigned)COFFER_VOLUME_READ_ONLY | (unsigned)COFFER_VOLUME_ALLOW_PLAIN | \
+     (unsigned)COFFER_VOLUME_IF_REFUSED)
+/* What callers of before and of now give; INVALID, with a sentence. */
+COFFER_MUST_CHECK int cof_open_opts_take(const struct coffer_volume_open_opts *opts,
+                                         struct coffer_volume_open_opts *ret_opts,
+                                         struct coffer_fault *fault);
 /* Close one that was written to, without a checkpoint: all is in the log, durable. If the volume is
  * still needed, no root may follow that begins behind that. */
 COFFER_MUST_CHECK int cof_volume_leave(struct coffer_volume *volume);

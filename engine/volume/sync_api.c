@@ -230,6 +230,9 @@ int coffer_volume_next_data(struct coffer_volume *volume, uint64_t *offset_bytes
     int err = 0;
     pthread_mutex_lock(&store->lock);
     *length_bytes = 0;
+    if (cof_lease_over(volume)) {
+        err = COFFER_E_INACCESSIBLE_CREDENTIALS;
+    }
     while (err == 0 && page < volume->size_pages) {
         err = cof_volume_lookup(volume, page, &addr);
         if (err != 0 || !cof_vaddr_zero(addr)) {

@@ -185,7 +185,11 @@ int cof_taglist_gather(struct coffer_store *store, const struct coffer_volume *f
 {
     struct cof_tag_bytes inherited = {NULL, 0};
     struct cof_taglist list = {.count = 0};
-    int err = choice->inherit ? cof_taglist_read(from, &inherited) : 0;
+    int err = choice->inherit ? cof_lease_check(from, fault) : 0;
+    if (err != 0) {
+        return err;
+    }
+    err = choice->inherit ? cof_taglist_read(from, &inherited) : 0;
     if (err == 0) {
         err = cof_taglist_unpack(&inherited, &list);
     }

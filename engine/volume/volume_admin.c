@@ -28,7 +28,7 @@ int cof_volume_check_name(const char *name)
 static int check_create(const struct coffer_store *store,
                         const struct coffer_volume_create_opts *opts, struct coffer_fault *fault)
 {
-    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->name) != 0) {
+    if (cof_volume_check_name(opts->name) != 0) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
                          "a volume's name is 1 to 63 of A-Z a-z 0-9 . _ - and does not begin with "
                          "- or .");
@@ -75,6 +75,13 @@ int cof_key_resolve(struct coffer_store *store, const struct coffer_key_provider
     return 0;
 }
 
+static void undo_grant(struct coffer_volume *twin, const struct coffer_volume_create_opts *opts,
+                       const char *arn)
+{
+    cof_grant_undo(twin->store, twin->item, arn,
+                   opts->caller != NULL ? opts->caller : opts->provider);
+}
+
 static int make_item(struct coffer_volume *twin, const struct coffer_volume_create_opts *opts,
                      const struct cof_tag_bytes *tags, struct coffer_fault *fault)
 {
@@ -83,12 +90,18 @@ static int make_item(struct coffer_volume *twin, const struct coffer_volume_crea
     struct coffer_key_info info;
     int err = 0;
     if (twin->encrypted) {
-        err = cof_key_resolve(store, opts->provider, opts->kms_key_id, &info, fault);
+        const struct coffer_key_provider *caller =
+            opts->caller != NULL ? opts->caller : opts->provider;
+        err = cof_key_resolve(store, caller, opts->kms_key_id, &info, fault);
+        if (err == 0 && !twin->item->entry.interim) {
+            err = cof_grant_make(store, twin->item, info.arn, caller, fault);
+        }
         if (err == 0) {
-            err = cof_keyring_new(store, twin->item, 1, info.arn, opts->provider, &twin->vk,
+            err = cof_keyring_new(store, twin->item, 1, info.arn, caller, opts->provider, &twin->vk,
                                   twin->vk_uuid, fault);
         }
         if (err != 0) {
+            undo_grant(twin, opts, info.arn);
             return err;
         }
         twin->generation = 1;
@@ -135,7 +148,8 @@ static int write_made(struct cof_birth *birth, const struct cof_raw_writer *writ
     return cof_taglist_flush(birth->ctx, writer);
 }
 
-/* The entry and its tags, in one root: none may come between. */
+/* The entry and its tags, in one root: none may come between. A failure fails the store, so what
+ * was granted stays: the entry may be there. */
 static int enlist(struct coffer_volume *twin)
 {
     struct cof_birth birth = {.write = write_made, .ctx = twin};
@@ -176,6 +190,9 @@ int cof_volume_create_named(struct coffer_store *store,
                                    coffer_error_sentence(err));
     }
     if (err != 0) {
+        if (twin != NULL) {
+            undo_grant(twin, opts, twin->record.key_arn);
+        }
         cof_twin_free(twin);
         cof_catalogue_item_free(store, item);
         return err;
@@ -187,13 +204,19 @@ int cof_volume_create_named(struct coffer_store *store,
                                 coffer_error_sentence(err));
 }
 
-int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_create_opts *opts,
+int coffer_volume_create(struct coffer_store *store, const struct coffer_volume_create_opts *given,
                          struct coffer_fault *fault)
 {
+    struct coffer_volume_create_opts all, *opts = &all;
     struct cof_tag_choice choice;
     struct cof_tag_bytes tags;
     int err;
     cof_fault_clear(fault);
+    memset(&all, 0, sizeof all); /* a caller of before knows fewer members */
+    if (given == NULL || given->size < offsetof(struct coffer_volume_create_opts, caller)) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "the options are not valid");
+    }
+    memcpy(&all, given, given->size < sizeof all ? given->size : sizeof all);
     err = check_create(store, opts, fault);
     if (err != 0) {
         return err;
@@ -265,26 +288,60 @@ int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
                          "the volume was opened for reading only");
     }
+    pthread_mutex_lock(&store->admin); /* nobody stops it meanwhile */
     pthread_mutex_lock(&store->lock);
-    err = resize(volume, size_bytes / COFFER_PAGE_BYTES);
+    err = cof_lease_check(volume, fault);
+    if (err == 0) {
+        err = resize(volume, size_bytes / COFFER_PAGE_BYTES);
+    }
     pthread_mutex_unlock(&store->lock);
-    return err == 0 ? 0
-                    : cof_fault(fault, err, COFFER_STAGE_ROOT, "the size can't be changed: %s",
-                                coffer_error_sentence(err));
+    pthread_mutex_unlock(&store->admin);
+    return err == 0 || err == COFFER_E_INACCESSIBLE_CREDENTIALS
+               ? err
+               : cof_fault(fault, err, COFFER_STAGE_ROOT, "the size can't be changed: %s",
+                           coffer_error_sentence(err));
 }
 
 /* ---- delete ---- */
+
+/* One whose key is lost, without it: by name or ResourceId. err: why it does not open. */
+static int delete_lost(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
+                       int err, struct coffer_fault *fault)
+{
+    struct cof_catalogue_item *item;
+    int refused;
+    if (cof_access_find(store, opts, &item, &refused, NULL) != 0 ||
+        item->entry.kind != COF_KIND_VOLUME ||
+        cof_access_of(store, item, NULL) < COF_ACCESS_RECOVERABLE) {
+        return err;
+    }
+    if (opts->pin.use_uuid && memcmp(opts->pin.volume_uuid.bytes, item->entry.uuid, 16) != 0) {
+        return cof_fault(fault, COFFER_E_PIN, COFFER_STAGE_ROOT,
+                         "volume \"%.63s\" is another volume than the one that was pinned",
+                         opts->name);
+    }
+    if (item->open != NULL) {
+        return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE, "the volume is open");
+    }
+    cof_fault_clear(fault);
+    return cof_node_purge(store, item, opts->provider, fault);
+}
 
 /* Opened for writing, so that the log is merged and the tree is all there is. */
 int cof_volume_delete_named(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
                             struct coffer_fault *fault)
 {
     struct coffer_volume *volume;
+    struct coffer_volume_open_opts any = *opts;
     int err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_NONE, "the store is full: make it larger first");
     }
-    err = cof_volume_open_named(store, opts, &volume, fault);
+    any.flags |= COF_VOLUME_ANY_ACCESS;
+    err = cof_volume_open_named(store, &any, &volume, fault);
+    if (err == COFFER_E_NOT_FOUND || coffer_error_class_of(err) == COFFER_CLASS_KEY) {
+        return delete_lost(store, opts, err, fault);
+    }
     if (err != 0) {
         return err;
     }
@@ -300,11 +357,13 @@ int cof_volume_delete_named(struct coffer_store *store, const struct coffer_volu
 int coffer_volume_delete(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
                          struct coffer_fault *fault)
 {
-    int err;
-    cof_fault_clear(fault);
-    if (opts == NULL || opts->size < sizeof *opts || cof_volume_check_name(opts->name) != 0) {
-        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
-                         "the volume's name or the options are not valid");
+    struct coffer_volume_open_opts all;
+    int err = cof_open_opts_take(opts, &all, fault);
+    if (err == 0 && cof_volume_check_name(all.name) != 0) {
+        err = cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE, "this is no volume's name");
+    }
+    if (err != 0) {
+        return err;
     }
     if (store->read_only) {
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
@@ -312,7 +371,7 @@ int coffer_volume_delete(struct coffer_store *store, const struct coffer_volume_
     }
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = store->error != 0 ? COFFER_E_FAILED : cof_volume_delete_named(store, opts, fault);
+    err = store->error != 0 ? COFFER_E_FAILED : cof_volume_delete_named(store, &all, fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;
@@ -351,6 +410,7 @@ static void list_one(struct coffer_store *store, struct cof_catalogue_item *item
 {
     struct cof_record record;
     fill_keyless(item, info);
+    cof_access_info(store, item, NULL, info);
     if (item->open != NULL) {
         fill_record(&item->open->record, info);
         return;
@@ -360,6 +420,7 @@ static void list_one(struct coffer_store *store, struct cof_catalogue_item *item
                            : cof_record_peek(store, item, provider, &record, NULL);
     if (info->open_error == 0) {
         fill_record(&record, info);
+        cof_access_info(store, item, &record, info);
     }
 }
 
@@ -384,6 +445,21 @@ int coffer_volume_list(struct coffer_store *store, const struct coffer_key_provi
     return stop;
 }
 
+void cof_volume_fill_info(const struct coffer_volume *volume, struct coffer_volume_info *info)
+{
+    const struct cof_lease *lease = &volume->lease;
+    uint64_t now = cof_monotonic_ns(&volume->store->env);
+    fill_keyless(volume->item, info);
+    fill_record(&volume->record, info);
+    cof_access_info(volume->store, volume->item, &volume->record, info);
+    info->size_bytes = volume->size_pages * COFFER_PAGE_BYTES;
+    info->mapped_bytes = volume->mapped_pages * COFFER_PAGE_BYTES;
+    info->data_key_count = volume->ek_count;
+    info->data_key_bytes = volume->ek_count > 0 ? volume->eks[volume->ek_active].bytes : 0;
+    info->lease_ns = lease->length_ns;
+    info->lease_left_ns = lease->refused == 0 && lease->end_ns > now ? lease->end_ns - now : 0;
+}
+
 int coffer_volume_info_get(struct coffer_volume *volume, struct coffer_volume_info *ret_info)
 {
     struct coffer_volume_info info;
@@ -392,12 +468,10 @@ int coffer_volume_info_get(struct coffer_volume *volume, struct coffer_volume_in
         return COFFER_E_INVALID;
     }
     pthread_mutex_lock(&volume->store->lock);
-    fill_keyless(volume->item, &info);
-    fill_record(&volume->record, &info);
-    info.size_bytes = volume->size_pages * COFFER_PAGE_BYTES;
-    info.mapped_bytes = volume->mapped_pages * COFFER_PAGE_BYTES;
-    info.data_key_count = volume->ek_count;
-    info.data_key_bytes = volume->ek_count > 0 ? volume->eks[volume->ek_active].bytes : 0;
+    info = volume->last_info;
+    if (!volume->stopped) {
+        cof_volume_fill_info(volume, &info);
+    }
     pthread_mutex_unlock(&volume->store->lock);
     memcpy(ret_info, &info, size);
     ret_info->size = size;

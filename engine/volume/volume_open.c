@@ -57,7 +57,8 @@ static int check_pin(const struct cof_catalogue_item *item,
     return 0;
 }
 
-static void free_volume(struct coffer_volume *volume)
+/* All that it has in memory, keys first of all, but the handle. */
+static void empty_volume(struct coffer_volume *volume)
 {
     struct coffer_store *store = volume->store;
     cof_openers_forget(store, volume->number);
@@ -69,8 +70,15 @@ static void free_volume(struct coffer_volume *volume)
     cof_keys_done(volume);
     cof_taglist_done(volume);
     cof_vk_free(volume->vk);
+    volume->vk = NULL;
     cof_free(&store->env, volume->locked_pages);
-    cof_free(&store->env, volume);
+    volume->locked_pages = NULL;
+}
+
+static void free_volume(struct coffer_volume *volume)
+{
+    empty_volume(volume);
+    cof_free(&volume->store->env, volume);
 }
 
 /* What the entry says in clear must be what the record says under its seal. */
@@ -204,6 +212,7 @@ int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *
                          struct coffer_volume **ret_volume, struct coffer_fault *fault)
 {
     struct coffer_volume *volume;
+    uint64_t began = cof_monotonic_ns(&store->env);
     int err;
     if (item->open != NULL) {
         return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE, "the volume is open already");
@@ -233,6 +242,9 @@ int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *
         err = cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
                         "a snapshot opens for reading only: restore it to write");
     }
+    if (err == 0 && (flags & COF_VOLUME_GUARDED) != 0) {
+        err = cof_access_check(store, item, &volume->record, fault);
+    }
     if (err == 0) {
         adopt_record(volume);
         err = volume->encrypted ? cof_keys_load(volume, fault) : 0;
@@ -251,6 +263,7 @@ int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *
         return err;
     }
     item->open = volume;
+    cof_lease_begin(volume, provider, COFFER_LEASE_NS_DEFAULT, began);
     *ret_volume = volume;
     return 0;
 }
@@ -259,7 +272,17 @@ int cof_volume_open_named(struct coffer_store *store, const struct coffer_volume
                           struct coffer_volume **ret_volume, struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
+    bool any = (opts->flags & COF_VOLUME_ANY_ACCESS) != 0;
+    unsigned flags = any ? opts->flags : opts->flags | COF_VOLUME_GUARDED;
     int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
+    if (coffer_error_class_of(err) == COFFER_CLASS_KEY && !any) {
+        struct cof_catalogue_item *sealed = cof_access_by_hint(store, opts->name);
+        int refused = sealed != NULL ? cof_access_check(store, sealed, NULL, fault) : 0;
+        return refused != 0 ? refused : err;
+    }
+    if (err == 0 && !any) {
+        err = cof_access_check(store, item, NULL, fault);
+    }
     if (err == 0) {
         err = check_pin(item, opts, NULL, fault);
     }
@@ -270,20 +293,42 @@ int cof_volume_open_named(struct coffer_store *store, const struct coffer_volume
             err = check_pin(item, opts, &record, fault);
         }
     }
-    return err == 0
-               ? cof_volume_open_item(store, item, opts->flags, opts->provider, ret_volume, fault)
-               : err;
+    return err == 0 ? cof_volume_open_item(store, item, flags, opts->provider, ret_volume, fault)
+                    : err;
 }
 
-int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
-                       struct coffer_volume **ret_volume, struct coffer_fault *fault)
+int cof_open_opts_take(const struct coffer_volume_open_opts *opts,
+                       struct coffer_volume_open_opts *ret_opts, struct coffer_fault *fault)
 {
-    uint64_t began;
-    int err;
+    struct coffer_volume_open_opts all;
     cof_fault_clear(fault);
-    if (opts == NULL || opts->size < sizeof *opts || cof_check_full_name(opts->name) != 0) {
+    memset(&all, 0, sizeof all); /* a caller of before knows fewer members */
+    if (opts != NULL && opts->size >= offsetof(struct coffer_volume_open_opts, lease_ns)) {
+        memcpy(&all, opts, opts->size < sizeof all ? opts->size : sizeof all);
+    }
+    if (all.size == 0 || cof_check_full_name(all.name) != 0) {
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
                          "the volume's name or the options are not valid");
+    }
+    all.flags &= COF_VOLUME_CALLERS_FLAGS;
+    all.lease_ns = all.lease_ns == 0 ? COFFER_LEASE_NS_DEFAULT : all.lease_ns;
+    if (all.lease_ns < COFFER_LEASE_NS_MIN || all.lease_ns > COFFER_LEASE_NS_MAX) {
+        return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
+                         "the lease of a key is 1 second to a day");
+    }
+    *ret_opts = all;
+    return 0;
+}
+
+int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_open_opts *given,
+                       struct coffer_volume **ret_volume, struct coffer_fault *fault)
+{
+    struct coffer_volume_open_opts all, *opts = &all;
+    struct coffer_volume *volume;
+    uint64_t began;
+    int err = cof_open_opts_take(given, &all, fault);
+    if (err != 0) {
+        return err;
     }
     if (store->read_only && (opts->flags & COFFER_VOLUME_READ_ONLY) == 0) {
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
@@ -292,8 +337,11 @@ int coffer_volume_open(struct coffer_store *store, const struct coffer_volume_op
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     began = cof_monotonic_ns(&store->env);
-    err =
-        store->error != 0 ? COFFER_E_FAILED : cof_volume_open_named(store, opts, ret_volume, fault);
+    err = store->error != 0 ? COFFER_E_FAILED : cof_volume_open_named(store, opts, &volume, fault);
+    if (err == 0) {
+        cof_lease_lend(volume, all.lease_ns);
+        *ret_volume = volume;
+    }
     store->recovery_ns += cof_monotonic_ns(&store->env) - began;
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
@@ -323,9 +371,36 @@ static void take_out(struct coffer_volume *volume)
 void cof_volume_drop(struct coffer_volume *volume)
 {
     if (volume != NULL) {
+        cof_lease_wait(volume);
         take_out(volume);
+        cof_lease_schedule(volume->store);
         free_volume(volume);
     }
+}
+
+void cof_volume_disarm(struct coffer_volume *volume)
+{
+    struct coffer_store *store = volume->store;
+    cof_volume_fill_info(volume, &volume->last_info);
+    take_out(volume);
+    empty_volume(volume);
+    cof_openers_idle(store); /* of extents that it shared with others */
+    volume->stopped = true;
+    volume->item = NULL; /* it may be deleted before the handle is closed */
+    volume->next = store->stopped;
+    store->stopped = volume;
+}
+
+/* A handle that is good for nothing else; the lock is held. */
+static void close_stopped(struct coffer_volume *volume)
+{
+    struct coffer_volume **at = &volume->store->stopped;
+    cof_lease_wait(volume);
+    while (*at != volume) {
+        at = &(*at)->next;
+    }
+    *at = volume->next;
+    cof_free(&volume->store->env, volume);
 }
 
 /* All that was placed so far is durable. Others may be sealing pages of the same batches, and need
@@ -389,10 +464,14 @@ int coffer_volume_close(struct coffer_volume *volume)
     store = volume->store;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    if (volume->requests > 0) {
+    if (volume->requests > 0 || volume->stopped) {
+        err = volume->requests > 0 ? COFFER_E_BUSY : 0;
+        if (err == 0) {
+            close_stopped(volume);
+        }
         pthread_mutex_unlock(&store->lock);
         pthread_mutex_unlock(&store->admin);
-        return COFFER_E_BUSY;
+        return err;
     }
     if (!volume->read_only) {
         err = store->error != 0 ? COFFER_E_FAILED : cof_checkpoint_run(store, false);

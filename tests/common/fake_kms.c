@@ -257,24 +257,60 @@ static int kms_create_grant(void *ctx, const char *key_arn, const char *grantee,
                             const struct coffer_context *context, char ret_grant_id[65])
 {
     struct fake_kms *kms = ctx;
+    struct fake_grant *grant = &kms->grants[kms->grant_count % FAKE_KMS_GRANTS];
     unsigned key;
-    (void)grantee;
-    (void)operations;
-    (void)operation_count;
-    (void)context;
+    int error;
     if (strikes(kms)) {
         return kms->planted_error;
     }
-    snprintf(ret_grant_id, 65, "%064llx", (unsigned long long)kms->counter++);
-    return find_key(kms, key_arn, &key);
+    error = find_key(kms, key_arn, &key);
+    if (error == 0) {
+        error = usable(kms, key);
+    }
+    if (error == 0 && (strstr(grantee, ":role/coffer-engine") == NULL || operation_count == 0 ||
+                       operations[0] == NULL || context->pair_count != 1)) {
+        error = COFFER_E_INVALID;
+    }
+    if (error != 0) {
+        return error;
+    }
+    snprintf(ret_grant_id, 65, "%064llx", (unsigned long long)++kms->grants_drawn);
+    if (kms->grant_count < FAKE_KMS_GRANTS) {
+        memcpy(grant->id, ret_grant_id, sizeof grant->id);
+        snprintf(grant->volume, sizeof grant->volume, "%.36s", context->pairs[0].value);
+        grant->key = key;
+        grant->live = true;
+        kms->grant_count++;
+    }
+    return 0;
 }
 
 static int kms_retire_grant(void *ctx, const char *key_arn, const char *grant_id)
 {
     struct fake_kms *kms = ctx;
     unsigned key;
-    (void)grant_id;
-    return strikes(kms) ? kms->planted_error : find_key(kms, key_arn, &key);
+    int error;
+    if (strikes(kms)) {
+        return kms->planted_error;
+    }
+    error = find_key(kms, key_arn, &key);
+    for (unsigned i = 0; error == 0 && i < kms->grant_count; i++) {
+        struct fake_grant *grant = &kms->grants[i];
+        if (grant->live && grant->key == key && strcmp(grant->id, grant_id) == 0) {
+            grant->live = false;
+            return 0;
+        }
+    }
+    return error != 0 || kms->grant_count == FAKE_KMS_GRANTS ? error : COFFER_E_NOT_FOUND;
+}
+
+unsigned fake_kms_grants(const struct fake_kms *kms, unsigned key)
+{
+    unsigned live = 0;
+    for (unsigned i = 0; i < kms->grant_count; i++) {
+        live += kms->grants[i].live && (key == FAKE_KMS_KEYS || kms->grants[i].key == key);
+    }
+    return live;
 }
 
 static const struct coffer_key_provider_ops kms_ops = {

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #define FAKE_KMS_KEYS 4u /* key 0 is the managed default */
+#define FAKE_KMS_GRANTS 64u
 
 struct fake_kms {
     struct coffer_key_provider api; /* hand &api to the engine */
@@ -31,6 +32,13 @@ struct fake_kms {
     uint64_t planted_at;
     int planted_error;
     uint64_t fired;
+    struct fake_grant {
+        char id[65], volume[40]; /* what the constraint names */
+        unsigned key;
+        bool live;
+    } grants[FAKE_KMS_GRANTS];
+    uint64_t grants_drawn;
+    unsigned grant_count; /* made; those beyond the array are not kept */
 };
 
 struct fake_kms_blind {
@@ -46,5 +54,7 @@ void fake_kms_arn(unsigned key, char ret_arn[COFFER_KEY_ARN_BYTES_MAX]);
 /* The call number `at`, counted from now, fails; sticky: and all after it. */
 void fake_kms_fail(struct fake_kms *kms, uint64_t at, bool sticky, int error);
 void fake_kms_fail_none(struct fake_kms *kms);
+/* Grants that were not retired; of a key, or of all (FAKE_KMS_KEYS). */
+unsigned fake_kms_grants(const struct fake_kms *kms, unsigned key);
 
 #endif

@@ -596,7 +596,11 @@ static void volume_entries_and_records_are_bounded(void **state)
         cof_volume_entry_encode(&entry, at);
         at[prng_below(&prng, sizeof at)] = (uint8_t)prng_next(&prng);
         at[prng_below(&prng, sizeof at)] = (uint8_t)prng_next(&prng);
+        at[216 + prng_below(&prng, 2)] = (uint8_t)prng_below(&prng, 6);
         if (cof_volume_entry_decode(at, &entry) == 0) {
+            assert_true(entry.access <= COF_ACCESS_TERMINAL &&
+                        entry.grant_bytes <= COF_GRANT_ID_MAX);
+            assert_true(entry.access == COF_ACCESS_AVAILABLE || entry.kind == COF_KIND_VOLUME);
             assert_true(entry.number != 0 && entry.record_bytes == COF_RECORD_BYTES);
             assert_true(entry.ring_bytes <= COF_RING_BYTES_MAX);
             assert_true(entry.data_keys <= COF_EK_PER_PART * COF_EK_PARTS_MAX);
@@ -607,8 +611,10 @@ static void volume_entries_and_records_are_bounded(void **state)
         cof_le16_put(plain + 2, (uint16_t)prng_below(&prng, COF_KIND_HIDDEN + 2u));
         cof_le32_put(plain + 4, prng_below(&prng, 7));
         cof_le64_put(plain + 88, prng_next(&prng) >> prng_below(&prng, 64));
+        plain[616] = (uint8_t)prng_below(&prng, COF_ACCESS_TERMINAL + 2u);
         if (cof_record_decode(plain, &record) == 0) {
             assert_true(record.height <= COF_MAP_LEVELS_MAX);
+            assert_true(record.access <= COF_ACCESS_TERMINAL);
             assert_true(record.size_pages <= UINT64_C(1) << 44);
             assert_true(strlen(record.name) < 64 && strlen(record.key_arn) < 256);
             records++;

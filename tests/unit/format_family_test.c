@@ -48,6 +48,14 @@ static void get_entry(const json_t *inputs, struct cof_volume_entry *entry)
     entry->cut = number_of(inputs, "cut");
     entry->node_cut = number_of(inputs, "node_cut");
     entry->reencrypt = number_or_zero(inputs, "reencrypt");
+    entry->unstoppable = json_is_true(json_object_get(inputs, "unstoppable"));
+    entry->access = (enum cof_access)number_or_zero(inputs, "access");
+    entry->access_cause = (uint16_t)number_or_zero(inputs, "cause");
+    entry->access_since_ns = number_or_zero(inputs, "since");
+    entry->access_seen_ns = number_or_zero(inputs, "seen");
+    if (json_object_get(inputs, "grant") != NULL) {
+        entry->grant_bytes = (uint8_t)strlen(text_of(inputs, "grant"));
+    }
 }
 
 static void check_entry(const json_t *vector, const json_t *inputs)
@@ -100,6 +108,11 @@ static void check_annex(const json_t *vector, const json_t *inputs)
     }
     memcpy(item->clear_name, name, strlen(name));
     item->entry.clear_name_bytes = (uint16_t)strlen(name);
+    if (json_object_get(inputs, "grant") != NULL) {
+        const char *grant = text_of(inputs, "grant");
+        memcpy(item->grant_id, grant, strlen(grant));
+        item->entry.grant_bytes = (uint8_t)strlen(grant);
+    }
     item->dirty = true;
     catalogue_bytes(cof_catalogue_key(item->entry.number, COF_CATALOGUE_ENTRY_PART), bytes);
     bytes_of(vector, "bytes", expected, sizeof expected);
@@ -210,7 +223,9 @@ static void entries_and_what_stands_behind_them(void **state)
     each_vector("families", "volume_entry", check_entry);
     each_vector("tags", "volume_entry", check_entry);
     each_vector("reencrypt", "volume_entry", check_entry);
+    each_vector("access", "volume_entry", check_entry);
     each_vector("families", "annex", check_annex);
+    each_vector("access", "annex", check_annex);
     each_vector("families", "annex", check_writer);
     each_vector("families", "name_hint", check_name_hint);
     each_vector("families", "run", check_import_key);
@@ -222,6 +237,7 @@ static void what_no_writer_makes_is_refused(void **state)
     (void)state;
     each_vector("families", "refused_entry", check_refused_entry);
     each_vector("tags", "refused_entry", check_refused_entry);
+    each_vector("access", "refused_entry", check_refused_entry);
     each_vector("families", "refused_record", check_refused_record);
     each_vector("families", "refused_root", check_refused_root);
 }

@@ -69,6 +69,8 @@ static void get_record(const json_t *inputs, struct cof_record *record)
     if (json_object_get(inputs, "tags_digest") != NULL) {
         fixed_of(inputs, "tags_digest", record->tags_digest, 32);
     }
+    record->access = (enum cof_access)number_or_zero(inputs, "access");
+    record->access_since_ns = number_or_zero(inputs, "since");
 }
 
 static void check_record(const json_t *vector, const json_t *inputs)
@@ -159,6 +161,7 @@ static void catalogue_and_associated_data(void **state)
     (void)state;
     each_vector("catalogue", "volume_entry", check_volume_entry);
     each_vector("catalogue", "record", check_record);
+    each_vector("access", "record", check_record);
     each_vector("catalogue", "data_key", check_data_key);
     each_vector("families", "record", check_record);
     each_vector("families", "data_key", check_data_key);

@@ -422,6 +422,7 @@ static void root_slots(void **state)
     each_vector("tags", "root", check_root);
     each_vector("groups", "root", check_root);
     each_vector("reencrypt", "root", check_root);
+    each_vector("access", "root", check_root);
 }
 
 static void the_log(void **state)

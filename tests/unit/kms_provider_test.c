@@ -94,7 +94,7 @@ static int see_grant(void *ctx, const struct coffer_grant_entry *entry)
     assert_string_equal(entry->grantee, "engine");
     assert_int_equal(entry->operation_count, 3);
     assert_string_equal(entry->operations[0], "Decrypt");
-    assert_int_equal(entry->constraint, COFFER_GRANT_CONTEXT_EQUALS);
+    assert_int_equal(entry->constraint, COFFER_GRANT_CONTEXT_SUBSET);
     assert_int_equal(entry->context.pair_count, 1);
     assert_string_equal(entry->context.pairs[0].value, "1");
     return 0;

@@ -68,7 +68,9 @@ static void sizes_are_pages_within_the_limit(void **state)
 
 static void structs_of_another_size_are_refused(void **state)
 {
-    struct coffer_volume_create_opts create = {.size = sizeof create - 1u,
+    struct coffer_volume_create_opts create = {.size = offsetof(struct coffer_volume_create_opts,
+                                                                caller) -
+                                                       1u,
                                                .name = "x",
                                                .size_bytes = PAGE};
     struct coffer_volume_open_opts open = open_opts(&f, "v");

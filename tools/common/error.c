@@ -86,6 +86,8 @@ static const struct outcome outcomes[] = {
     {COFFER_E_AUTH_UNKNOWN, COF_EXIT_KEY, "check the access key and the session token"},
     {COFFER_E_AUTH_SIGNATURE, COF_EXIT_KEY, "check the secret of the access key"},
     {COFFER_E_AUTH_EXPIRED, COF_EXIT_KEY, "check the clock, or get a new session token"},
+    {COFFER_E_INACCESSIBLE_CREDENTIALS, COF_EXIT_STATE, "`volume describe` shows what it takes"},
+    {COFFER_E_STOPPED, COF_EXIT_STATE, "`coffer volume start` starts it"},
 };
 
 static const struct outcome *outcome_of(int error)

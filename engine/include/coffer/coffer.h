@@ -16,6 +16,8 @@
  * - There are no hidden threads. Checkpoints and syncs that fall due run in slices inside submit,
  *   reap and the synchronous calls; an embedder that may be idle for seconds calls
  *   coffer_store_maintain from a timer.
+ * - The key of an open volume is lent: when the key service takes it back, the volume stops, with
+ *   all that was acknowledged on the device (struct coffer_volume_open_opts, lease_ns).
  *
  * Threads: a store and a volume may be shared by threads; a queue belongs to one at a time.
  * Handles are opaque. Option structs begin with their size: set it to sizeof, zero the rest.
@@ -232,6 +234,9 @@ struct coffer_volume_create_opts {
     const struct coffer_key_provider *provider;
     const struct coffer_tag *tags; /* to begin with                                       */
     size_t tag_count;
+    /* Who makes the volume, where that is not who uses it: asked to describe the key, to draw the
+     * volume key and to grant the engine its use. NULL: provider */
+    const struct coffer_key_provider *caller;
 };
 
 /* Make a volume, all zeros; durable on return. It is not opened. Names of encrypted volumes are
@@ -253,8 +258,14 @@ struct coffer_pin {
 
 enum coffer_volume_flags {
     COFFER_VOLUME_READ_ONLY = 1u << 0,
-    COFFER_VOLUME_ALLOW_PLAIN = 1u << 1 /* open an unencrypted volume although provider is given */
+    COFFER_VOLUME_ALLOW_PLAIN = 1u << 1, /* open an unencrypted volume although provider is given */
+    COFFER_VOLUME_IF_REFUSED = 1u << 2   /* coffer_volume_stop: only if its key is refused        */
 };
+
+#define COFFER_LEASE_NS_DEFAULT 300000000000ull /* 5 minutes */
+#define COFFER_LEASE_NS_MIN 1000000000ull
+#define COFFER_LEASE_NS_MAX 86400000000000ull            /* a day */
+#define COFFER_RECOVERABLE_NS (7ull * 86400000000000ull) /* seven days of the wall clock */
 
 struct coffer_volume_open_opts {
     size_t size;
@@ -262,12 +273,25 @@ struct coffer_volume_open_opts {
     unsigned flags;
     const struct coffer_key_provider *provider;
     struct coffer_pin pin;
+    /*
+     * How long the volume goes on without word from the key service [5 minutes; 1 s to a day]. The
+     * provider, which must work until the volume is closed, is asked again whether it still
+     * unwraps the volume key: each half of the lease in coffer_store_maintain or the background
+     * thread, or, where nobody calls that, after three quarters in submit, reap and the synchronous
+     * calls. Nothing waits for it meanwhile. No answer (unreachable, throttled, nonsense) is asked
+     * for again with back-off until the lease ends. A refusal, or the end of the lease, stops the
+     * volume: requests get INACCESSIBLE_CREDENTIALS; what was acknowledged is made durable, and
+     * that it is inaccessible with it; its keys are wiped. Then the handle is only good for info
+     * and close, and only coffer_volume_start lets the volume be opened again.
+     */
+    uint64_t lease_ns;
 };
 
 /*
  * Open a volume: unwrap its volume key, replay its part of the log, draw new data keys and make
  * the root that lists them durable (READ_ONLY: none of that is written). A volume is open once
- * for writing; opening it again gives BUSY.
+ * for writing; opening it again gives BUSY. STOPPED, INACCESSIBLE_CREDENTIALS: see
+ * coffer_volume_start.
  */
 COFFER_MUST_CHECK int coffer_volume_open(struct coffer_store *store,
                                          const struct coffer_volume_open_opts *opts,
@@ -278,6 +302,17 @@ COFFER_MUST_CHECK int coffer_volume_open(struct coffer_store *store,
  * the store is too full to merge what was written; nothing is lost and the volume is still open, to
  * be closed when there is room, or left to coffer_store_close. Other errors leave it closed. */
 int coffer_volume_close(struct coffer_volume *volume);
+
+enum coffer_volume_access {
+    COFFER_VOLUME_AVAILABLE = 0,
+    COFFER_VOLUME_STOPPED,     /* by coffer_volume_stop                                      */
+    COFFER_VOLUME_RECOVERABLE, /* its key was lost; it can be started for seven days         */
+    COFFER_VOLUME_INACCESSIBLE /* for good: restore a snapshot into a new volume, or delete it */
+};
+
+/* "available", "stopped", "inaccessible-encryption-credentials-recoverable",
+ * "inaccessible-encryption-credentials". Never NULL; static storage. */
+const char *coffer_volume_access_name(enum coffer_volume_access access);
 
 struct coffer_volume_info {
     size_t size;                      /* set by the caller */
@@ -297,6 +332,13 @@ struct coffer_volume_info {
     uint64_t data_key_count;         /* data keys listed now                         */
     uint64_t data_key_bytes;         /* sealed under the newest, open volumes only   */
     uint64_t data_key_bytes_max;     /* then a new one is taken                      */
+    enum coffer_volume_access access;
+    int access_cause;         /* the error that the key service gave; 0: none */
+    uint64_t access_since_ns; /* wall clock; 0 while it is available          */
+    uint64_t access_until_ns; /* RECOVERABLE: it can be started before        */
+    char grant_id[65];        /* the engine's on the key; empty: none         */
+    uint64_t lease_ns;        /* open volumes only                            */
+    uint64_t lease_left_ns;   /* until it stops, if the key service is silent */
 };
 
 COFFER_MUST_CHECK int coffer_volume_info_get(struct coffer_volume *volume,
@@ -315,7 +357,27 @@ COFFER_MUST_CHECK int coffer_volume_list(struct coffer_store *store,
 COFFER_MUST_CHECK int coffer_volume_resize(struct coffer_volume *volume, uint64_t size_bytes,
                                            struct coffer_fault *fault);
 
-/* Delete a volume that is not open, with its wrapped keys; durable on return. */
+/*
+ * Let a volume be opened again that was stopped, or whose key was lost and is usable again; durable
+ * on return. 0 as well when it can be opened already. INACCESSIBLE_CREDENTIALS: seven days have
+ * passed, by the wall clock and the latest that was seen since, and it stays so for good. An error
+ * of class KEY: its key is still refused, and nothing has changed. A volume whose name no key opens
+ * may be named by its ResourceId, here and in stop and delete.
+ */
+COFFER_MUST_CHECK int coffer_volume_start(struct coffer_store *store,
+                                          const struct coffer_volume_open_opts *opts,
+                                          struct coffer_fault *fault);
+/*
+ * Refuse opening until coffer_volume_start; durable on return, and 0 when it is so already. BUSY
+ * while it is open. Where its key is disabled or in a state that forbids its use, the volume is
+ * RECOVERABLE from now on. IF_REFUSED: only then; else nothing happens.
+ */
+COFFER_MUST_CHECK int coffer_volume_stop(struct coffer_store *store,
+                                         const struct coffer_volume_open_opts *opts,
+                                         struct coffer_fault *fault);
+
+/* Delete a volume that is not open, with its wrapped keys, and retire its grant; durable on return.
+ * One whose key was lost (RECOVERABLE, INACCESSIBLE) needs no key. */
 COFFER_MUST_CHECK int coffer_volume_delete(struct coffer_store *store,
                                            const struct coffer_volume_open_opts *opts,
                                            struct coffer_fault *fault);

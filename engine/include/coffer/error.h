@@ -104,7 +104,10 @@ enum coffer_error_class {
     X(AUTH_INCOMPLETE, 61, KEY, EACCES, "the request's signature lacks a part")                    \
     X(AUTH_UNKNOWN, 62, KEY, EACCES, "the access key or session token is not known")               \
     X(AUTH_SIGNATURE, 63, KEY, EACCES, "the request's signature does not match")                   \
-    X(AUTH_EXPIRED, 64, KEY, EACCES, "the request or its session token has expired")
+    X(AUTH_EXPIRED, 64, KEY, EACCES, "the request or its session token has expired")               \
+    X(INACCESSIBLE_CREDENTIALS, 65, BUSY, EACCES,                                                  \
+      "inaccessible-encryption-credentials: the volume's key could not be used")                   \
+    X(STOPPED, 66, BUSY, EACCES, "the volume is stopped")
 
 enum coffer_error {
     COFFER_OK = 0,

@@ -7,8 +7,10 @@
  * re-encrypt it when a volume is copied under another key. The encryption context is bound as
  * associated data; it is a set of string pairs, matched exactly, whose order does not matter.
  *
- * Calls are synchronous and may be slow; the engine makes them only at volume create, open, copy
- * and re-key, never on the path of a read or a write, and holds no lock of its own meanwhile.
+ * Calls are synchronous and may be slow; the engine makes them at volume create, open, copy and
+ * re-key, and for the lease of an open volume's key (coffer/coffer.h), and holds no lock of its own
+ * meanwhile. A read or a write waits for one only where nobody else renews the lease. A provider
+ * has to bound how long a call takes: closing a volume waits for the one that asks for it.
  * Errors are those of class KEY in coffer/error.h; any other is passed on as it is.
  */
 #ifndef COFFER_KEYS_H
@@ -80,8 +82,10 @@ struct coffer_key_provider_ops {
                       const struct coffer_context *destination_context,
                       struct coffer_key_blob *ret_blob);
 
-    /* Let grantee use the key for the named operations ("Decrypt", "ReEncryptFrom", ...) under the
-     * given context; ret_grant_id has room for 65 bytes. retire_grant undoes it. */
+    /* Let grantee use the key for the named operations ("Decrypt", "ReEncryptFrom", ...) where the
+     * encryption context has the given pairs, and others beside them; ret_grant_id has room for 65
+     * bytes. retire_grant undoes it. Both may be NULL, or return UNSUPPORTED, in a service without
+     * grants. */
     int (*create_grant)(void *ctx, const char *key_arn, const char *grantee,
                         const char *const *operations, unsigned operation_count,
                         const struct coffer_context *context, char ret_grant_id[65]);

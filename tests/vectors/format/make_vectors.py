@@ -279,13 +279,15 @@ def volume_entry(i):
     if "kind" not in i:
         return body + bytes(160)
     flags = ((1 if i["verbatim"] else 0) | (2 if i.get("tags_left") else 0) |
-             (4 if i.get("interim") else 0))
-    return body + struct.pack("<BBHIII16sQQIIII16s16sQQQ40x", i["kind"], flags,
+             (4 if i.get("interim") else 0) | (8 if i.get("unstoppable") else 0))
+    return body + struct.pack("<BBHIII16sQQIIII16s16sQQQBBH4xQQ16x", i["kind"], flags,
                               len(i["clear_name"]), i["parent"], i["family"], 0,
                               bytes.fromhex(i["context_uuid"]), i["own_cut"], i["own_node_cut"],
                               i["sealed_number"], len(i["lineages"]), len(i["writers"]), 0,
                               bytes.fromhex(i["sealed_uuid"]), bytes.fromhex(i["origin_uuid"]),
-                              i["cut"], i["node_cut"], i.get("reencrypt", 0))
+                              i["cut"], i["node_cut"], i.get("reencrypt", 0), i.get("access", 0),
+                              len(i.get("grant", "")), i.get("cause", 0), i.get("since", 0),
+                              i.get("seen", 0))
 
 
 def annex(i):
@@ -293,11 +295,11 @@ def annex(i):
     parts = b"".join(struct.pack("<I", number) for number in i["lineages"])
     parts += b"".join(struct.pack("<IIQQ", w["number"], w["index"], w["last_data"],
                                   w["last_metadata"]) for w in i["writers"])
-    return parts + i["clear_name"].encode()
+    return parts + i["clear_name"].encode() + i.get("grant", "").encode()
 
 
 def record_plain(i):
-    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQQQ64s16sB7x32s408x", 1, i.get("kind", 0),
+    return struct.pack("<HHI64s16sQQQQH6xQQII32s256sQQ16sQQQ64s16sB7x32sB7xQ392x", 1, i.get("kind", 0),
                        i["height"], i["name"].encode(), bytes.fromhex(i["uuid"]), i["size_pages"],
                        i["root_address"], i["mapped_pages"], i["chain_extent"], i["chain_slots"],
                        i["created_ns"], i["key_uses"], i["next_key_id"], i["data_keys"],
@@ -306,7 +308,8 @@ def record_plain(i):
                        i.get("own_cut", 0), i.get("own_node_cut", 0),
                        i.get("volume_name", "").encode(),
                        bytes.fromhex(i.get("volume_uuid", "00" * 16)),
-                       1 if i.get("key_shared") else 0, bytes.fromhex(i.get("tags_digest", "")))
+                       1 if i.get("key_shared") else 0, bytes.fromhex(i.get("tags_digest", "")),
+                       i.get("access", 0), i.get("since", 0))
 
 
 def ek_entry(i):
@@ -739,6 +742,38 @@ def reencrypt():
                               **result(ek_entry(i))) for i in keys]}
 
 
+def access():
+    """Volumes that were stopped, or whose key was lost; and the grant that each has."""
+    grant = "0123456789abcdef" * 4
+    volume = dict(SNAPSHOT, kind=0, context_uuid=ZEROS, own_cut=0, own_node_cut=0, writers=[],
+                  grant=grant)
+    since = 1700000002000000000
+    states = [("a grant", {}), ("stopped", dict(access=1, since=since, seen=since)),
+              ("recoverable", dict(access=2, cause=19, since=since, seen=since + 7)),
+              ("gone for good", dict(access=3, cause=22, since=since, seen=since + 7 * 86400 * 10**9,
+                                     unstoppable=True)),
+              ("without a grant", dict(access=1, since=1, seen=1, grant=""))]
+    stopped = dict(volume, access=2, since=since, seen=since)
+    bad = [("access 4", dict(volume, access=4, since=since, seen=since)),
+           ("a snapshot that is stopped", dict(stopped, kind=1)),
+           ("seen before it was stopped", dict(stopped, seen=since - 1)),
+           ("available with a cause", dict(volume, cause=19)),
+           ("available with a time", dict(volume, since=since, seen=since)),
+           ("a grant of 65 bytes", dict(volume, grant=grant + "0"))]
+    roots_ = [dict(roots()[1]["inputs"], incompat=63, ro_compat=1, next_number=9),
+              dict(roots()[1]["inputs"], incompat=0, ro_compat=1, next_number=9)]
+    behind = dict(volume, lineages=[0], clear_name="")
+    return {"root": [dict(name=n, inputs=i, **result(root_slot(i), 768))
+                     for n, i in zip(("stopped volumes", "grants"), roots_)],
+            "volume_entry": [dict(name=n, inputs=i, **result(volume_entry(i)))
+                             for n, more in states for i in (dict(volume, **more),)],
+            "refused_entry": [dict(name=n, inputs={}, **result(volume_entry(i))) for n, i in bad],
+            "annex": [dict(name="a grant", inputs=behind, **result(annex(behind)))],
+            "record": [dict(name=n, inputs=i, **result(record_plain(i)))
+                       for n, state in states[1:4]
+                       for i in (dict(RECORD, access=state["access"], since=state["since"]),)]}
+
+
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     segment, batch, run_list = logs()
@@ -751,7 +786,8 @@ def main():
                        "segment_record": record},
              "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
              "aad": aads(), "words": words(), "sealed": sealed(), "families": families(),
-             "tags": tags(), "groups": groups(), "reencrypt": reencrypt()}
+             "tags": tags(), "groups": groups(), "reencrypt": reencrypt(),
+             "access": access()}
     for name, content in files.items():
         with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
             json.dump(content, out, indent=1)

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume/grant.c - the grant by which the engine uses a volume's master key.
+ *
+ * Who makes a volume has to have the right to grant the key; from then on the engine uses it by
+ * its own grant, so that what becomes of the maker's rights is nothing to the volume. The grant is
+ * for the encryption context that names the volume, whatever its volume keys are. Its id stands in
+ * clear in the entry, and in those of the volume's snapshots, which have the same context: with the
+ * last of them it is retired, which needs no key.
+ *
+ * A provider without grants (a token, say) makes none. admin and lock are held; lock is let go
+ * while the key service is asked.
+ */
+#include "volume/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const operations[] = {
+    "Decrypt",       "DescribeKey", "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom", "ReEncryptTo", "RetireGrant"};
+
+/* The engine of the key's own account. */
+static int name_engine(const char *arn, char ret_grantee[COFFER_KEY_ARN_BYTES_MAX])
+{
+    char partition[32], account[32];
+    if (sscanf(arn, "arn:%31[^:]:kms:%*[^:]:%31[^:]:", partition, account) != 2) {
+        return COFFER_E_UNSUPPORTED;
+    }
+    snprintf(ret_grantee, COFFER_KEY_ARN_BYTES_MAX, "arn:%s:iam::%s:role/coffer-engine", partition,
+             account);
+    return 0;
+}
+
+int cof_grant_make(struct coffer_store *store, struct cof_catalogue_item *item, const char *arn,
+                   const struct coffer_key_provider *provider, struct coffer_fault *fault)
+{
+    char grantee[COFFER_KEY_ARN_BYTES_MAX], uuid[37], id[COF_GRANT_ID_MAX + 1u] = "";
+    const struct coffer_context_pair pair = {COF_CONTEXT_VOLUME, uuid};
+    const struct coffer_context context = {&pair, 1};
+    size_t bytes;
+    int err;
+    item->entry.grant_bytes = 0;
+    if (provider->ops->create_grant == NULL || name_engine(arn, grantee) != 0) {
+        return 0;
+    }
+    cof_uuid_text(cof_context_uuid(item), uuid);
+    pthread_mutex_unlock(&store->lock);
+    err = provider->ops->create_grant(provider->ctx, arn, grantee, operations,
+                                      sizeof operations / sizeof operations[0], &context, id);
+    pthread_mutex_lock(&store->lock);
+    if (err == COFFER_E_UNSUPPORTED) {
+        return 0;
+    }
+    bytes = strnlen(id, sizeof id);
+    if (err == 0 && (bytes == 0 || bytes > COF_GRANT_ID_MAX)) {
+        err = COFFER_E_KEY_CIPHERTEXT;
+    }
+    if (err != 0) {
+        return cof_fault(fault, err, COFFER_STAGE_KEY, "no grant for the engine on %.80s: %s", arn,
+                         coffer_error_sentence(err));
+    }
+    memset(item->grant_id, 0, sizeof item->grant_id);
+    memcpy(item->grant_id, id, bytes);
+    item->entry.grant_bytes = (uint8_t)bytes;
+    store->root.ro_compat |= COF_RO_COMPAT_GRANTS;
+    return 0;
+}
+
+void cof_grant_share(struct cof_catalogue_item *to, const struct cof_catalogue_item *from)
+{
+    memcpy(to->grant_id, from->grant_id, sizeof to->grant_id);
+    to->entry.grant_bytes = from->entry.grant_bytes;
+}
+
+static bool is_used(const struct coffer_store *store, const struct cof_catalogue_item *gone)
+{
+    for (const struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        if (item != gone && item->entry.grant_bytes == gone->entry.grant_bytes &&
+            memcmp(item->grant_id, gone->grant_id, gone->entry.grant_bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void retire(struct coffer_store *store, struct cof_catalogue_item *item, const char *arn,
+                   const struct coffer_key_provider *provider)
+{
+    char id[COF_GRANT_ID_MAX + 1u] = "";
+    int err = COFFER_E_NO_PROVIDER;
+    memcpy(id, item->grant_id, item->entry.grant_bytes);
+    item->entry.grant_bytes = 0;
+    if (provider != NULL && provider->ops != NULL && provider->ops->retire_grant != NULL) {
+        pthread_mutex_unlock(&store->lock);
+        err = provider->ops->retire_grant(provider->ctx, arn, id);
+        pthread_mutex_lock(&store->lock);
+    }
+    if (err != 0 && err != COFFER_E_NOT_FOUND) {
+        cof_log(&store->env, COFFER_LOG_WARN,
+                "the grant %.16s... on %s is of no use any more and could not be retired: %s", id,
+                arn, coffer_error_sentence(err));
+    }
+}
+
+void cof_grant_release(struct coffer_store *store, struct cof_catalogue_item *item,
+                       const struct coffer_key_provider *provider)
+{
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+    if (item->entry.grant_bytes > 0 && !is_used(store, item)) {
+        cof_item_owner(item, arn);
+        retire(store, item, arn, provider);
+    }
+}
+
+void cof_grant_undo(struct coffer_store *store, struct cof_catalogue_item *item, const char *arn,
+                    const struct coffer_key_provider *provider)
+{
+    if (item->entry.grant_bytes > 0 && store->error == 0) {
+        retire(store, item, arn, provider);
+    }
+}
