@@ -23,13 +23,14 @@ unchanged "$store" fails 3 '"class":"key","exit":3' \
     "$COFFER" volume create "$store:w" --size 4K --kms-key-id "$missing" --output json
 fails 7 'volume describe' "$COFFER" volume describe "$store:w"
 
-# A disabled key: what needs it is refused, what does not goes on, and enabling mends it.
+# A disabled key: what needs it is refused, what does not goes on, and enabling and starting mend it.
+# That a volume's key is lost is noted in the store, once (key_loss.sh).
 ok "$COFFERKMS" disable-key --key-id "$id"
-unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v" 0 6
-unchanged "$store" fails 3 'disabled' "$COFFER" volume export "$store:v" file
+fails 5 'disabled' "$COFFER" volume read "$store:v" 0 6
+unchanged "$store" fails 5 'inaccessible' "$COFFER" volume export "$store:v" file
 [ ! -e file ] || die "a refused export made a file"
-unchanged "$store" fails 3 'disabled' "$COFFER" volume write "$store:v" 0 <root
-unchanged "$store" fails 3 'disabled' "$COFFER" volume import "$store:v" root
+unchanged "$store" fails 5 'inaccessible' "$COFFER" volume write "$store:v" 0 <root
+unchanged "$store" fails 5 'inaccessible' "$COFFER" volume import "$store:v" root
 unchanged "$store" fails 3 'disabled' \
     "$COFFER" volume create "$store:w" --size 4K --kms-key-id "$id"
 "$COFFER" volume create "$store:w" --size 4K --kms-key-id "$id" --dry-run >out 2>err &&
@@ -41,6 +42,7 @@ prints KEY_DISABLED "$COFFER" volume describe "$store:v" --query Inaccessible
 prints "$arn" "$COFFER" volume describe "$store:v" --query KmsKeyId
 ok "$COFFER" volume read "$store:plain" 0 512
 ok "$COFFERKMS" enable-key --key-id "$id"
+ok "$COFFER" volume start "$store:v"
 prints secret "$COFFER" volume read "$store:v" 0 6
 
 # A missing key store; plain volumes need none.

@@ -2,7 +2,7 @@
 /*
  * coffer/session_volume.c - opening a volume or snapshot with what its pin says of it.
  */
-#include "session.h"
+#include "volume.h"
 #include <coffer/snapshot.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -136,6 +136,19 @@ int cli_session_pin(struct cli_session *session)
     return cli_pins_put(session->call, &pin);
 }
 
+/* Its seven days begin now, if they had not; where that can't be noted it is lost all the same. */
+static int fail_lost(struct cli_session *session, int error, const struct coffer_fault *fault)
+{
+    int noted = cli_volume_note_loss(session);
+    (void)noted; /* the store may be another's, or not to be written */
+    return cof_tool_fail_named(session->call, "INACCESSIBLE_CREDENTIALS", "busy", COF_EXIT_STATE,
+                               fault->detail[0] != '\0' ? fault->detail
+                                                        : coffer_error_sentence(error),
+                               "mend the key, then `coffer volume start` it",
+                               "cannot open %s: inaccessible-encryption-credentials",
+                               cli_session_name(session));
+}
+
 int cli_session_open_named(struct cli_session *session, unsigned flags)
 {
     struct coffer_fault fault = cli_no_fault();
@@ -159,6 +172,13 @@ int cli_session_open_named(struct cli_session *session, unsigned flags)
         return cli_session_fail(session, error, NULL,
                                 "if it is meant to be plain, open it with --allow-plain once",
                                 "cannot open %s", cli_session_name(session));
+    }
+    if (session->stopped_too &&
+        (error == COFFER_E_STOPPED || error == COFFER_E_INACCESSIBLE_CREDENTIALS)) {
+        return 0;
+    }
+    if (cli_volume_is_lost(session, error)) {
+        return fail_lost(session, error, &fault);
     }
     if (error != 0) {
         return cli_session_fail(session, error, &fault, NULL, "cannot open %s",

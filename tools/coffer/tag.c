@@ -164,6 +164,7 @@ static int run(struct change *change, const struct cof_tool_call *call)
     if (exit_code != 0) {
         return exit_code;
     }
+    session->stopped_too = true;
     exit_code = cli_session_open_volume(session, COFFER_VOLUME_READ_ONLY);
     if (exit_code == 0 && change->keys == NULL) {
         exit_code = check_room(change);
@@ -203,6 +204,7 @@ int cli_tag_list(struct cof_tool_call *call)
     struct cli_session session;
     int exit_code = cli_session_begin(&session, call, CLI_VOLUME_OR_SNAPSHOT, call->operands[0]);
     if (exit_code == 0) {
+        session.stopped_too = true;
         exit_code = cli_session_open_volume(&session, COFFER_VOLUME_READ_ONLY);
     }
     if (exit_code == 0) {

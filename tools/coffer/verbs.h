@@ -19,6 +19,8 @@ int cli_volume_list(struct cof_tool_call *call);
 int cli_volume_modify(struct cof_tool_call *call);
 int cli_volume_resize(struct cof_tool_call *call);
 int cli_volume_delete(struct cof_tool_call *call);
+int cli_volume_start(struct cof_tool_call *call);
+int cli_volume_stop(struct cof_tool_call *call);
 int cli_volume_pin(struct cof_tool_call *call);
 int cli_volume_import(struct cof_tool_call *call);
 int cli_volume_export(struct cof_tool_call *call);
@@ -39,6 +41,8 @@ int cli_snapshot_remove_recipient(struct cof_tool_call *call);
 int cli_tag_set(struct cof_tool_call *call);
 int cli_tag_remove(struct cof_tool_call *call);
 int cli_tag_list(struct cof_tool_call *call);
+
+int cli_key_usage(struct cof_tool_call *call);
 
 int cli_rekey(struct cof_tool_call *call);
 

@@ -34,6 +34,13 @@ int cli_volume_unmake(struct cli_session *session);
 /* The volume is there, is the one that was pinned, and its key can be had. Opened and closed. */
 int cli_volume_check_deletion(struct cli_session *session);
 
+/* "available" and so on, as of the key service's answer now and what the store says. */
+const char *cli_volume_status(const struct coffer_volume_info *info);
+/* Whether a volume (no snapshot) could not be opened because its key may not be used now. */
+bool cli_volume_is_lost(const struct cli_session *session, int error);
+/* Note that in the store, which is opened for writing if it can be: a library error. */
+COFFER_MUST_CHECK int cli_volume_note_loss(struct cli_session *session);
+
 /* The reference documents' fields, and the lines that people see. */
 json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info);
 json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info);

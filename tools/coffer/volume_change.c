@@ -99,6 +99,13 @@ static int fail_deletion(struct cli_session *session, const struct deletion *del
                             cli_session_name(session));
 }
 
+/* A ResourceId: of a volume whose name no key opens. */
+static bool is_id(const struct cli_session *session)
+{
+    return strncmp(session->address.volume, "vol-", 4) == 0 &&
+           strlen(session->address.volume) == 28;
+}
+
 int cli_volume_check_deletion(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
@@ -113,6 +120,10 @@ int cli_volume_check_deletion(struct cli_session *session)
     if (error == 0) {
         error = coffer_volume_close(volume);
     }
+    if (cli_volume_is_lost(session, error) || error == COFFER_E_INACCESSIBLE_CREDENTIALS ||
+        error == COFFER_E_STOPPED || is_id(session)) {
+        return 0; /* such a one goes as well */
+    }
     return error != 0 ? fail_deletion(session, &deletion, error, &fault) : 0;
 }
 
@@ -125,6 +136,9 @@ static int delete_it(struct cli_session *session)
         return exit_code;
     }
     int error = coffer_volume_delete(session->store, &deletion.opts, &fault);
+    if (cli_volume_is_lost(session, error) && cli_volume_note_loss(session) == 0) {
+        error = coffer_volume_delete(session->store, &deletion.opts, &fault);
+    }
     if (error != 0) {
         return fail_deletion(session, &deletion, error, &fault);
     }

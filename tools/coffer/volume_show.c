@@ -22,9 +22,24 @@ static json_t *arn_of(const struct cli_session *session, const struct coffer_vol
                             : json_null();
 }
 
-static const char *status_of(const struct coffer_volume_info *info)
+const char *cli_volume_status(const struct coffer_volume_info *info)
 {
-    return cli_show_status(info->name_known || !info->encrypted, info->open_error);
+    return info->access != COFFER_VOLUME_AVAILABLE
+               ? coffer_volume_access_name(info->access)
+               : cli_show_status(info->name_known || !info->encrypted, info->open_error);
+}
+
+/* While it can still be started. */
+static json_t *until_of(const struct coffer_volume_info *info)
+{
+    return cli_show_time(info->access == COFFER_VOLUME_RECOVERABLE, info->access_until_ns);
+}
+
+static const char *why_of(const struct coffer_volume_info *info)
+{
+    int error = info->access_cause != 0 ? info->access_cause : info->open_error;
+    bool open = info->name_known && info->access == COFFER_VOLUME_AVAILABLE;
+    return open || error == 0 ? "" : coffer_error_name(error);
 }
 
 static json_t *time_of(const struct coffer_volume_info *info)
@@ -45,11 +60,9 @@ static json_t *budget_of(const struct coffer_volume_info *info)
 json_t *cli_volume_fields(const struct cli_session *session, const struct coffer_volume_info *info)
 {
     char uuid[CLI_UUID_TEXT_BYTES];
-    const char *why = info->name_known || info->open_error == 0
-                          ? "" : coffer_error_name(info->open_error);
     return json_pack(
-        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:s, s:o, s:s, s:o, s:o}", "Name",
-        info->name_known ? json_string(info->name) : json_null(), "Status", status_of(info),
+        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "Name",
+        info->name_known ? json_string(info->name) : json_null(), "Status", cli_volume_status(info),
         "StorageEncrypted", info->encrypted != 0, "KmsKeyId", cli_show_text(info->key_arn),
         "Cipher", info->encrypted ? json_string("AES-256-GCM") : json_null(), "ResourceId",
         info->resource_id, "Arn", arn_of(session, info), "IAMDatabaseAuthenticationEnabled", 0,
@@ -57,14 +70,15 @@ json_t *cli_volume_fields(const struct cli_session *session, const struct coffer
         cli_show_number(info->name_known, info->mapped_bytes), "VolumeUuid",
         cli_uuid_text(&info->uuid, uuid), "CreateTime", time_of(info), "Store",
         session->address.store, "KeyBudget", budget_of(info), "Inaccessible",
-        cli_show_text(why));
+        cli_show_text(why_of(info)), "RecoverableUntil", until_of(info), "GrantId",
+        cli_show_text(info->grant_id));
 }
 
 json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_volume_info *info)
 {
     json_t *lines = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "Name",
-        info->name_known ? info->name : "(sealed)", "Status", status_of(info), "Encryption",
+        info->name_known ? info->name : "(sealed)", "Status", cli_volume_status(info), "Encryption",
         info->encrypted ? "Enabled" : "Not enabled", "Cipher",
         info->encrypted ? json_string("AES-256-GCM") : json_null(), "KmsKeyId",
         cli_show_text(info->key_arn), "Size",
@@ -76,6 +90,9 @@ json_t *cli_volume_lines(const struct cli_session *session, const struct coffer_
         json_object_set(lines, "KeyBudget", budget);
     }
     json_decref(budget);
+    if (lines != NULL && info->access == COFFER_VOLUME_RECOVERABLE) {
+        json_object_set_new(lines, "RecoverableUntil", until_of(info));
+    }
     return lines;
 }
 
@@ -207,7 +224,7 @@ static int collect(void *ctx, const struct coffer_volume_info *info)
 {
     struct listing *listing = ctx;
     json_t *row = json_pack("{s:s, s:s, s:s, s:o, s:s}", "Name",
-                            info->name_known ? info->name : "(sealed)", "Status", status_of(info),
+                            info->name_known ? info->name : "(sealed)", "Status", cli_volume_status(info),
                             "Encryption", info->encrypted ? "Enabled" : "Not enabled", "Size",
                             cli_show_number(info->name_known, info->size_bytes), "ResourceId",
                             info->resource_id);

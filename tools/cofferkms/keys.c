@@ -3,6 +3,7 @@
  * cofferkms/keys.c - create, describe, list, enable and disable keys; aliases.
  */
 #include "common/error.h"
+#include "common/key_usage.h"
 #include "common/output.h"
 #include "verbs.h"
 #include <stdlib.h>
@@ -86,6 +87,26 @@ int cof_key_enable_key(struct cof_tool_call *call)
     return cof_key_run_end(&run, error, "cannot enable the key");
 }
 
+/* Who needs the key is asked first, where stores are named or nothing is to be done. */
+static int guard(struct cof_key_run *run, const char *key, const char *action, int *ret_exit_code,
+                 bool *ret_over)
+{
+    struct coffer_key_metadata metadata = {.size = sizeof metadata};
+    if (!cof_tool_given(run->call, "check-store") && !cof_tool_given(run->call, "dry-run")) {
+        return 0;
+    }
+    int error = coffer_keystore_describe_key(run->kms.store, key, &metadata, &run->fault);
+    if (error == 0) {
+        *ret_exit_code = cof_tool_guard_key(
+            run->call, metadata.arn, action,
+            "open volumes stop at the next check of their key, after half of their lease "
+            "(5 minutes, unless it was opened with another), and can be started for seven days; "
+            "nothing else opens from now on",
+            ret_over);
+    }
+    return error;
+}
+
 int cof_key_disable_key(struct cof_tool_call *call)
 {
     struct cof_key_run run;
@@ -93,9 +114,14 @@ int cof_key_disable_key(struct cof_tool_call *call)
     if (exit_code != 0) {
         return exit_code;
     }
-    int error = coffer_keystore_disable_key(run.kms.store, cof_tool_text(call, "key-id", NULL),
-                                            &run.fault);
-    return cof_key_run_end(&run, error, "cannot disable the key");
+    const char *key = cof_tool_text(call, "key-id", NULL);
+    bool over = false;
+    int error = guard(&run, key, "disable the key", &exit_code, &over);
+    if (error == 0 && exit_code == 0 && !over) {
+        error = coffer_keystore_disable_key(run.kms.store, key, &run.fault);
+    }
+    int ended = cof_key_run_end(&run, error, "cannot disable the key");
+    return exit_code != 0 ? exit_code : ended;
 }
 
 /* ---- listings ---------------------------------------------------------------------------- */

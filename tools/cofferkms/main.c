@@ -4,6 +4,7 @@
  * `aws kms`, spelled the same.
  */
 #include "common/args.h"
+#include "common/key_usage.h"
 #include "common/kms_args.h"
 #include "common/sign.h"
 #include "verbs.h"
@@ -61,6 +62,7 @@ static const struct cof_tool_option options[] = {
     {"since", COF_TOOL_TEXT, "TIME", "from then on: 2026-11-22T01:02:03Z, a day, or seconds"},
     {"until", COF_TOOL_TEXT, "TIME", "before then"},
     {"head-file", COF_TOOL_FILE, "FILE", "keeps the head: a trail that was cut off shows"},
+    COF_GUARD_ROWS,
     COF_KMS_ROWS,
     COF_SIGN_ROWS,
     COF_TOOL_COMMON_ROWS,
@@ -75,7 +77,7 @@ static const struct cof_tool_verb verbs[] = {
      cof_key_list_keys},
     {NULL, "enable-key", "", 0, 0, "key-id", "let a disabled key be used again", "cofferkms",
      cof_key_enable_key},
-    {NULL, "disable-key", "", 0, 0, "key-id", "keep a key from being used", "cofferkms",
+    {NULL, "disable-key", "", 0, 0, "key-id " COF_GUARD_NAMES, "keep a key from being used", "cofferkms",
      cof_key_disable_key},
     {NULL, "create-alias", "", 0, 0, "alias-name target-key-id", "give a key a name", "cofferkms",
      cof_key_create_alias},
