@@ -29,16 +29,16 @@ struct block_head {
     max_align_t block[];
 };
 
-void *cof_wire_block_new(struct coffer_keystore *ks, size_t bytes)
+void *cof_wire_block_new(struct cof_kms_env *env, size_t bytes)
 {
-    struct block_head *head = cof_kms_alloc(&ks->env, sizeof(*head) + bytes);
+    struct block_head *head = cof_kms_alloc(env, sizeof(*head) + bytes);
 
     if (head == NULL) {
         return NULL;
     }
     head->bytes = bytes;
-    head->ctx = ks->env.api.ctx;
-    head->dealloc = ks->env.api.dealloc;
+    head->ctx = env->api.ctx;
+    head->dealloc = env->api.dealloc;
     return head->block;
 }
 
@@ -56,7 +56,7 @@ void cof_wire_block_free(void *block)
 int cof_wire_body(struct coffer_keystore *ks, json_t *value, uint8_t **ret_body, size_t *ret_bytes)
 {
     size_t bytes = value == NULL ? 0 : cof_wire_json_bytes(value);
-    char *body = bytes == 0 ? NULL : cof_wire_block_new(ks, bytes + 1);
+    char *body = bytes == 0 ? NULL : cof_wire_block_new(&ks->env, bytes + 1);
 
     if (body != NULL) {
         cof_wire_json_write(value, body, bytes);

@@ -14,8 +14,8 @@ static const struct cof_wire_error table[] = {
     {COFFER_E_INVALID, 400, COF_WIRE_VALIDATION},
     {COFFER_E_RANGE, 400, COF_WIRE_VALIDATION},
     {COFFER_E_EXISTS, 400, "AlreadyExistsException"},
-    {COFFER_E_NOT_FOUND, 400, "NotFoundException"},
     {COFFER_E_KEY_NOT_FOUND, 400, "NotFoundException"},
+    {COFFER_E_NOT_FOUND, 400, "NotFoundException"},
     {COFFER_E_KEY_ACCESS, 400, COF_WIRE_ACCESS_DENIED},
     {COFFER_E_KEY_DISABLED, 400, "DisabledException"},
     {COFFER_E_KEY_STATE, 400, "KMSInvalidStateException"},
@@ -70,16 +70,24 @@ const struct cof_wire_error *cof_wire_error_of(int code)
     return &internal;
 }
 
+int cof_wire_code_of(const char *name)
+{
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        if (strcmp(table[i].name, name) == 0) {
+            return table[i].code;
+        }
+    }
+    return 0;
+}
+
 int cof_wire_error_known(const char *name)
 {
     static const char *const others[] = {COF_WIRE_UNKNOWN_OPERATION, COF_WIRE_SERIALIZATION,
                                          COF_WIRE_TOO_LARGE, COF_WIRE_INTERNAL};
     size_t i;
 
-    for (i = 0; i < TABLE_COUNT; i++) {
-        if (strcmp(table[i].name, name) == 0) {
-            return 1;
-        }
+    if (cof_wire_code_of(name) != 0) {
+        return 1;
     }
     for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (strcmp(others[i], name) == 0) {

@@ -16,6 +16,10 @@ struct cof_wire_error {
 /* Never NULL: an error that the table has not is KMSInternalException. */
 const struct cof_wire_error *cof_wire_error_of(int code);
 
+/* The error that a name stands for, the first of the table where it stands for more; 0 when the
+ * table has none of that name. */
+int cof_wire_code_of(const char *name);
+
 /* For tests and fuzzers: whether a name can stand in an answer. */
 int cof_wire_error_known(const char *name);
 

@@ -141,7 +141,7 @@ json_t *cof_wire_error_json(const char *name, const char *message);
 COFFER_MUST_CHECK int cof_wire_body(struct coffer_keystore *ks, json_t *value, uint8_t **ret_body,
                                     size_t *ret_bytes);
 /* Memory that outlives the request, and maybe the store; NULL when there is none. free wipes. */
-void *cof_wire_block_new(struct coffer_keystore *ks, size_t bytes);
+void *cof_wire_block_new(struct cof_kms_env *env, size_t bytes);
 void cof_wire_block_free(void *block);
 COFFER_MUST_CHECK int cof_wire_request_id(struct coffer_keystore *ks,
                                           char ret_id[COFFER_KMS_REQUEST_ID_BYTES]);

@@ -9,7 +9,7 @@ import tree
 
 RULES = [
     # what, where it may stand, the words
-    ("OpenSSL", r"engine/crypto/|kms/(?:seal|asymmetric|import)|kms/token/|kms/server/tls",
+    ("OpenSSL", r"engine/crypto/|kms/(?:seal|pair/|token/|server/tls|client/tls)",
      r"\bEVP_\w+|\bOPENSSL_\w+|\bRAND_\w+|\bHMAC\b|<openssl/"),
     ("io_uring", r"engine/ring/", r"\bio_uring_\w+|<liburing\.h>|\bIORING_\w+"),
     ("xxHash", r"engine/base/", r"\bXXH\w*|<xxhash\.h>"),

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer/kms_client.h - a key service over HTTP: ours, or AWS KMS.
+ *
+ * coffer_kms_client_call() is coffer_kms_call() of a service elsewhere: the same operations and
+ * answers, signed by Signature Version 4. The provider over it is what an engine takes.
+ *
+ * - https:// anywhere, with TLS 1.3 and the system's certificate authorities unless opts say
+ *   otherwise; http:// only to a loopback address, and unix: to a socket. No redirect is followed,
+ *   no proxy used unless asked for, no cookie kept.
+ * - A call ends within total_timeout_ms, whatever the other side does: tries, waits between them
+ *   and the answer's bytes together. Answers beyond answer_bytes_max are refused.
+ * - Throttling, refused connections and failures of the service are tried again, after a random
+ *   wait that grows (full jitter). What may have been done is tried again only when doing it twice
+ *   is the same as once: reading, cryptographic calls, Enable..., Disable..., Put..., Tag...,
+ *   Update..., Import..., and CreateGrant with a Name. CreateKey, CreateAlias, RotateKeyOnDemand,
+ *   ScheduleKeyDeletion and the like are tried again only when the request cannot have arrived, or
+ *   was refused for its rate.
+ * - Credentials lie in locked memory. What libcurl frees is wiped, if nobody has set up libcurl's
+ *   memory before; that is the process's own.
+ *
+ * Threads: a client may be shared; each call that runs at the same time has a connection of its
+ * own, and connections are kept and used again. A forked child gets COFFER_E_FORKED.
+ * `ret_` outputs are untouched on failure. A struct coffer_fault pointer may be NULL.
+ */
+#ifndef COFFER_KMS_CLIENT_H
+#define COFFER_KMS_CLIENT_H
+
+#include <coffer/env.h>
+#include <coffer/error.h>
+#include <coffer/keys.h>
+#include <coffer/kms.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct coffer_kms_client;
+
+enum coffer_kms_client_flags {
+    COFFER_KMS_CLIENT_TLS12 = 1u << 0, /* TLS 1.2 will do, too: for AWS's own endpoints         */
+    COFFER_KMS_CLIENT_PROXY = 1u << 1  /* heed https_proxy and no_proxy of the environment      */
+};
+
+struct coffer_kms_client_opts {
+    size_t size;     /* sizeof (struct coffer_kms_client_opts)                                   */
+    const char *url; /* https://HOST[:PORT], http://LOOPBACK[:PORT] or unix:/PATH                */
+    const char *region; /* NULL: that of a host kms.REGION.DOMAIN, else local-1                   */
+    const char *access_key_id; /* copied, as the next two are                                    */
+    const char *secret;
+    const char *session_token; /* or NULL                                                        */
+    const char *ca_file;       /* PEM; NULL: the system's certificate authorities                */
+    unsigned flags;            /* enum coffer_kms_client_flags                                   */
+
+    /* 0 is the default in brackets. */
+    uint32_t connect_timeout_ms; /* [3000]    for a connection, its handshake included           */
+    uint32_t total_timeout_ms;   /* [10000]   for a call                                         */
+    uint32_t tries_max;          /* [5]       1: never try again                                 */
+    uint32_t backoff_ms;         /* [50]      longest wait before the second try; doubles        */
+    uint32_t backoff_max_ms;     /* [2000]    and is never longer                                */
+    uint32_t connections_max;    /* [8]       kept when idle                                     */
+    size_t answer_bytes_max;     /* [1 MiB]                                                      */
+
+    const struct coffer_env *env;
+    /* Wait; NULL: sleep. ctx is env->ctx. */
+    void (*wait_ns)(void *ctx, uint64_t ns);
+};
+
+/* Connects to nothing yet. INVALID for a URL, region or credentials that can't be ones; NO_MEMORY,
+ * LOCKED_MEMORY, CRYPTO. */
+COFFER_MUST_CHECK int coffer_kms_client_new(const struct coffer_kms_client_opts *opts,
+                                            struct coffer_kms_client **ret_client,
+                                            struct coffer_fault *fault);
+
+/* Close the connections and wipe; NULL is allowed. No call may be running. */
+void coffer_kms_client_free(struct coffer_kms_client *client);
+
+/*
+ * One operation with its JSON parameters (0 bytes stand for {}). Returns 0 with an answer of the
+ * service, which may be a refusal: answer->error, and its enum coffer_error in answer->code. It is
+ * the caller's: coffer_kms_answer_done. KEY_UNREACHABLE when there was none that can be believed:
+ * no connection, no time, no certificate, nothing that a key service says; and INVALID, NO_MEMORY,
+ * FORKED, CRYPTO.
+ */
+COFFER_MUST_CHECK int coffer_kms_client_call(struct coffer_kms_client *client,
+                                             const char *operation, const uint8_t *body,
+                                             size_t body_bytes,
+                                             struct coffer_kms_answer *ret_answer,
+                                             struct coffer_fault *fault);
+
+/* Fill ret_provider, which is good until the client is freed. Its calls give KEY_UNREACHABLE, too,
+ * when the service answered that it can't now (its own failures, throttling). */
+COFFER_MUST_CHECK int coffer_kms_client_provider(struct coffer_kms_client *client,
+                                                 struct coffer_key_provider *ret_provider);
+
+/* A provider's calls take no fault: this copies that of the last one that failed, whichever thread
+ * made it, or a fault with error 0. */
+void coffer_kms_client_provider_fault(struct coffer_kms_client *client,
+                                      struct coffer_fault *ret_fault);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
