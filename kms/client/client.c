@@ -164,6 +164,11 @@ void coffer_kms_client_free(struct coffer_kms_client *client)
     cof_kms_free(&env, client);
 }
 
+const char *coffer_kms_client_region(const struct coffer_kms_client *client)
+{
+    return client->region;
+}
+
 /* ---- one call ---------------------------------------------------------------------------- */
 
 static uint64_t now_ns(struct coffer_kms_client *client)

@@ -323,7 +323,13 @@ static int retire_grant(void *ctx, const char *key_arn, const char *grant_id)
 }
 
 static const struct coffer_key_provider_ops provider_ops = {
-    sizeof(provider_ops), describe, generate, decrypt, re_encrypt, create_grant, retire_grant};
+    .size = sizeof(provider_ops),
+    .describe = describe,
+    .generate_data_key_without_plaintext = generate,
+    .decrypt = decrypt,
+    .re_encrypt = re_encrypt,
+    .create_grant = create_grant,
+    .retire_grant = retire_grant};
 
 int coffer_kms_client_provider(struct coffer_kms_client *client,
                                struct coffer_key_provider *ret_provider)

@@ -54,7 +54,7 @@ both_same fails 3 . env "COFFER_KMS=file:$work/gone" "$COFFER" snapshot copy "$s
     "$there:v@a"
 both_same fails 3 . copy "$store:v@a" "$there:v@a" --source-kms "file:$work/gone" \
     --kms-key-id "$id2" --no-pin
-both_same fails 2 'embedded key store only' copy "$store:v@a" "$there:v@a" \
+both_same fails 2 'needs AWS_ACCESS_KEY_ID' copy "$store:v@a" "$there:v@a" \
     --source-kms "https://localhost" --kms-key-id "$id2"
 for how in --allow-plain --no-pin; do # the first has no meaning here: its pin is looked at
     ok "$COFFERKMS" disable-key --key-id "$id1"

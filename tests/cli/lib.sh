@@ -14,6 +14,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 unset COFFER_STORE COFFER_ANCHOR COFFER_PASSPHRASE_FILE XDG_DATA_HOME
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION
 export HOME=$work/home
 export COFFER_PINS=$work/pins.json
 export COFFER_KMS=file:$work/keys

@@ -119,7 +119,8 @@ int cli_rekey_status(struct cli_session *session)
         return exit_code;
     }
     int error = coffer_reencrypt_status_get(session->store, &opts, &status, &fault);
-    if (error != 0 && session->kms.store == NULL) { /* there is no key service to ask */
+    /* There is no key service to ask. */
+    if (error != 0 && (session->kms.open_error != 0 || error == COFFER_E_KEY_UNREACHABLE)) {
         fault = cli_no_fault();
         opts.provider = NULL;
         error = coffer_reencrypt_status_get(session->store, &opts, &status, &fault);

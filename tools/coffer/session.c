@@ -76,7 +76,7 @@ int cli_session_fail(struct cli_session *session, int error, const struct coffer
     /* A key store that is not there must not read as a volume that is not there, nor one that may
      * not be read as a store that may not. */
     enum coffer_error_class cls = coffer_error_class_of(error);
-    if (kms->store == NULL && (cls == COFFER_CLASS_ABSENT || cls == COFFER_CLASS_IO)) {
+    if (kms->open_error != 0 && (cls == COFFER_CLASS_ABSENT || cls == COFFER_CLASS_IO)) {
         return cof_tool_fail_named(session->call, "KEY_UNREACHABLE", "key", COF_EXIT_KEY,
                                    key_fault.detail[0] ? key_fault.detail
                                                        : coffer_error_sentence(error),

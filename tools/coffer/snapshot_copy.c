@@ -105,24 +105,24 @@ static bool region_is(const char *arn, const char *region)
 /* A key is of the region in which it was made: another region's copy names one of its own. */
 static int check_region(struct copying *copying)
 {
-    struct coffer_keystore_info info = {.size = sizeof info};
+    char region[33];
     struct cli_session *goal = &copying->goal;
     const char *arn = copying->source.key_arn;
     int error = cof_tool_kms_open(&goal->kms);
     if (error == 0) {
-        error = coffer_keystore_info_get(goal->kms.store, &info);
+        error = cof_tool_kms_region(&goal->kms, region);
     }
     if (error != 0) {
         return cli_session_fail(goal, error, &goal->kms.fault, NULL, "cannot copy %s:%s",
                                 copying->source_address.store, copying->source_address.name);
     }
-    if (arn[0] == '\0' || region_is(arn, info.region)) {
+    if (arn[0] == '\0' || region_is(arn, region)) {
         return 0;
     }
     return cof_tool_usage(goal->call, "InvalidParameterCombination",
                           "the snapshot's key %s is of another region than the destination's key "
                           "service, %s: name a key of that region with --kms-key-id KEY",
-                          arn, info.region);
+                          arn, region);
 }
 
 static int check_keys(struct copying *copying)

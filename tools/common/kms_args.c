@@ -7,6 +7,7 @@
  */
 #include "kms_args.h"
 #include "error.h"
+#include "kms_remote.h"
 #include "kms_secret.h"
 #include <errno.h>
 #include <limits.h>
@@ -51,24 +52,24 @@ static const char *source_uri(const struct cof_tool_call *call)
     return cof_tool_text(call, "source-kms", environment("COFFER_SOURCE_KMS"));
 }
 
+static const char *uri_of(const struct cof_tool_kms *kms)
+{
+    return kms->source ? source_uri(kms->call)
+                       : cof_tool_text(kms->call, "kms", environment("COFFER_KMS"));
+}
+
 static int find_path(const struct cof_tool_kms *kms, char path[PATH_BYTES], bool *ret_default,
                      struct coffer_fault *fault)
 {
-    const char *uri = kms->source ? source_uri(kms->call)
-                                  : cof_tool_text(kms->call, "kms", environment("COFFER_KMS"));
+    const char *uri = uri_of(kms);
     *ret_default = uri == NULL;
     if (uri == NULL) {
         return default_path(path, fault);
     }
-    if (strncmp(uri, "https:", 6) == 0 || strncmp(uri, "http:", 5) == 0 ||
-        strncmp(uri, "pkcs11:", 7) == 0) {
-        return cof_tool_secret_fail(fault, COFFER_E_UNSUPPORTED,
-                                    "%.80s: this version speaks to the embedded key store only: "
-                                    "give file:PATH", uri);
-    }
     if (strncmp(uri, "file:", 5) != 0 || uri[5] == '\0') {
         return cof_tool_secret_fail(fault, COFFER_E_INVALID,
-                                    "'%.80s' names no key service: give file:PATH", uri);
+                                    "'%.80s' names no key service: give file:PATH or https://HOST",
+                                    uri);
     }
     if (strlen(uri + 5) >= PATH_BYTES) {
         return cof_tool_secret_fail(fault, COFFER_E_INVALID, "the key store's path is too long");
@@ -227,7 +228,13 @@ int cof_tool_kms_open(struct cof_tool_kms *kms)
     struct cof_tool_secret_source source = {.prompt = kms->call->program->name,
                                             .path = path,
                                             .fault = &kms->fault};
-    if (kms->store != NULL || kms->open_error != 0) {
+    if (kms->store != NULL || kms->client != NULL || kms->open_error != 0) {
+        return kms->open_error;
+    }
+    if (cof_tool_kms_is_remote(uri_of(kms))) {
+        kms->open_error = cof_tool_kms_connect(uri_of(kms), option(kms, "region"),
+                                               cof_tool_text(kms->call, "kms-ca-file", NULL),
+                                               &kms->client, &kms->fault);
         return kms->open_error;
     }
     int error = find_path(kms, path, &is_default, &kms->fault);
@@ -250,7 +257,11 @@ static int inner(void *ctx, struct coffer_key_provider *ret_provider)
 {
     struct cof_tool_kms *kms = ctx;
     int error = cof_tool_kms_open(kms);
-    return error != 0 ? error : coffer_keystore_provider(kms->store, ret_provider);
+    if (error != 0) {
+        return error;
+    }
+    return kms->client != NULL ? coffer_kms_client_provider(kms->client, ret_provider)
+                               : coffer_keystore_provider(kms->store, ret_provider);
 }
 
 static int lazy_describe(void *ctx, const char *key, struct coffer_key_info *ret_info)
@@ -344,6 +355,9 @@ bool cof_tool_kms_two(const struct cof_tool_call *call)
     if (source_uri(call) == NULL) {
         return false;
     }
+    if (cof_tool_kms_is_remote(uri_of(&first)) || cof_tool_kms_is_remote(uri_of(&second))) {
+        return uri_of(&first) == NULL || strcmp(uri_of(&first), uri_of(&second)) != 0;
+    }
     if (find_path(&first, paths[0], &is_default, &first.fault) != 0 ||
         find_path(&second, paths[1], &is_default, &second.fault) != 0) {
         return true;
@@ -353,9 +367,34 @@ bool cof_tool_kms_two(const struct cof_tool_call *call)
             stats[0].st_dev != stats[1].st_dev || stats[0].st_ino != stats[1].st_ino);
 }
 
+int cof_tool_kms_call(struct cof_tool_kms *kms, const struct coffer_kms_request *request,
+                      struct coffer_kms_answer *ret_answer)
+{
+    return kms->client != NULL
+               ? coffer_kms_client_call(kms->client, request->operation, request->body,
+                                        request->body_bytes, ret_answer, &kms->fault)
+               : coffer_kms_call(kms->store, request, ret_answer);
+}
+
+int cof_tool_kms_region(struct cof_tool_kms *kms, char ret_region[33])
+{
+    struct coffer_keystore_info info = {.size = sizeof info};
+    if (kms->client != NULL) {
+        snprintf(ret_region, 33, "%s", coffer_kms_client_region(kms->client));
+        return 0;
+    }
+    int error = coffer_keystore_info_get(kms->store, &info);
+    if (error == 0) {
+        memcpy(ret_region, info.region, sizeof info.region);
+    }
+    return error;
+}
+
 void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault)
 {
-    if (kms->store != NULL) {
+    if (kms->client != NULL) {
+        coffer_kms_client_provider_fault(kms->client, ret_fault);
+    } else if (kms->store != NULL) {
         coffer_keystore_provider_fault(kms->store, ret_fault);
     } else {
         *ret_fault = kms->fault;
@@ -366,5 +405,7 @@ void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault
 void cof_tool_kms_done(struct cof_tool_kms *kms)
 {
     coffer_keystore_close(kms->store);
+    coffer_kms_client_free(kms->client);
     kms->store = NULL;
+    kms->client = NULL;
 }

@@ -3,6 +3,8 @@
  * common/kms_args.h - the options that name and open the key store, shared by coffer and cofferkms.
  *
  *   --kms file:PATH        COFFER_KMS              default file:$XDG_DATA_HOME/coffer/keys
+ *   --kms https://HOST     the same                a service, as kms_remote.h has it; also
+ *                                                  http://LOOPBACK and unix:/PATH
  *   --account, --region                            of a new store; checked against an old one
  *   --passphrase-file F    COFFER_PASSPHRASE_FILE  first line of F
  *   --passphrase-fd N                              what can be read from descriptor N
@@ -18,9 +20,11 @@
 
 #include "args.h"
 #include <coffer/keystore.h>
+#include <coffer/kms_client.h>
 
 #define COF_KMS_ROWS                                                                               \
-    {"kms", COF_TOOL_TEXT, "URI", "file:PATH ($XDG_DATA_HOME/coffer/keys), or COFFER_KMS"},        \
+    {"kms", COF_TOOL_TEXT, "URI", "file:PATH ($XDG_DATA_HOME/coffer/keys) or https://HOST"},       \
+    {"kms-ca-file", COF_TOOL_FILE, "FILE", "certificates that https:// is checked against"},       \
     {"account", COF_TOOL_TEXT, "DIGITS", "account of the key store, 12 digits (000000000000)"},    \
     {"region", COF_TOOL_TEXT, "NAME", "region of the key store (local-1)"},                        \
     {"passphrase-file", COF_TOOL_FILE, "FILE", "read the passphrase from the first line of FILE"}, \
@@ -28,7 +32,7 @@
     {"passphrase-command", COF_TOOL_TEXT, "COMMAND", "first line it prints is the passphrase"},    \
     {"root-key-file", COF_TOOL_FILE, "FILE", "root key: 32 bytes or 64 hex digits, mode 0600"}
 #define COF_KMS_NAMES                                                                              \
-    "kms account region passphrase-file passphrase-fd passphrase-command root-key-file"
+    "kms kms-ca-file account region passphrase-file passphrase-fd passphrase-command root-key-file"
 
 /* A second key store, from which a verb reads what it copies: --source-kms (COFFER_SOURCE_KMS),
  * --source-passphrase-file (COFFER_SOURCE_PASSPHRASE_FILE), --source-root-key-file
@@ -48,7 +52,8 @@ struct cof_tool_kms {
     const struct cof_tool_call *call;
     unsigned flags;                /* enum coffer_keystore_flags           */
     bool source;                   /* it is the one of COF_KMS_SOURCE_ROWS */
-    struct coffer_keystore *store; /* NULL until it is needed              */
+    struct coffer_keystore *store; /* NULL until it is needed; or          */
+    struct coffer_kms_client *client; /* of a service elsewhere            */
     struct coffer_fault fault;     /* of the last failure to open          */
     int open_error;                /* a failed open isn't tried again      */
 };
@@ -71,6 +76,14 @@ bool cof_tool_kms_two(const struct cof_tool_call *call);
  * terminal; kms->fault.detail has the sentence. The coffer program can leave it to the provider.
  */
 int cof_tool_kms_open(struct cof_tool_kms *kms);
+
+/* One operation of the service, open by then. 0 with an answer, which may be a refusal; else
+ * kms->fault has the sentence. */
+int cof_tool_kms_call(struct cof_tool_kms *kms, const struct coffer_kms_request *request,
+                      struct coffer_kms_answer *ret_answer);
+
+/* The region of the service, open by then. */
+int cof_tool_kms_region(struct cof_tool_kms *kms, char ret_region[33]);
 
 /* The sentence of the last failed call through the provider, or of the open; error 0 when none. */
 void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault);

@@ -90,6 +90,9 @@ COFFER_MUST_CHECK int coffer_kms_client_call(struct coffer_kms_client *client,
                                              struct coffer_kms_answer *ret_answer,
                                              struct coffer_fault *fault);
 
+/* The region that requests are signed for; good until the client is freed. */
+const char *coffer_kms_client_region(const struct coffer_kms_client *client);
+
 /* Fill ret_provider, which is good until the client is freed. Its calls give KEY_UNREACHABLE, too,
  * when the service answered that it can't now (its own failures, throttling). */
 COFFER_MUST_CHECK int coffer_kms_client_provider(struct coffer_kms_client *client,

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The world that the cases run in: a store, a server on a free port of loopback, its clock, two
+accounts, and the principals that the cases speak of (cases_policy.py says who they are)."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+
+import clients
+
+HOME, OTHER = "111122223333", "444455556666"
+REGION, OTHER_REGION = "test-1", "test-2"
+PATIENCE_S = 30
+
+
+@dataclass
+class Principal:
+    arn: str
+    access_key: str
+    secret: str
+    token: str = ""
+
+
+class World:
+    def __init__(self, program):
+        self.program = program
+        self.clock = clients.Clock()
+        self.has = set()
+        self.principals = {}
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="coffer-conform-")
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self):
+        self.clock_file = self.write("clock", "0")
+        root_key = self.write("root", os.urandom(32).hex())
+        store = os.path.join(self.folder, "keys")
+        made = subprocess.run([self.program, "prepare", store, root_key, OTHER],
+                              capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise SystemExit(f"cannot prepare the store: {made.stderr.strip()}")
+        self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
+        self.server = subprocess.Popen(
+            [self.program, "serve", store, root_key, self.clock_file], stderr=self.log)
+        self.url = self.wait_for_address()
+        for account, key in json.loads(made.stdout).items():
+            name = "root" if account == HOME else "other_root"
+            self.principals[name] = Principal(f"arn:coffer:iam::{account}:root",
+                                              key["AccessKeyId"], key["SecretAccessKey"])
+        self.make_users()
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w",
+                  encoding="utf-8") as handle:
+            handle.write(text)
+        return path
+
+    def wait_for_address(self):
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until and self.server.poll() is None:
+            with open(self.log.name, encoding="utf-8") as handle:
+                found = re.search(r"127\.0\.0\.1:(\d+)", handle.read())
+            if found:
+                return f"http://127.0.0.1:{found.group(1)}"
+            time.sleep(0.02)
+        raise SystemExit(f"the server did not start: {self.last_lines()}")
+
+    def last_lines(self):
+        with open(self.log.name, encoding="utf-8") as handle:
+            return handle.read()[-2000:]
+
+    def alive(self):
+        if self.server.poll() is not None:
+            raise SystemExit(f"the server ended with {self.server.returncode}: "
+                             f"{self.last_lines()}")
+
+    def __exit__(self, *_):
+        server = getattr(self, "server", None)
+        if server is not None:
+            server.terminate()
+            try:
+                server.wait(timeout=PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                server.kill()
+            self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- who there is ------------------------------------------------------------------------
+
+    def make_users(self):
+        raw = clients.Raw(self)
+
+        def ask(who, op, **params):
+            answer = raw.call(op, params, who, None)
+            if answer.error or answer.status != 200:
+                raise SystemExit(f"cannot make the principals: {op}: {answer.status} "
+                                 f"{answer.error} {answer.message}")
+            return answer.body
+
+        def user(root, name, *statements):
+            arn = ask(root, "CreateUser", UserName=name)["User"]["Arn"]
+            key = ask(root, "CreateAccessKey", UserName=name)["AccessKey"]
+            self.principals[name] = Principal(arn, key["AccessKeyId"], key["SecretAccessKey"])
+            if statements:
+                document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+                made = ask(root, "PutPolicy", PolicyName=f"of-{name}", PolicyDocument=document)
+                ask(root, "AttachUserPolicy", UserName=name, PolicyArn=made["Policy"]["Arn"])
+
+        every = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
+        user("root", "alice")
+        user("root", "bob", every)
+        user("root", "dave", every, {"Effect": "Deny", "Action": "kms:Decrypt", "Resource": "*"})
+        user("root", "eve")
+        user("other_root", "carol", every)
+        user("other_root", "carl")
+        raw.close()
+
+    def names(self):
+        """What "${...}" of a case stands for."""
+        return {"account": HOME, "other_account": OTHER, "region": REGION,
+                "other_region": OTHER_REGION,
+                **{name: who.arn for name, who in self.principals.items()}}
+
+    def region_of(self, region):
+        return OTHER_REGION if region == "other" else REGION
+
+    # ---- the clock ---------------------------------------------------------------------------
+
+    def set_clock(self, ahead_s):
+        """Seconds that the server, and who signs for it, are ahead of the machine."""
+        self.write("clock", str(ahead_s))
+        self.clock.ahead_s = ahead_s
