@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conformance suite: one list of cases against `cofferkms serve`, by each client, as one table.
 
-usage: conform.py [--server PROGRAM] [--tool PROGRAM] [--clients raw,cli,boto3,js] [--all-by-cli]
+usage: conform.py --server PROGRAM [--js FOLDER] [--clients raw,cli,boto3,js] [--all-by-cli]
                   [--only REGEX] [--list] [--expect-failures]
 
-  --server PROGRAM   the program that serves: cofferkms, or a build of it whose clock is a file
-  --tool PROGRAM     the program that makes the identities (the server's)
+  --server PROGRAM   kms_conform_server, whose clock is a file (server.c)
+  --js FOLDER        where driver.mjs and its node_modules are
   --all-by-cli       every case by the AWS command line, too: half a second a call
   --expect-failures  the negative control: exit 0 if cases that are about states fail, else 1
   --list             print the list as JSON and stop
@@ -37,8 +37,8 @@ LEAST_ASSERTIONS = 600
 
 def arguments():
     parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1])
-    parser.add_argument("--server", default=os.environ.get("COFFERKMS"))
-    parser.add_argument("--tool", default=os.environ.get("COFFERKMS"))
+    parser.add_argument("--server")
+    parser.add_argument("--js", default=os.path.join(HERE, "js"))
     parser.add_argument("--clients", default="raw,cli,boto3,js")
     parser.add_argument("--all-by-cli", action="store_true")
     parser.add_argument("--only", default="")
@@ -47,13 +47,13 @@ def arguments():
     return parser.parse_args()
 
 
-def make_clients(world, names):
+def make_clients(world, names, js):
     import clients
     clients.follow_clock(world.clock)
     made = [clients.Raw(world)]
     kinds = {"raw": lambda: made[0], "cli": lambda: clients.Cli(world),
              "boto3": lambda: clients.Boto(world),
-             "js": lambda: clients.Js(world, os.path.join(HERE, "js"))}
+             "js": lambda: clients.Js(world, js)}
     return made[0], [kinds[name]() for name in names]
 
 
@@ -126,9 +126,9 @@ def main():
         return 0
     import world as world_of
     began = time.monotonic()
-    with world_of.World(options.server, options.tool) as world:
+    with world_of.World(options.server) as world:
         cases = [one for one in cases if set(one["needs"]) <= world.has]
-        raw, tested = make_clients(world, options.clients.split(","))
+        raw, tested = make_clients(world, options.clients.split(","), options.js)
         rows = list(run_all(world, raw, tested, cases, options.all_by_cli))
         world.alive()
     print_table(rows, tested)
