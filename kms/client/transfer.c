@@ -87,10 +87,19 @@ static int add_header(struct curl_slist **headers, const char *name, const char 
     return 0;
 }
 
+/* Identities are another service's, in AWS's world as in ours. */
+static const char *prefix_of(const char *operation)
+{
+    const struct cof_wire_operation *known = cof_wire_find(operation);
+
+    return known != NULL && (known->flags & COF_WIRE_IDENTITY) != 0 ? COFFER_KMS_IDENTITY_PREFIX
+                                                                    : COFFER_KMS_TARGET_PREFIX;
+}
+
 static int sign(struct coffer_kms_client *client, const struct cof_client_try *try_,
                 struct curl_slist **headers, struct coffer_fault *fault)
 {
-    char target[COFFER_KMS_ERROR_BYTES_MAX + sizeof(COFFER_KMS_TARGET_PREFIX)];
+    char target[COFFER_KMS_ERROR_BYTES_MAX + sizeof(COFFER_KMS_IDENTITY_PREFIX)];
     const struct coffer_kms_header own[] = {{"Host", client->endpoint.host},
                                             {"Content-Type", COFFER_KMS_CONTENT_TYPE},
                                             {"X-Amz-Target", target}};
@@ -108,7 +117,7 @@ static int sign(struct coffer_kms_client *client, const struct cof_client_try *t
     struct coffer_kms_signed made = {.size = sizeof(made)};
     int error;
 
-    (void)snprintf(target, sizeof(target), "%s%s", COFFER_KMS_TARGET_PREFIX, try_->operation);
+    (void)snprintf(target, sizeof(target), "%s%s", prefix_of(try_->operation), try_->operation);
     if (client->secrets->session_token[0] != '\0') {
         signing.session_token = client->secrets->session_token;
     }

@@ -80,7 +80,7 @@ struct header_block {
 /* Move the answer into the response. */
 static int respond(struct front *front, struct coffer_kms_http_response *ret_response)
 {
-    struct header_block *block = cof_wire_block_new(front->ks, sizeof(*block));
+    struct header_block *block = cof_wire_block_new(&front->ks->env, sizeof(*block));
     unsigned count = 0;
 
     if (block == NULL) {

@@ -12,11 +12,11 @@ ABSENT_SIGNATURE = ["MissingAuthenticationToken", "MissingAuthenticationTokenExc
 INCOMPLETE = ["IncompleteSignature", "IncompleteSignatureException"]
 
 case("requests that no client sends",
-     raw("an unknown operation", 400, ["UnknownOperationException"],
+     raw("an unknown operation", (400, 404), ["UnknownOperationException"],
          target="TrentService.Explode"),
-     raw("another service's operation", 400, ["UnknownOperationException"],
+     raw("another service's operation", (400, 404), ["UnknownOperationException"],
          target="DynamoDB_20120810.ListTables"),
-     raw("no target", 400, ["UnknownOperationException", "ValidationException",
+     raw("no target", (400, 404), ["UnknownOperationException", "ValidationException",
                             "SerializationException"], target=None),
      raw("a body that is no JSON", 400, ["SerializationException"], body="{"),
      raw("a body that is a list", 400, ["SerializationException"], body="[]"),
@@ -32,7 +32,7 @@ case("requests that no client sends",
          body='{"CiphertextBlob":"???"}', target="TrentService.Decrypt"),
      raw("another method", (400, 403, 404, 405), None, method="GET"),
      raw("another path", (400, 403, 404), None, path="/other"),
-     raw("a body of 2 MiB", (400, 413), None, body="{\"KeyId\":\"" + "a" * 2097152 + "\"}"))
+     raw("a body of 2 MiB", (0, 400, 413), None, body="{\"KeyId\":\"" + "a" * 2097152 + "\"}"))
 case("signatures that are none",
      raw("none at all", (400, 403), ABSENT_SIGNATURE, headers={"Authorization": None}),
      raw("an unknown access key", (400, 403), UNKNOWN, access_key="AKIAAAAAAAAAAAAAAAAA"),
@@ -59,10 +59,10 @@ case("requests at the edge of what is right", raw("as a client sends it", 200, N
      raw("an unknown member", 200, None, body='{"Colour":"red"}'),
      raw("an empty body", (200, 400), None, body=""),
      raw("a request id in each answer", 200, None, wants_header="x-amzn-RequestId"),
-     raw("a request id in each error", 400, ["UnknownOperationException"],
+     raw("a request id in each error", (400, 404), ["UnknownOperationException"],
          target="TrentService.Explode", wants_header="x-amzn-RequestId"),
      raw("the type of the answer", 200, None, wants_header="Content-Type"),
-     raw("the error's type in a header", 400, ["UnknownOperationException"],
+     raw("the error's type in a header", (400, 404), ["UnknownOperationException"],
          target="TrentService.Explode", wants_header="x-amzn-ErrorType"))
 
 # ---- what others got wrong -------------------------------------------------------------------

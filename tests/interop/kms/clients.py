@@ -124,7 +124,7 @@ class Raw:
         access, secret, token = account.access_key, account.secret, account.token
         credentials = botocore.credentials.Credentials(
             other.get("access_key") or access, other.get("secret") or secret,
-            other.get("token") or token)
+            other.get("token") or token or None)
         headers = {**headers, "Host": f"{self.host}:{self.port}"}
         request = botocore.awsrequest.AWSRequest(method, self.world.url + path, headers, body)
         region = self.world.region_of(region)
@@ -142,7 +142,10 @@ class Raw:
                 self.connection = http.client.HTTPConnection(self.host, self.port,
                                                              timeout=TIMEOUT_S)
             try:
-                self.connection.request(method, target, body, headers)
+                try:
+                    self.connection.request(method, target, body, headers)
+                except BrokenPipeError:
+                    pass  # what is too long is answered before it was sent
                 answer = self.connection.getresponse()
                 data = answer.read()
                 if answer.will_close:
@@ -178,8 +181,11 @@ class Raw:
         return Answer("", "", value, answer.status, headers)
 
     def call(self, op, params, who, region):
+        return self.ask("TrentService", op, params, who, region)
+
+    def ask(self, service, op, params, who, region=None):
         body = json.dumps(params).encode()
-        return self.exchange(self.signed(body, head(f"TrentService.{op}"), who, region))
+        return self.exchange(self.signed(body, head(f"{service}.{op}"), who, region))
 
     def odd(self, target="TrentService.ListKeys", body="{}", headers=None, skew=0,
             late_body=None, cut_signature=False, presigned=False, expires=300, method="POST",
@@ -204,7 +210,10 @@ class Raw:
             request.headers["Authorization"] = whole[:-8]
         if late_body is not None:
             request.data = late_body.encode()
-        return self.exchange(request)
+        try:
+            return self.exchange(request)
+        except (http.client.HTTPException, OSError) as wrong:
+            return Answer("(closed)", str(wrong))
 
 
 def head(target):
@@ -234,7 +243,7 @@ class Boto:
             self.clients[who, region] = boto3.session.Session().client(
                 "kms", endpoint_url=self.world.url, region_name=self.world.region_of(region),
                 aws_access_key_id=account.access_key, aws_secret_access_key=account.secret,
-                aws_session_token=account.token, config=config)
+                aws_session_token=account.token or None, config=config)
         return self.clients[who, region]
 
     def inwards(self, shape, value):

@@ -118,13 +118,16 @@ class Run:
             return
         self.result.say(answer.error == "", f"{call}: wanted success, got {answer.error} "
                         f"{short(answer.message)}")
+        if answer.error:
+            self.result.failed += len(step["expect"])
+            return
         for path, want in step["expect"].items():
             if not self.client.knows(step["op"], path):
                 self.result.unsupported += 1
                 continue
             want = self.resolved(want)
             got = match.at(answer.body, path)
-            self.result.say(answer.error == "" and match.matches(got, want, self.now()),
+            self.result.say(match.matches(got, want, self.now()),
                             f"{call}: {path} wanted {short(want)}, got "
                             f"{'nothing' if got is match.NOTHING else short(got)}")
 

@@ -102,7 +102,7 @@ class World:
         raw = clients.Raw(self)
 
         def ask(who, op, **params):
-            answer = raw.call(op, params, who, None)
+            answer = raw.ask("CofferIdentity", op, params, who)
             if answer.error or answer.status != 200:
                 raise SystemExit(f"cannot make the principals: {op}: {answer.status} "
                                  f"{answer.error} {answer.message}")
