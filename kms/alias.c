@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/alias.c - aliases, and the listings of keys and aliases.
+ * kms/alias.c - aliases: made, turned to another key, deleted, listed.
  *
- * A page asks the store for one entry more than the limit: if it comes, the last one given is the
- * marker of the next page. Any thread.
+ * An alias is of its account and region, and names a key of the same. Who changes one needs the
+ * right to the alias and to each key that it names or named. Under the store's lock.
  */
-#include "kms.h"
+#include "verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- create-alias ------------------------------------------------------------------------ */
+/* ---- parts of verbs ---------------------------------------------------------------------- */
 
-static int check_alias(struct cof_kms_call *call, const char *name)
+static int check_name(struct cof_kms_call *call, const char *name)
 {
     if (!cof_kms_alias_ok(name)) {
-        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+        return cof_kms_fault(call->fault, COFFER_E_ALIAS_NAME,
                              "'%.60s' is no alias: give alias/ and up to 250 of a-z A-Z 0-9 / _ -",
                              name);
     }
@@ -27,29 +27,44 @@ static int check_alias(struct cof_kms_call *call, const char *name)
     return 0;
 }
 
-static int check_room(struct cof_kms_call *call, const char *name,
-                      const struct cof_kms_key_row *key)
+/* Check the name, and the right to the alias itself; the name goes into the record. */
+static int begin_alias(struct cof_kms_call *call, const char *name, const char *action)
 {
-    struct cof_kms_alias_row taken;
-    uint64_t count = 0;
-    int error = cof_kms_db_alias_get(call->ks->db, &key->owner, name, &taken, call->fault);
+    char arn[COF_KMS_ALIAS_ARN_BYTES_MAX];
+    int error = check_name(call, name);
 
-    if (error == 0) {
-        return cof_kms_fault(call->fault, COFFER_E_EXISTS,
-                             "%.80s is taken: choose another name", name);
-    }
-    if (error != COFFER_E_NOT_FOUND) {
+    if (error != 0) {
         return error;
     }
-    if (key->managed) {
-        return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
-                             "%s is the managed default key, which takes no other alias", key->arn);
+    /* The name was checked: it holds nothing that JSON would want escaped. */
+    (void)snprintf(call->detail, sizeof(call->detail), "{\"aliasName\":\"%s\"}", name);
+    cof_kms_alias_arn(&call->owner, name, arn);
+    call->resource = arn;
+    error = cof_kms_authorize(call, NULL, action);
+    call->resource = NULL;
+    return error;
+}
+
+/* The key that an alias is to name: of the caller's own account, with room for one more. */
+static int find_target(struct cof_kms_call *call, const char *target, const char *action,
+                       struct cof_kms_key_row *row)
+{
+    uint64_t count = 0;
+    int error = cof_kms_key_find(call, target, true, row);
+
+    if (error == 0 && strcmp(row->owner.account, call->owner.account) != 0) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_NOT_FOUND,
+                             "an alias names a key of its own account, and %s is not", row->arn);
     }
-    if (key->state == COFFER_KEY_PENDING_DELETION) {
-        return cof_kms_fault(call->fault, COFFER_E_KEY_STATE, "%s is in state %s", key->arn,
-                             coffer_keystore_state_name(key->state));
+    if (error == 0) {
+        error = cof_kms_authorize(call, row, action);
     }
-    error = cof_kms_db_alias_count(call->ks->db, key->arn, &count, call->fault);
+    if (error == 0) {
+        error = cof_kms_key_changeable(call, row);
+    }
+    if (error == 0) {
+        error = cof_kms_db_alias_count(call->ks->db, row->arn, &count, call->fault);
+    }
     if (error == 0 && count >= COF_KMS_ALIASES_MAX) {
         return cof_kms_fault(call->fault, COFFER_E_LIMIT, "the key has %u aliases, its limit",
                              COF_KMS_ALIASES_MAX);
@@ -57,182 +72,130 @@ static int check_room(struct cof_kms_call *call, const char *name,
     return error;
 }
 
-static int add_alias(struct cof_kms_call *call, const char *name, const char *target)
+/* The alias and the key that it names, KEY_NOT_FOUND when there is none. */
+static int find_alias(struct cof_kms_call *call, const char *name, struct cof_kms_alias_row *alias,
+                      struct cof_kms_key_row *row)
+{
+    int error = cof_kms_db_alias_get(call->ks->db, &call->owner, name, alias, call->fault);
+
+    if (error == COFFER_E_NOT_FOUND) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_NOT_FOUND, "there is no %.80s", name);
+    }
+    return error == 0 ? cof_kms_db_key_get(call->ks->db, alias->key_arn, row, call->fault) : error;
+}
+
+/* ---- create, update, delete -------------------------------------------------------------- */
+
+int cof_kms_create_alias(struct cof_kms_call *call, const char *name, const char *target)
 {
     struct cof_kms_alias_row alias;
-    struct cof_kms_key_row key;
-    int error = check_alias(call, name);
+    struct cof_kms_key_row row;
+    int error = begin_alias(call, name, "kms:CreateAlias");
 
-    if (error != 0) {
-        return error;
-    }
-    /* The name was checked: it holds nothing that JSON would want escaped. */
-    (void)snprintf(call->detail, sizeof(call->detail), "{\"aliasName\":\"%s\"}", name);
-    error = cof_kms_key_find(call, target, true, &key);
     if (error == 0) {
-        error = check_room(call, name, &key);
+        error = cof_kms_db_alias_get(call->ks->db, &call->owner, name, &alias, call->fault);
+        if (error == 0) {
+            return cof_kms_fault(call->fault, COFFER_E_EXISTS,
+                                 "%.80s is taken: choose another name", name);
+        }
+        error = error == COFFER_E_NOT_FOUND ? 0 : error;
+    }
+    if (error == 0) {
+        error = find_target(call, target, "kms:CreateAlias", &row);
     }
     if (error != 0) {
         return error;
     }
     memset(&alias, 0, sizeof(alias));
     memcpy(alias.name, name, strlen(name) + 1);
-    alias.owner = key.owner;
-    memcpy(alias.key_arn, key.arn, sizeof(alias.key_arn));
+    alias.owner = row.owner;
+    memcpy(alias.key_arn, row.arn, sizeof(alias.key_arn));
     alias.created_ns = cof_kms_wall_ns(&call->ks->env);
     alias.updated_ns = alias.created_ns;
     return cof_kms_db_alias_add(call->ks->db, &alias, call->fault);
 }
 
-int coffer_keystore_create_alias(struct coffer_keystore *store, const char *name,
-                                 const char *target, struct coffer_fault *fault)
+int cof_kms_update_alias(struct cof_kms_call *call, const char *name, const char *target)
 {
-    struct cof_kms_call call;
-    int error;
+    struct cof_kms_key_row old, row;
+    struct cof_kms_alias_row alias;
+    int error = begin_alias(call, name, "kms:UpdateAlias");
 
-    if (store == NULL || name == NULL || target == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
-    }
-    error = cof_kms_call_begin(&call, store, "CreateAlias", COF_KMS_CHANGES, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = cof_kms_call_settle(&call, add_alias(&call, name, target));
-    cof_kms_call_leave(&call);
-    return error;
-}
-
-/* ---- listings ---------------------------------------------------------------------------- */
-
-struct page {
-    struct cof_kms_call *call;
-    unsigned limit; /* 0: all */
-    unsigned given;
-    int (*visit_key)(void *ctx, const struct coffer_key_entry *entry);
-    int (*visit_alias)(void *ctx, const struct coffer_alias_entry *entry);
-    void *ctx;
-    char last[COFFER_MARKER_BYTES_MAX];
-    bool more;
-};
-
-/* Count one entry; false when the page was full before it. */
-static bool page_takes(struct page *page, const char *name)
-{
-    if (page->limit != 0 && page->given == page->limit) {
-        page->more = true;
-        return false;
-    }
-    page->given++;
-    (void)snprintf(page->last, sizeof(page->last), "%s", name);
-    return true;
-}
-
-static unsigned page_asks(const struct page *page)
-{
-    return page->limit == 0 || page->limit == UINT32_MAX ? 0 : page->limit + 1;
-}
-
-static void page_marker(const struct page *page, char *ret_marker)
-{
-    if (ret_marker != NULL) {
-        (void)snprintf(ret_marker, COFFER_MARKER_BYTES_MAX, "%s", page->more ? page->last : "");
-    }
-}
-
-static int visit_key_row(void *ctx, const struct cof_kms_key_row *row)
-{
-    struct page *page = ctx;
-    struct coffer_key_entry entry = {row->key_id, row->arn};
-
-    return page_takes(page, row->key_id) ? page->visit_key(page->ctx, &entry) : 0;
-}
-
-static int visit_alias_row(void *ctx, const struct cof_kms_alias_row *row)
-{
-    struct page *page = ctx;
-    char arn[360];
-    struct coffer_alias_entry entry = {row->name, arn, cof_kms_arn_key_id(row->key_arn),
-                                       row->created_ns, row->updated_ns};
-
-    cof_kms_alias_arn(&row->owner, row->name, arn);
-    return page_takes(page, row->name) ? page->visit_alias(page->ctx, &entry) : 0;
-}
-
-static int bad_marker(struct cof_kms_call *call)
-{
-    return cof_kms_fault(call->fault, COFFER_E_INVALID,
-                         "the marker is not valid: give the one that the last page ended with");
-}
-
-int coffer_keystore_list_keys(struct coffer_keystore *store, unsigned limit, const char *marker,
-                              int (*visit)(void *ctx, const struct coffer_key_entry *entry),
-                              void *ctx, char ret_marker[COFFER_MARKER_BYTES_MAX],
-                              struct coffer_fault *fault)
-{
-    struct cof_kms_call call;
-    struct page page = {&call, limit, 0, visit, NULL, ctx, "", false};
-    const char *after = marker == NULL ? "" : marker;
-    int error;
-
-    if (store == NULL || visit == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
-    }
-    error = cof_kms_call_begin(&call, store, "ListKeys", COF_KMS_READS, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = after[0] != '\0' && !cof_kms_key_id_ok(after)
-                ? bad_marker(&call)
-                : cof_kms_db_key_each(store->db, &call.owner, after, page_asks(&page),
-                                      visit_key_row, &page, call.fault);
-    error = cof_kms_call_settle(&call, error);
     if (error == 0) {
-        page_marker(&page, ret_marker);
+        error = find_alias(call, name, &alias, &old);
     }
-    cof_kms_call_leave(&call);
-    return error;
+    if (error == 0) {
+        error = cof_kms_authorize(call, &old, "kms:UpdateAlias");
+    }
+    if (error == 0) {
+        error = find_target(call, target, "kms:UpdateAlias", &row);
+    }
+    if (error == 0 && (strcmp(old.key_usage, row.key_usage) != 0 ||
+                       (old.public_key_bytes > 0) != (row.public_key_bytes > 0))) {
+        error = cof_kms_fault(call->fault, COFFER_E_INVALID,
+                              "%.60s names a %.31s key for %.31s, and the new one is of another "
+                              "kind", name, old.key_spec, old.key_usage);
+    }
+    if (error != 0) {
+        return error;
+    }
+    memcpy(alias.key_arn, row.arn, sizeof(alias.key_arn));
+    alias.updated_ns = cof_kms_wall_ns(&call->ks->env);
+    return cof_kms_db_alias_set(call->ks->db, &alias, call->fault);
 }
 
-static int list_aliases(struct cof_kms_call *call, const char *key, const char *after,
-                        struct page *page)
+int cof_kms_delete_alias(struct cof_kms_call *call, const char *name)
 {
+    struct cof_kms_alias_row alias;
     struct cof_kms_key_row row;
-    int error = 0;
+    int error = begin_alias(call, name, "kms:DeleteAlias");
 
-    row.arn[0] = '\0';
-    if (after[0] != '\0' && !cof_kms_alias_ok(after)) {
-        return bad_marker(call);
+    if (error == 0) {
+        error = find_alias(call, name, &alias, &row);
     }
-    if (key != NULL) {
-        error = cof_kms_key_find(call, key, true, &row);
+    if (error == 0) {
+        memcpy(call->arn, row.arn, sizeof(call->arn));
+        error = cof_kms_authorize(call, &row, "kms:DeleteAlias");
     }
-    return error == 0 ? cof_kms_db_alias_each(call->ks->db, &call->owner, row.arn, after,
-                                              page_asks(page), visit_alias_row, page, call->fault)
+    return error == 0 ? cof_kms_db_alias_remove(call->ks->db, &call->owner, name, call->fault)
                       : error;
 }
 
-int coffer_keystore_list_aliases(struct coffer_keystore *store, const char *key, unsigned limit,
-                                 const char *marker,
-                                 int (*visit)(void *ctx, const struct coffer_alias_entry *entry),
-                                 void *ctx, char ret_marker[COFFER_MARKER_BYTES_MAX],
-                                 struct coffer_fault *fault)
-{
-    struct cof_kms_call call;
-    struct page page = {&call, limit, 0, NULL, visit, ctx, "", false};
-    int error;
+/* ---- list-aliases ------------------------------------------------------------------------ */
 
-    if (store == NULL || visit == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+struct alias_visit {
+    struct cof_kms_lister lister;
+    int (*visit)(void *ctx, const struct cof_kms_alias_row *row);
+    void *ctx;
+};
+
+static int visit_alias(void *ctx, const struct cof_kms_alias_row *row)
+{
+    struct alias_visit *aliases = ctx;
+
+    return cof_kms_lister_takes(&aliases->lister, row->name) ? aliases->visit(aliases->ctx, row)
+                                                             : 0;
+}
+
+int cof_kms_list_aliases(struct cof_kms_call *call, const char *key, struct cof_kms_page *page,
+                         int (*visit)(void *ctx, const struct cof_kms_alias_row *row), void *ctx)
+{
+    struct alias_visit aliases = {.visit = visit, .ctx = ctx};
+    struct cof_kms_key_row row;
+    int error = cof_kms_authorize(call, NULL, "kms:ListAliases");
+
+    row.arn[0] = '\0';
+    if (error == 0 && key != NULL) {
+        error = cof_kms_key_find(call, key, true, &row);
     }
-    error = cof_kms_call_begin(&call, store, "ListAliases", COF_KMS_READS, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = cof_kms_call_settle(&call,
-                                list_aliases(&call, key, marker == NULL ? "" : marker, &page));
     if (error == 0) {
-        page_marker(&page, ret_marker);
+        error = cof_kms_lister_open(call, page, row.arn[0] == '\0' ? call->owner.account : row.arn,
+                                    &aliases.lister);
     }
-    cof_kms_call_leave(&call);
-    return error;
+    if (error == 0) {
+        error = cof_kms_db_alias_each(call->ks->db, &call->owner, row.arn, aliases.lister.after,
+                                      cof_kms_lister_asks(&aliases.lister), visit_alias, &aliases,
+                                      call->fault);
+    }
+    return error == 0 ? cof_kms_lister_close(&aliases.lister) : error;
 }

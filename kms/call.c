@@ -8,6 +8,7 @@
 #include "kms.h"
 
 #include "secret.h"
+#include "verbs.h"
 
 #include <string.h>
 
@@ -58,10 +59,21 @@ int cof_kms_call_begin_as(struct cof_kms_call *call, struct coffer_keystore *ks,
     }
     (void)pthread_mutex_lock(&ks->lock);
     error = cof_kms_db_begin(ks->db, !ks->read_only, call->fault);
+    if (error == 0) {
+        error = cof_kms_call_catch_up(call);
+    }
     if (error != 0) {
         (void)pthread_mutex_unlock(&ks->lock);
     }
     return error;
+}
+
+void cof_kms_call_condition(struct cof_kms_call *call, const char *name, const char *value)
+{
+    if (call->condition_count < COF_KMS_CONDITIONS_MAX && value != NULL) {
+        call->condition_names[call->condition_count] = name;
+        call->condition_values[call->condition_count++] = value;
+    }
 }
 
 int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, const char *event,
@@ -70,13 +82,13 @@ int cof_kms_call_begin(struct cof_kms_call *call, struct coffer_keystore *ks, co
     return cof_kms_call_begin_as(call, ks, event, access, NULL, fault);
 }
 
-static int write_record(struct cof_kms_call *call, const char *event, const char *key_arn,
-                        const char *detail, int error, struct coffer_fault *fault)
+static int write_record(struct cof_kms_call *call, int error, struct coffer_fault *fault)
 {
     struct coffer_keystore *ks = call->ks;
     struct cof_kms_audit_entry entry = {
-        event, call->caller.principal, call->caller.request_id, key_arn, call->source_arn, "{}",
-        "{}", detail[0] ? detail : "{}", error == 0 ? "" : coffer_error_name(error)};
+        call->event, call->caller.principal, call->caller.request_id, call->arn, call->source_arn,
+        "{}", "{}", call->detail[0] ? call->detail : "{}",
+        error == 0 ? "" : coffer_error_name(error)};
     char *context = NULL, *source_context = NULL;
     int status = 0;
 
@@ -99,11 +111,14 @@ static int write_record(struct cof_kms_call *call, const char *event, const char
     return status;
 }
 
-int cof_kms_call_note(struct cof_kms_call *call, const char *event, const char *key_arn)
+int cof_kms_call_note(struct cof_kms_call *call, const char *event, const char *key_arn,
+                      const char *detail)
 {
-    return call->ks->read_only
-               ? 0
-               : write_record(call, event, key_arn, "{\"by\":\"service\"}", 0, call->fault);
+    struct cof_kms_audit_entry entry = {event, "coffer", NULL, key_arn, "", "{}", "{}",
+                                        detail != NULL ? detail : "{\"by\":\"service\"}", ""};
+
+    return call->ks->read_only ? 0
+                               : cof_kms_db_audit_add(call->ks->db, &entry, call->fault);
 }
 
 int cof_kms_call_settle(struct cof_kms_call *call, int error)
@@ -112,6 +127,11 @@ int cof_kms_call_settle(struct cof_kms_call *call, int error)
     int status = 0;
 
     cof_kms_fault_clear(&record_fault);
+    if (error == 0 && call->caller.dry_run) {
+        error = cof_kms_fault(call->fault, COFFER_E_DRY_RUN,
+                              "%s would have worked; it was a dry run and nothing was done",
+                              call->event);
+    }
     if (call->ks->read_only) {
         cof_kms_db_rollback(call->ks->db);
         return error;
@@ -120,8 +140,7 @@ int cof_kms_call_settle(struct cof_kms_call *call, int error)
         status = cof_kms_db_undo(call->ks->db, &record_fault);
     }
     if (status == 0) {
-        status = write_record(call, call->event, call->arn, call->detail, error < 0 ? error : 0,
-                              &record_fault);
+        status = write_record(call, error < 0 ? error : 0, &record_fault);
     }
     if (status != 0) {
         cof_kms_db_rollback(call->ks->db);

@@ -1,55 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/grant.c - grants: recorded, listed, retired. Who may use them is decided by the key service;
- * the embedded store has one principal, the account, which needs none. Any thread.
+ * kms/grant.c - grants made. A name makes it idempotent for its key: the same grant again is the
+ * one that is there. Who may make which is decided by authorize.c. Under the store's lock.
  */
-#include "kms.h"
+#include "spec.h"
+#include "verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define CONSTRAINT_PAIRS_MAX 8u
+#define CONSTRAINT_VALUE_BYTES_MAX 384u
 
-static const char *const operation_names[] = {
-    "CreateGrant",     "Decapsulate",
-    "Decrypt",         "DeriveSharedSecret",
-    "DescribeKey",     "Encapsulate",
-    "Encrypt",         "GenerateDataKey",
-    "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
-    "GenerateDataKeyWithoutPlaintext", "GenerateMac",
-    "GetPublicKey",    "ReEncryptFrom",
-    "ReEncryptTo",     "RetireGrant",
-    "Sign",            "Verify",
-    "VerifyMac",
+/* What a grant can name, and for which keys: letters of kinds_of. */
+static const struct {
+    const char *name, *kinds;
+} operations[] = {
+    {"CreateGrant", "semr"},
+    {"Decapsulate", ""},
+    {"Decrypt", "sr"},
+    {"DeriveSharedSecret", ""},
+    {"DescribeKey", "semr"},
+    {"Encapsulate", ""},
+    {"Encrypt", "sr"},
+    {"GenerateDataKey", "s"},
+    {"GenerateDataKeyPair", "s"},
+    {"GenerateDataKeyPairWithoutPlaintext", "s"},
+    {"GenerateDataKeyWithoutPlaintext", "s"},
+    {"GenerateMac", "m"},
+    {"GetPublicKey", "er"},
+    {"ReEncryptFrom", "sr"},
+    {"ReEncryptTo", "sr"},
+    {"RetireGrant", "semr"},
+    {"Sign", "e"},
+    {"Verify", "e"},
+    {"VerifyMac", "m"},
 };
 
-#define OPERATION_COUNT (sizeof(operation_names) / sizeof(operation_names[0]))
+#define OPERATION_COUNT (sizeof(operations) / sizeof(operations[0]))
 
-/* ---- create ------------------------------------------------------------------------------ */
+/* s: symmetric encryption, r: RSA encryption, e: signatures, m: MACs. */
+static char kind_of(const struct cof_kms_key_row *key)
+{
+    if (strcmp(key->key_usage, COF_KMS_USAGE_MAC) == 0) {
+        return 'm';
+    }
+    if (strcmp(key->key_usage, COF_KMS_USAGE_SIGN) == 0) {
+        return 'e';
+    }
+    return strcmp(key->key_spec, COF_KMS_SPEC_DEFAULT) == 0 ? 's' : 'r';
+}
 
-/* The names of opts in the table's order, each once, separated by commas. */
-static int join_operations(struct cof_kms_call *call, const struct coffer_grant_opts *opts,
-                           char *ret_text, size_t capacity)
+/* ---- what is granted --------------------------------------------------------------------- */
+
+/* The names of params in the table's order, each once, separated by commas. */
+static int join_operations(struct cof_kms_call *call, const struct cof_kms_key_row *key,
+                           const struct cof_kms_create_grant *params, char *ret_text,
+                           size_t capacity)
 {
     bool wanted[OPERATION_COUNT] = {false};
     size_t length = 0, known;
     unsigned i;
 
-    if (opts->operations == NULL || opts->operation_count == 0) {
-        return cof_kms_fault(call->fault, COFFER_E_INVALID, "a grant names at least one operation");
+    if (params->operations == NULL || params->operation_count == 0 ||
+        params->operation_count > COF_KMS_OPERATIONS_MAX) {
+        return cof_kms_fault(call->fault, COFFER_E_INVALID, "a grant names 1 to %u operations",
+                             COF_KMS_OPERATIONS_MAX);
     }
-    for (i = 0; i < opts->operation_count; i++) {
-        const char *name = opts->operations[i];
+    for (i = 0; i < params->operation_count; i++) {
+        const char *name = params->operations[i] == NULL ? "" : params->operations[i];
 
         for (known = 0; known < OPERATION_COUNT; known++) {
-            if (name != NULL && strcmp(name, operation_names[known]) == 0) {
+            if (strcmp(name, operations[known].name) == 0 &&
+                strchr(operations[known].kinds, kind_of(key)) != NULL) {
                 break;
             }
         }
         if (known == OPERATION_COUNT) {
             return cof_kms_fault(call->fault, COFFER_E_INVALID,
-                                 "'%.40s' is no operation that a grant can name",
-                                 name == NULL ? "" : name);
+                                 "'%.40s' is no operation that a grant of a %.31s key for %.31s "
+                                 "can name", name, key->key_spec, key->key_usage);
         }
         wanted[known] = true;
     }
@@ -57,7 +87,7 @@ static int join_operations(struct cof_kms_call *call, const struct coffer_grant_
     for (known = 0; known < OPERATION_COUNT; known++) {
         if (wanted[known]) {
             length += (size_t)snprintf(ret_text + length, capacity - length, "%s%s",
-                                       length > 0 ? "," : "", operation_names[known]);
+                                       length > 0 ? "," : "", operations[known].name);
         }
     }
     return 0;
@@ -76,36 +106,93 @@ static int copy_text(struct cof_kms_call *call, const char *what, const char *fr
     return 0;
 }
 
-static int fill_grant(struct cof_kms_call *call, const struct coffer_grant_opts *opts,
-                      struct cof_kms_grant_row *row)
+/* A principal: an ARN is one of a principal, and kept with the partition coffer. */
+static int copy_principal(struct cof_kms_call *call, const char *what, const char *from,
+                          bool needed, char *ret_text)
 {
-    unsigned pairs = opts->context == NULL ? 0 : opts->context->pair_count;
-    int error = copy_text(call, "grantee", opts->grantee, true, row->grantee,
-                          sizeof(row->grantee));
+    static const char aws[] = "arn:aws:";
+    char account[13];
+    int error = copy_text(call, what, from, needed, ret_text, COFFER_PRINCIPAL_BYTES_MAX);
+
+    if (error != 0 || strncmp(ret_text, "arn:", 4) != 0) {
+        return error;
+    }
+    if (!cof_kms_principal_account(ret_text, account) ||
+        strlen(ret_text) + 3 >= COFFER_PRINCIPAL_BYTES_MAX) {
+        return cof_kms_fault(call->fault, COFFER_E_ARN, "the grant's %s '%.80s' is no principal",
+                             what, from);
+    }
+    if (strncmp(ret_text, aws, sizeof(aws) - 1) == 0) {
+        (void)snprintf(ret_text, COFFER_PRINCIPAL_BYTES_MAX, "arn:coffer:%s",
+                       from + sizeof(aws) - 1);
+    }
+    return 0;
+}
+
+static int check_constraint(struct cof_kms_call *call, const struct cof_kms_key_row *key,
+                            const struct cof_kms_create_grant *params)
+{
+    unsigned i, pairs = params->context == NULL ? 0 : params->context->pair_count;
+
+    if (pairs > CONSTRAINT_PAIRS_MAX ||
+        (unsigned)params->constraint > COFFER_GRANT_CONTEXT_SUBSET ||
+        (pairs == 0) != (params->constraint == COFFER_GRANT_NO_CONSTRAINT)) {
+        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+                             "a grant's constraint has 1 to %u pairs", CONSTRAINT_PAIRS_MAX);
+    }
+    if (pairs > 0 && kind_of(key) != 's') {
+        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+                             "a %.31s key takes no encryption context to constrain a grant by",
+                             key->key_spec);
+    }
+    for (i = 0; i < pairs; i++) {
+        const struct coffer_context_pair *pair = &params->context->pairs[i];
+
+        if (pair->key == NULL || pair->value == NULL ||
+            strlen(pair->value) > CONSTRAINT_VALUE_BYTES_MAX ||
+            strlen(pair->key) > CONSTRAINT_VALUE_BYTES_MAX) {
+            return cof_kms_fault(call->fault, COFFER_E_INVALID,
+                                 "a pair of a grant's constraint has up to %u bytes on each side",
+                                 CONSTRAINT_VALUE_BYTES_MAX);
+        }
+    }
+    return 0;
+}
+
+static int fill_grant(struct cof_kms_call *call, const struct cof_kms_key_row *key,
+                      const struct cof_kms_create_grant *params, struct cof_kms_grant_row *row)
+{
+    int error = copy_principal(call, "grantee", params->grantee, true, row->grantee);
 
     if (error == 0) {
-        error = copy_text(call, "retiring principal", opts->retiring_principal, false,
-                          row->retiring_principal, sizeof(row->retiring_principal));
+        error = copy_principal(call, "retiring principal", params->retiring_principal, false,
+                               row->retiring_principal);
     }
     if (error == 0) {
-        error = copy_text(call, "name", opts->name, false, row->name, sizeof(row->name));
+        error = copy_text(call, "name", params->name, false, row->name, sizeof(row->name));
     }
     if (error == 0) {
-        error = join_operations(call, opts, row->operations, sizeof(row->operations));
-    }
-    if (error == 0 && (pairs > CONSTRAINT_PAIRS_MAX ||
-                       (unsigned)opts->constraint > COFFER_GRANT_CONTEXT_SUBSET ||
-                       (pairs == 0) != (opts->constraint == COFFER_GRANT_NO_CONSTRAINT))) {
-        error = cof_kms_fault(call->fault, COFFER_E_INVALID,
-                              "a grant's constraint has 1 to %u pairs", CONSTRAINT_PAIRS_MAX);
+        error = copy_text(call, "source ARN", params->source_arn, false, row->source_arn,
+                          sizeof(row->source_arn));
     }
     if (error == 0) {
-        error = cof_kms_call_context(call, 0, opts->context);
+        error = join_operations(call, key, params, row->operations, sizeof(row->operations));
     }
-    row->constraint = opts->constraint;
+    if (error == 0) {
+        error = check_constraint(call, key, params);
+    }
+    if (error == 0) {
+        error = cof_kms_call_context(call, 0, params->context);
+    }
+    memcpy(row->key_arn, key->arn, sizeof(row->key_arn));
+    row->constraint = params->constraint;
     row->context = call->context;
+    (void)snprintf(row->issuing_account, sizeof(row->issuing_account), "arn:coffer:iam::%s:root",
+                   call->owner.account);
     return error;
 }
+
+/* ---- create-grant ------------------------------------------------------------------------ */
 
 struct same_grant {
     const struct cof_kms_grant_row *wanted;
@@ -122,6 +209,7 @@ static int visit_same(void *ctx, const struct cof_kms_grant_row *row)
     search->same = strcmp(row->grantee, wanted->grantee) == 0 &&
                    strcmp(row->retiring_principal, wanted->retiring_principal) == 0 &&
                    strcmp(row->operations, wanted->operations) == 0 &&
+                   strcmp(row->source_arn, wanted->source_arn) == 0 &&
                    row->constraint == wanted->constraint &&
                    row->context.length_bytes == wanted->context.length_bytes &&
                    memcmp(row->context.at, wanted->context.at, row->context.length_bytes) == 0;
@@ -154,31 +242,12 @@ static int find_named(struct cof_kms_call *call, const struct cof_kms_grant_row 
     return 1;
 }
 
-static int add_grant(struct cof_kms_call *call, const struct coffer_grant_opts *opts,
-                     struct cof_kms_grant_row *row)
+static int add_grant(struct cof_kms_call *call, struct cof_kms_grant_row *row)
 {
-    struct cof_kms_key_row key;
     uint8_t random[32];
     uint64_t count = 0;
-    int error = fill_grant(call, opts, row);
+    int error = cof_kms_db_grant_count(call->ks->db, row->key_arn, &count, call->fault);
 
-    if (error == 0) {
-        error = cof_kms_key_find(call, opts->key, true, &key);
-    }
-    if (error == 0) {
-        error = cof_kms_key_usable(call, &key);
-    }
-    if (error != 0) {
-        return error;
-    }
-    memcpy(row->key_arn, key.arn, sizeof(row->key_arn));
-    (void)snprintf(row->issuing_account, sizeof(row->issuing_account), "arn:coffer:iam::%s:root",
-                   call->owner.account);
-    error = find_named(call, row, row->grant_id);
-    if (error != 0) {
-        return error > 0 ? 0 : error;
-    }
-    error = cof_kms_db_grant_count(call->ks->db, key.arn, &count, call->fault);
     if (error == 0 && count >= COF_KMS_GRANTS_MAX) {
         error = cof_kms_fault(call->fault, COFFER_E_LIMIT, "the key has %u grants, its limit",
                               COF_KMS_GRANTS_MAX);
@@ -194,68 +263,47 @@ static int add_grant(struct cof_kms_call *call, const struct coffer_grant_opts *
     return cof_kms_db_grant_add(call->ks->db, row, call->fault);
 }
 
-int coffer_keystore_create_grant(struct coffer_keystore *store,
-                                 const struct coffer_grant_opts *opts,
-                                 char ret_grant_id[COFFER_GRANT_ID_BYTES],
-                                 struct coffer_fault *fault)
+/* Find the key, fill row from params, and ask whether such a grant may be made now. */
+static int prepare(struct cof_kms_call *call, const struct cof_kms_create_grant *params,
+                   struct cof_kms_grant_row *row)
+{
+    struct cof_kms_key_row key;
+    int error = cof_kms_key_find(call, params->key, true, &key);
+
+    memset(row, 0, sizeof(*row));
+    if (error == 0) {
+        error = fill_grant(call, &key, params, row);
+    }
+    if (error == 0) {
+        call->new_grant = row;
+        error = cof_kms_authorize(call, &key, "kms:CreateGrant");
+        call->new_grant = NULL;
+    }
+    return error == 0 ? cof_kms_key_usable(call, &key) : error;
+}
+
+int cof_kms_create_grant(struct cof_kms_call *call, const struct cof_kms_create_grant *params,
+                         char ret_grant_id[COFFER_GRANT_ID_BYTES],
+                         char ret_token[COF_KMS_GRANT_TOKEN_BYTES_MAX])
 {
     struct cof_kms_grant_row row;
-    struct cof_kms_call call;
-    int error;
+    int error = prepare(call, params, &row);
 
-    if (store == NULL || opts == NULL || opts->size != sizeof(*opts) || opts->key == NULL ||
-        ret_grant_id == NULL || opts->operation_count > COF_KMS_OPERATIONS_MAX) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
-    }
-    memset(&row, 0, sizeof(row));
-    error = cof_kms_call_begin(&call, store, "CreateGrant", COF_KMS_CHANGES, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = add_grant(&call, opts, &row);
     if (error == 0) {
-        (void)snprintf(call.detail, sizeof(call.detail),
-                       "{\"grantId\":\"%s\",\"operations\":\"%s\"}", row.grant_id, row.operations);
+        error = find_named(call, &row, row.grant_id);
+        if (error == 0) {
+            error = add_grant(call, &row);
+        }
+        error = error > 0 ? 0 : error;
     }
-    error = cof_kms_call_settle(&call, error);
+    if (error == 0) {
+        (void)snprintf(call->detail, sizeof(call->detail),
+                       "{\"grantId\":\"%s\",\"operations\":\"%s\"}", row.grant_id, row.operations);
+        error = cof_kms_grant_token_make(call, row.key_arn, row.grant_id, ret_token,
+                                         COF_KMS_GRANT_TOKEN_BYTES_MAX);
+    }
     if (error == 0) {
         memcpy(ret_grant_id, row.grant_id, sizeof(row.grant_id));
     }
-    cof_kms_call_leave(&call);
-    return error;
-}
-
-/* ---- retire ------------------------------------------------------------------------------ */
-
-static int remove_grant(struct cof_kms_call *call, const char *key, const char *grant_id)
-{
-    struct cof_kms_key_row row;
-    int error;
-
-    if (!cof_kms_hex_ok(grant_id, COFFER_GRANT_ID_BYTES - 1)) {
-        return cof_kms_fault(call->fault, COFFER_E_NOT_FOUND,
-                             "'%.64s' is no grant id: give 64 hex digits", grant_id);
-    }
-    (void)snprintf(call->detail, sizeof(call->detail), "{\"grantId\":\"%s\"}", grant_id);
-    error = cof_kms_key_find(call, key, true, &row);
-    return error == 0 ? cof_kms_db_grant_remove(call->ks->db, row.arn, grant_id, call->fault)
-                      : error;
-}
-
-int coffer_keystore_retire_grant(struct coffer_keystore *store, const char *key,
-                                 const char *grant_id, struct coffer_fault *fault)
-{
-    struct cof_kms_call call;
-    int error;
-
-    if (store == NULL || key == NULL || grant_id == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
-    }
-    error = cof_kms_call_begin(&call, store, "RetireGrant", COF_KMS_CHANGES, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = cof_kms_call_settle(&call, remove_grant(&call, key, grant_id));
-    cof_kms_call_leave(&call);
     return error;
 }

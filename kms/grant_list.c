@@ -1,116 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/grant_list.c - the listing of a key's grants, in pages. Any thread.
+ * kms/grant_list.c - grants listed: of a key, or those that a principal may retire. Under the
+ * store's lock.
  */
-#include "kms.h"
+#include "verbs.h"
 
-#include <stdio.h>
 #include <string.h>
 
-struct grant_page {
-    struct cof_kms_call *call;
-    const char *key_arn;
-    unsigned limit, given;
-    int (*visit)(void *ctx, const struct coffer_grant_entry *entry);
+struct grant_visit {
+    struct cof_kms_lister lister;
+    const struct cof_kms_owner *owner; /* of whose keys; NULL: any */
+    int (*visit)(void *ctx, const struct cof_kms_grant_row *row);
     void *ctx;
-    char last[COFFER_GRANT_ID_BYTES];
-    bool more;
 };
 
-/* Cut text at its commas, in place. */
-static unsigned split_operations(char *text, const char **ret_names)
+static bool is_of(const struct cof_kms_owner *owner, const char *key_arn)
 {
-    unsigned count = 0;
-    char *rest = NULL, *name;
+    struct cof_kms_key_ref ref;
 
-    for (name = strtok_r(text, ",", &rest); name != NULL && count < COF_KMS_OPERATIONS_MAX;
-         name = strtok_r(NULL, ",", &rest)) {
-        ret_names[count++] = name;
-    }
-    return count;
+    return cof_kms_key_parse(owner, key_arn, &ref, NULL) == 0;
 }
 
-static int visit_grant_row(void *ctx, const struct cof_kms_grant_row *row)
+static int visit_grant(void *ctx, const struct cof_kms_grant_row *row)
 {
-    struct grant_page *page = ctx;
-    struct cof_kms_env *env = &page->call->ks->env;
-    const char *names[COF_KMS_OPERATIONS_MAX];
-    char operations[sizeof(row->operations)];
-    struct cof_kms_context context;
-    struct coffer_grant_entry entry;
-    int error;
+    struct grant_visit *grants = ctx;
 
-    if (page->limit != 0 && page->given == page->limit) {
-        page->more = true;
+    if (grants->owner != NULL && !is_of(grants->owner, row->key_arn)) {
         return 0;
     }
-    error = cof_kms_context_unpack(env, row->context, &context);
-    if (error != 0) {
-        return cof_kms_fault(page->call->fault, error, NULL);
-    }
-    page->given++;
-    memcpy(page->last, row->grant_id, sizeof(page->last));
-    memcpy(operations, row->operations, sizeof(operations));
-    memset(&entry, 0, sizeof(entry));
-    entry.grant_id = row->grant_id;
-    entry.key_arn = page->key_arn;
-    entry.grantee = row->grantee;
-    entry.retiring_principal = row->retiring_principal;
-    entry.name = row->name;
-    entry.operation_count = split_operations(operations, names);
-    entry.operations = names;
-    entry.constraint = row->constraint;
-    entry.context.pairs = context.pairs;
-    entry.context.pair_count = context.pair_count;
-    entry.created_ns = row->created_ns;
-    error = page->visit(page->ctx, &entry);
-    cof_kms_context_free(env, &context);
-    return error;
+    return !grants->lister.more && cof_kms_lister_takes(&grants->lister, row->grant_id)
+               ? grants->visit(grants->ctx, row)
+               : 0;
 }
 
-static int list_grants(struct grant_page *page, const char *key, const char *after)
+int cof_kms_list_grants(struct cof_kms_call *call, const char *key, const char *grant_id,
+                        const char *grantee, struct cof_kms_page *page,
+                        int (*visit)(void *ctx, const struct cof_kms_grant_row *row), void *ctx)
 {
-    struct cof_kms_call *call = page->call;
-    unsigned asks = page->limit == 0 || page->limit == UINT32_MAX ? 0 : page->limit + 1;
-    struct cof_kms_grant_filter filter = {NULL, NULL, NULL, NULL, NULL};
+    struct grant_visit grants = {.visit = visit, .ctx = ctx};
+    struct cof_kms_grant_filter filter = {NULL, grant_id, NULL, grantee, NULL};
     struct cof_kms_key_row row;
-    int error;
+    int error = cof_kms_key_find(call, key, true, &row);
 
-    if (after[0] != '\0' && !cof_kms_hex_ok(after, COFFER_GRANT_ID_BYTES - 1)) {
-        return cof_kms_fault(call->fault, COFFER_E_INVALID,
-                             "the marker is not valid: give the one that the last page ended with");
+    if (error == 0) {
+        error = cof_kms_authorize(call, &row, "kms:ListGrants");
     }
-    error = cof_kms_key_find(call, key, true, &row);
-    if (error != 0) {
-        return error;
+    if (error == 0) {
+        error = cof_kms_lister_open(call, page, row.arn, &grants.lister);
     }
-    page->key_arn = row.arn;
-    filter.key_arn = row.arn;
-    return cof_kms_db_grant_each(call->ks->db, &filter, after, asks, visit_grant_row, page,
-                                 call->fault);
+    if (error == 0) {
+        filter.key_arn = row.arn;
+        error = cof_kms_db_grant_each(call->ks->db, &filter, grants.lister.after,
+                                      cof_kms_lister_asks(&grants.lister), visit_grant, &grants,
+                                      call->fault);
+    }
+    return error == 0 ? cof_kms_lister_close(&grants.lister) : error;
 }
 
-int coffer_keystore_list_grants(struct coffer_keystore *store, const char *key, unsigned limit,
-                                const char *marker,
-                                int (*visit)(void *ctx, const struct coffer_grant_entry *entry),
-                                void *ctx, char ret_marker[COFFER_MARKER_BYTES_MAX],
-                                struct coffer_fault *fault)
+int cof_kms_list_retirable_grants(struct cof_kms_call *call, const char *retiring_principal,
+                                  struct cof_kms_page *page,
+                                  int (*visit)(void *ctx, const struct cof_kms_grant_row *row),
+                                  void *ctx)
 {
-    struct cof_kms_call call;
-    struct grant_page page = {&call, NULL, limit, 0, visit, ctx, "", false};
-    int error;
+    struct grant_visit grants = {.visit = visit, .ctx = ctx, .owner = &call->owner};
+    struct cof_kms_grant_filter filter = {NULL, NULL, NULL, NULL, retiring_principal};
+    char account[13];
+    int error = 0;
 
-    if (store == NULL || key == NULL || visit == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+    if (!cof_kms_principal_account(retiring_principal, account)) {
+        return cof_kms_fault(call->fault, COFFER_E_ARN, "'%.100s' is no principal",
+                             retiring_principal);
     }
-    error = cof_kms_call_begin(&call, store, "ListGrants", COF_KMS_READS, fault);
-    if (error != 0) {
-        return error;
+    /* Everybody may ask for his own. */
+    if (strcmp(retiring_principal, call->caller.principal) != 0) {
+        error = cof_kms_authorize(call, NULL, "kms:ListRetirableGrants");
     }
-    error = cof_kms_call_settle(&call, list_grants(&page, key, marker == NULL ? "" : marker));
-    if (error == 0 && ret_marker != NULL) {
-        (void)snprintf(ret_marker, COFFER_MARKER_BYTES_MAX, "%s", page.more ? page.last : "");
+    if (error == 0) {
+        error = cof_kms_lister_open(call, page, retiring_principal, &grants.lister);
     }
-    cof_kms_call_leave(&call);
-    return error;
+    if (error == 0) {
+        /* Keys of other regions are left out here, so the rows are asked without a limit. */
+        error = cof_kms_db_grant_each(call->ks->db, &filter, grants.lister.after, 0, visit_grant,
+                                      &grants, call->fault);
+    }
+    return error == 0 ? cof_kms_lister_close(&grants.lister) : error;
 }

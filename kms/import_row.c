@@ -236,6 +236,9 @@ int cof_kms_import_keep(struct cof_kms_call *call, const struct cof_kms_import *
         error = there ? cof_kms_db_material_set(db, &material, call->fault)
                       : cof_kms_db_material_add(db, &material, call->fault);
     }
+    if (error == 0) {
+        error = cof_kms_material_raise(call, &material);
+    }
     if (error == 0 && material.state == COF_KMS_MATERIAL_CURRENT) {
         memcpy(row->material_id, id, sizeof(row->material_id));
         row->has_material = true;
@@ -249,6 +252,11 @@ int cof_kms_import_keep(struct cof_kms_call *call, const struct cof_kms_import *
 /* Material that waits for its rotation has encrypted nothing: its row goes as well. */
 static int drop(struct cof_kms_call *call, struct cof_kms_material_row *material)
 {
+    int error = cof_kms_material_bury(call, material);
+
+    if (error != 0) {
+        return error;
+    }
     if (material->state == COF_KMS_MATERIAL_PENDING_ROTATION) {
         return cof_kms_db_material_remove(call->ks->db, material->key_arn, material->id,
                                           call->fault);

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/keys.c - keys: found, made, described, listed, enabled and disabled.
+ * kms/keys.c - keys: made, found, described and listed.
  *
  * Invariant: an alias is followed, and a row believed, only after its MAC was checked (store.h).
+ * Under the store's lock.
  */
-#include "kms.h"
+#include "ledger.h"
+#include "spec.h"
+#include "verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- making and finding ------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------ */
 
-int cof_kms_key_make(struct cof_kms_call *call, const char *description, bool managed,
-                     struct cof_kms_key_row *ret_row)
+static void put_text(char *ret_text, size_t capacity, const char *text)
+{
+    (void)snprintf(ret_text, capacity, "%s", text);
+}
+
+/* A row with an id of its own, for the call's account and region. */
+static int begin_row(struct cof_kms_call *call, bool multi_region, struct cof_kms_key_row *row)
 {
     struct coffer_keystore *ks = call->ks;
     uint8_t random[16];
@@ -24,38 +32,62 @@ int cof_kms_key_make(struct cof_kms_call *call, const char *description, bool ma
     }
     if (count >= COF_KMS_KEYS_MAX) {
         return cof_kms_fault(call->fault, COFFER_E_LIMIT,
-                             "the key store holds %u keys, which is its limit", COF_KMS_KEYS_MAX);
+                             "the account has %u keys in this region, which is its limit",
+                             COF_KMS_KEYS_MAX);
     }
-    memset(ret_row, 0, sizeof(*ret_row));
+    memset(row, 0, sizeof(*row));
     error = cof_kms_random(&ks->env, random, sizeof(random));
     if (error == 0) {
-        error = cof_kms_random(&ks->env, ret_row->material_id, sizeof(ret_row->material_id));
+        error = cof_kms_random(&ks->env, row->material_id, sizeof(row->material_id));
     }
     if (error != 0) {
         return cof_kms_fault(call->fault, error, NULL);
     }
-    cof_kms_uuid_text(random, ret_row->key_id);
-    ret_row->owner = call->owner;
-    cof_kms_key_arn(&ret_row->owner, ret_row->key_id, ret_row->arn);
-    ret_row->state = COFFER_KEY_ENABLED;
-    ret_row->managed = managed;
-    ret_row->has_material = true;
-    memcpy(ret_row->origin, "AWS_KMS", sizeof("AWS_KMS"));
-    memcpy(ret_row->key_spec, "SYMMETRIC_DEFAULT", sizeof("SYMMETRIC_DEFAULT"));
-    memcpy(ret_row->key_usage, "ENCRYPT_DECRYPT", sizeof("ENCRYPT_DECRYPT"));
-    ret_row->created_ns = cof_kms_wall_ns(&ks->env);
-    (void)snprintf(ret_row->description, sizeof(ret_row->description), "%s", description);
-    error = cof_kms_db_key_add(ks->db, ret_row, call->fault);
-    return error == 0 ? cof_kms_key_draw(call, ret_row) : error;
+    row->owner = call->owner;
+    row->created_ns = cof_kms_wall_ns(&ks->env);
+    if (multi_region) {
+        memcpy(row->key_id, "mrk-", 4);
+        cof_kms_hex(random, sizeof(random), row->key_id + 4);
+        memcpy(row->primary_region, call->owner.region, sizeof(row->primary_region));
+    } else {
+        cof_kms_uuid_text(random, row->key_id);
+    }
+    row->multi_region = multi_region;
+    cof_kms_key_arn(&row->owner, row->key_id, row->arn);
+    return 0;
+}
+
+/* Put the row and, unless it is to be imported, its material. */
+static int end_row(struct cof_kms_call *call, struct cof_kms_key_row *row)
+{
+    int error;
+
+    row->has_material = strcmp(row->origin, COF_KMS_ORIGIN_OWN) == 0;
+    row->state = row->has_material ? COFFER_KEY_ENABLED : COFFER_KEY_PENDING_IMPORT;
+    error = cof_kms_db_key_add(call->ks->db, row, call->fault);
+    memcpy(call->arn, row->arn, sizeof(call->arn));
+    return error == 0 && row->has_material ? cof_kms_key_draw(call, row) : error;
 }
 
 /* The managed key and its alias, in the transaction of the call that asked for it first. */
 static int make_default(struct cof_kms_call *call, struct cof_kms_key_row *ret_row)
 {
     struct cof_kms_alias_row alias;
-    int error = cof_kms_key_make(call, "Default key of this account and region, kept by Coffer",
-                                 true, ret_row);
+    int error = begin_row(call, false, ret_row);
 
+    if (error != 0) {
+        return error;
+    }
+    ret_row->managed = true;
+    ret_row->rotation_period_days = COF_KMS_ROTATION_DAYS_DEFAULT;
+    ret_row->next_rotation_ns =
+        ret_row->created_ns + COF_KMS_ROTATION_DAYS_DEFAULT * COF_KMS_DAY_NS;
+    put_text(ret_row->origin, sizeof(ret_row->origin), COF_KMS_ORIGIN_OWN);
+    put_text(ret_row->key_spec, sizeof(ret_row->key_spec), COF_KMS_SPEC_DEFAULT);
+    put_text(ret_row->key_usage, sizeof(ret_row->key_usage), COF_KMS_USAGE_ENCRYPT);
+    put_text(ret_row->description, sizeof(ret_row->description),
+             "Default key of this account and region, kept by Coffer");
+    error = end_row(call, ret_row);
     if (error != 0) {
         return error;
     }
@@ -67,9 +99,24 @@ static int make_default(struct cof_kms_call *call, struct cof_kms_key_row *ret_r
     alias.updated_ns = ret_row->created_ns;
     error = cof_kms_db_alias_add(call->ks->db, &alias, call->fault);
     if (error == 0) {
-        error = cof_kms_call_note(call, "CreateKey", ret_row->arn);
+        error = cof_kms_call_note(call, "CreateKey", ret_row->arn, NULL);
     }
-    return error == 0 ? cof_kms_call_note(call, "CreateAlias", ret_row->arn) : error;
+    return error == 0 ? cof_kms_call_note(call, "CreateAlias", ret_row->arn, NULL) : error;
+}
+
+/* ---- finding ----------------------------------------------------------------------------- */
+
+int cof_kms_key_get(struct cof_kms_call *call, const char *arn, struct cof_kms_key_row *ret_row)
+{
+    static const uint8_t whole_key[COF_KMS_MATERIAL_ID_BYTES];
+
+    /* A store that may be written has destroyed it again when it was opened. */
+    if (call->ks->read_only && cof_kms_ledger_has(call->ks->ledger, arn, whole_key)) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_NOT_FOUND,
+                             "%.90s was destroyed: this copy of the key store is older than that",
+                             arn);
+    }
+    return cof_kms_db_key_get(call->ks->db, arn, ret_row, call->fault);
 }
 
 static int follow_alias(struct cof_kms_call *call, const struct cof_kms_key_ref *ref,
@@ -87,7 +134,7 @@ static int follow_alias(struct cof_kms_call *call, const struct cof_kms_key_ref 
         return cof_kms_fault(call->fault, COFFER_E_KEY_NOT_FOUND,
                              "there is no %.80s in this key store: see list-aliases", name);
     }
-    return error == 0 ? cof_kms_db_key_get(call->ks->db, alias.key_arn, ret_row, call->fault)
+    return error == 0 ? cof_kms_key_get(call, alias.key_arn, ret_row)
                       : error;
 }
 
@@ -108,7 +155,7 @@ int cof_kms_key_find(struct cof_kms_call *call, const char *key, bool only_id,
     }
     cof_kms_key_arn(&ref.owner, ref.key_id, arn);
     error = ref.is_alias ? follow_alias(call, &ref, ret_row)
-                         : cof_kms_db_key_get(call->ks->db, arn, ret_row, call->fault);
+                         : cof_kms_key_get(call, arn, ret_row);
     if (error == 0) {
         memcpy(call->arn, ret_row->arn, sizeof(call->arn));
     }
@@ -128,7 +175,20 @@ int cof_kms_key_usable(struct cof_kms_call *call, const struct cof_kms_key_row *
                          coffer_keystore_state_name(row->state));
 }
 
-/* ---- verbs ------------------------------------------------------------------------------- */
+int cof_kms_key_changeable(struct cof_kms_call *call, const struct cof_kms_key_row *row)
+{
+    if (row->managed) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
+                             "%s is a managed key, which the service keeps: %s is not for it",
+                             row->key_id, call->event);
+    }
+    if (row->state == COFFER_KEY_PENDING_DELETION ||
+        row->state == COFFER_KEY_PENDING_REPLICA_DELETION) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_STATE, "%s is in state %s", row->arn,
+                             coffer_keystore_state_name(row->state));
+    }
+    return 0;
+}
 
 const char *coffer_keystore_state_name(enum coffer_key_state state)
 {
@@ -143,34 +203,20 @@ const char *coffer_keystore_state_name(enum coffer_key_state state)
         return "PendingImport";
     case COFFER_KEY_UNAVAILABLE:
         return "Unavailable";
+    case COFFER_KEY_CREATING:
+        return "Creating";
+    case COFFER_KEY_UPDATING:
+        return "Updating";
+    case COFFER_KEY_PENDING_REPLICA_DELETION:
+        return "PendingReplicaDeletion";
     default:
         return "Unknown";
     }
 }
 
-static void fill_metadata(const struct cof_kms_key_row *row, struct coffer_key_metadata *ret_key)
-{
-    size_t size = ret_key->size;
+/* ---- create-key -------------------------------------------------------------------------- */
 
-    memset(ret_key, 0, sizeof(*ret_key));
-    ret_key->size = size;
-    memcpy(ret_key->key_id, row->key_id, sizeof(ret_key->key_id));
-    memcpy(ret_key->arn, row->arn, sizeof(ret_key->arn));
-    memcpy(ret_key->account, row->owner.account, sizeof(ret_key->account));
-    ret_key->state = row->state;
-    ret_key->managed = row->managed;
-    ret_key->multi_region = row->multi_region;
-    memcpy(ret_key->origin, row->origin, sizeof(ret_key->origin));
-    memcpy(ret_key->key_spec, row->key_spec, sizeof(ret_key->key_spec));
-    memcpy(ret_key->key_usage, row->key_usage, sizeof(ret_key->key_usage));
-    cof_kms_hex(row->material_id, sizeof(row->material_id), ret_key->material_id);
-    ret_key->created_ns = row->created_ns;
-    ret_key->deletion_ns = row->deletion_ns;
-    ret_key->valid_to_ns = row->valid_to_ns;
-    (void)snprintf(ret_key->description, sizeof(ret_key->description), "%s", row->description);
-}
-
-static int check_description(struct cof_kms_call *call, const char *description)
+int cof_kms_check_description(struct cof_kms_call *call, const char *description)
 {
     if (strlen(description) > COFFER_DESCRIPTION_BYTES_MAX || !cof_kms_text_ok(description)) {
         return cof_kms_fault(call->fault, COFFER_E_INVALID,
@@ -180,107 +226,139 @@ static int check_description(struct cof_kms_call *call, const char *description)
     return 0;
 }
 
-int coffer_keystore_create_key(struct coffer_keystore *store, const char *description,
-                               struct coffer_key_metadata *ret_key, struct coffer_fault *fault)
+static const char *or_else(const char *text, const char *fallback)
 {
-    const char *text = description == NULL ? "" : description;
-    struct cof_kms_key_row row;
-    struct cof_kms_call call;
-    int error;
-
-    if (store == NULL || ret_key == NULL || ret_key->size != sizeof(*ret_key)) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
-    }
-    error = cof_kms_call_begin(&call, store, "CreateKey", COF_KMS_CHANGES, fault);
-    if (error != 0) {
-        return error;
-    }
-    error = check_description(&call, text);
-    if (error == 0) {
-        error = cof_kms_key_make(&call, text, false, &row);
-    }
-    if (error == 0) {
-        memcpy(call.arn, row.arn, sizeof(call.arn));
-    }
-    error = cof_kms_call_settle(&call, error);
-    if (error == 0) {
-        fill_metadata(&row, ret_key);
-    }
-    cof_kms_call_leave(&call);
-    return error;
+    return text == NULL ? fallback : text;
 }
 
-int coffer_keystore_describe_key(struct coffer_keystore *store, const char *key,
-                                 struct coffer_key_metadata *ret_key, struct coffer_fault *fault)
+/* Spec, usage and origin into row: such a key there must be. */
+static int choose_kind(struct cof_kms_call *call, const struct cof_kms_create_key *params,
+                       struct cof_kms_key_row *row)
 {
-    struct cof_kms_key_row row;
-    struct cof_kms_call call;
-    int error;
+    const char *name = or_else(params->key_spec, COF_KMS_SPEC_DEFAULT);
+    const char *origin = or_else(params->origin, COF_KMS_ORIGIN_OWN);
+    const struct cof_kms_spec *spec = cof_kms_spec_find(name);
+    const char *usage = or_else(params->key_usage, COF_KMS_USAGE_ENCRYPT);
 
-    if (store == NULL || ret_key == NULL || ret_key->size != sizeof(*ret_key)) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+    if (spec == NULL || !cof_kms_spec_allows(spec, usage)) {
+        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+                             "there are no keys of spec %.40s for %.40s", name, usage);
     }
-    error = cof_kms_call_begin(&call, store, "DescribeKey", COF_KMS_READS, fault);
-    if (error != 0) {
-        return error;
+    if (params->key_store_id != NULL || (strcmp(origin, COF_KMS_ORIGIN_OWN) != 0 &&
+                                         strcmp(origin, COF_KMS_ORIGIN_IMPORT) != 0)) {
+        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
+                             "keys of origin %.40s are made in a custom key store", origin);
     }
-    error = cof_kms_call_settle(&call, cof_kms_key_find(&call, key, false, &row));
-    if (error == 0) {
-        fill_metadata(&row, ret_key);
+    if (strcmp(origin, COF_KMS_ORIGIN_IMPORT) == 0 && cof_kms_spec_is_pair(spec)) {
+        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
+                             "material of %.40s keys is made here, not imported", name);
     }
-    cof_kms_call_leave(&call);
-    return error;
+    put_text(row->key_spec, sizeof(row->key_spec), name);
+    put_text(row->key_usage, sizeof(row->key_usage), usage);
+    put_text(row->origin, sizeof(row->origin), origin);
+    return 0;
 }
 
-static int set_state(struct cof_kms_call *call, const char *key, enum coffer_key_state state)
+static int choose_rotation(struct cof_kms_call *call, const struct cof_kms_create_key *params,
+                           struct cof_kms_key_row *row)
 {
-    struct cof_kms_key_row row;
-    int error = cof_kms_key_find(call, key, true, &row);
-
-    if (error != 0) {
-        return error;
-    }
-    if (row.managed && state == COFFER_KEY_IS_DISABLED) {
-        return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
-                             "%s is the managed default key, which can't be disabled", row.arn);
-    }
-    if (row.state != COFFER_KEY_ENABLED && row.state != COFFER_KEY_IS_DISABLED) {
-        return cof_kms_fault(call->fault, COFFER_E_KEY_STATE, "%s is in state %s", row.arn,
-                             coffer_keystore_state_name(row.state));
-    }
-    if (row.state == state) {
+    if (params->rotation_period_days == 0) {
         return 0;
     }
-    row.state = state;
-    return cof_kms_db_key_set(call->ks->db, &row, call->fault);
+    row->rotation_period_days = params->rotation_period_days;
+    row->next_rotation_ns = row->created_ns + row->rotation_period_days * COF_KMS_DAY_NS;
+    return cof_kms_rotation_check(call, row, params->rotation_period_days);
 }
 
-static int change_state(struct coffer_keystore *store, const char *key, const char *event,
-                        enum coffer_key_state state, struct coffer_fault *fault)
+static int choose_policy(struct cof_kms_call *call, const struct cof_kms_create_key *params,
+                         struct cof_kms_key_row *row)
 {
-    struct cof_kms_call call;
     int error;
 
-    if (store == NULL || key == NULL) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
+    if (params->policy == NULL) {
+        return 0;
     }
-    error = cof_kms_call_begin(&call, store, event, COF_KMS_CHANGES, fault);
-    if (error != 0) {
-        return error;
+    error = cof_kms_policy_check(call, row, params->policy, params->bypass_lockout_check);
+    if (error == 0) {
+        put_text(row->policy, sizeof(row->policy), params->policy);
     }
-    error = cof_kms_call_settle(&call, set_state(&call, key, state));
-    cof_kms_call_leave(&call);
     return error;
 }
 
-int coffer_keystore_enable_key(struct coffer_keystore *store, const char *key,
-                               struct coffer_fault *fault)
+static int may_create(struct cof_kms_call *call, const struct cof_kms_key_row *row, bool bypass)
 {
-    return change_state(store, key, "EnableKey", COFFER_KEY_ENABLED, fault);
+    cof_kms_call_condition(call, "kms:KeySpec", row->key_spec);
+    cof_kms_call_condition(call, "kms:KeyUsage", row->key_usage);
+    cof_kms_call_condition(call, "kms:KeyOrigin", row->origin);
+    cof_kms_call_condition(call, "kms:MultiRegion", row->multi_region ? "true" : "false");
+    cof_kms_call_condition(call, "kms:BypassPolicyLockoutSafetyCheck", bypass ? "true" : "false");
+    return cof_kms_authorize(call, NULL, "kms:CreateKey");
 }
 
-int coffer_keystore_disable_key(struct coffer_keystore *store, const char *key,
-                                struct coffer_fault *fault)
+int cof_kms_create_key(struct cof_kms_call *call, const struct cof_kms_create_key *params,
+                       struct cof_kms_key_row *ret_row)
 {
-    return change_state(store, key, "DisableKey", COFFER_KEY_IS_DISABLED, fault);
+    const char *description = or_else(params->description, "");
+    int error = begin_row(call, params->multi_region, ret_row);
+
+    if (error == 0) {
+        error = choose_kind(call, params, ret_row);
+    }
+    if (error == 0) {
+        error = may_create(call, ret_row, params->bypass_lockout_check);
+    }
+    if (error == 0) {
+        error = cof_kms_check_description(call, description);
+    }
+    if (error == 0) {
+        put_text(ret_row->description, sizeof(ret_row->description), description);
+        error = choose_rotation(call, params, ret_row);
+    }
+    if (error == 0) {
+        error = choose_policy(call, params, ret_row);
+    }
+    if (error == 0) {
+        error = end_row(call, ret_row);
+    }
+    return error == 0 ? cof_kms_tags_put(call, ret_row, params->tags, params->tag_count) : error;
+}
+
+/* ---- describe-key, list-keys ------------------------------------------------------------- */
+
+int cof_kms_describe_key(struct cof_kms_call *call, const char *key,
+                         struct cof_kms_key_row *ret_row)
+{
+    int error = cof_kms_key_find(call, key, false, ret_row);
+
+    return error == 0 ? cof_kms_authorize(call, ret_row, "kms:DescribeKey") : error;
+}
+
+struct key_visit {
+    struct cof_kms_lister lister;
+    int (*visit)(void *ctx, const struct cof_kms_key_row *row);
+    void *ctx;
+};
+
+static int visit_key(void *ctx, const struct cof_kms_key_row *row)
+{
+    struct key_visit *keys = ctx;
+
+    return cof_kms_lister_takes(&keys->lister, row->key_id) ? keys->visit(keys->ctx, row) : 0;
+}
+
+int cof_kms_list_keys(struct cof_kms_call *call, struct cof_kms_page *page,
+                      int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx)
+{
+    struct key_visit keys = {.visit = visit, .ctx = ctx};
+    int error = cof_kms_authorize(call, NULL, "kms:ListKeys");
+
+    if (error == 0) {
+        error = cof_kms_lister_open(call, page, call->owner.account, &keys.lister);
+    }
+    if (error == 0) {
+        error = cof_kms_db_key_each(call->ks->db, &call->owner, keys.lister.after,
+                                    cof_kms_lister_asks(&keys.lister), visit_key, &keys,
+                                    call->fault);
+    }
+    return error == 0 ? cof_kms_lister_close(&keys.lister) : error;
 }

@@ -8,6 +8,7 @@
  */
 #include "kms.h"
 
+#include "ledger.h"
 #include "pack.h"
 #include "secret.h"
 
@@ -46,7 +47,8 @@ static int check_opts(const struct coffer_keystore_opts *opts, struct coffer_fau
         (opts->flags & ~both) != 0 || opts->busy_timeout_ms > BUSY_MS_MAX) {
         return cof_kms_fault(fault, COFFER_E_INVALID, "the options of the key store are not valid");
     }
-    if (strlen(opts->path) > PATH_BYTES_MAX) {
+    if (strlen(opts->path) > PATH_BYTES_MAX ||
+        (opts->ledger_path != NULL && strlen(opts->ledger_path) > PATH_BYTES_MAX)) {
         return cof_kms_fault(fault, COFFER_E_INVALID,
                              "the path of the key store is too long: at most %u bytes",
                              PATH_BYTES_MAX);
@@ -112,6 +114,10 @@ static int derive_keys(struct coffer_keystore *ks, struct coffer_fault *fault)
         error = cof_kms_derive(secrets->root_key, salt, "coffer/kms/audit/1", none,
                                secrets->audit_key, sizeof(secrets->audit_key));
     }
+    if (error == 0) {
+        error = cof_kms_derive(secrets->root_key, salt, "coffer/kms/ledger/1", none,
+                               secrets->ledger_key, sizeof(secrets->ledger_key));
+    }
     return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
 }
 
@@ -155,6 +161,23 @@ static int compare_owner(const struct coffer_keystore *ks, const struct coffer_k
     return 0;
 }
 
+/* The ledger that opts names, or the one beside the store; what it says is done. */
+static int open_ledger(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
+                       struct coffer_fault *fault)
+{
+    char beside[PATH_BYTES_MAX + sizeof(".ledger")];
+    const char *path = opts->ledger_path;
+    int error;
+
+    if (path == NULL) {
+        (void)snprintf(beside, sizeof(beside), "%s.ledger", opts->path);
+        path = beside;
+    }
+    error = cof_kms_ledger_open(&ks->env, path, ks->header.uuid, ks->secrets->ledger_key,
+                                ks->read_only, &ks->ledger, fault);
+    return error == 0 ? cof_kms_ledger_apply(ks, fault) : error;
+}
+
 static int open_file(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
                      const struct cof_kms_root_secret *secret, struct coffer_fault *fault)
 {
@@ -173,6 +196,11 @@ static int open_file(struct coffer_keystore *ks, const struct coffer_keystore_op
     }
     if (error == 0) {
         error = compare_owner(ks, opts, fault);
+    }
+    if (error == 0) {
+        (void)snprintf(ks->principal, sizeof(ks->principal), "arn:coffer:iam::%s:root",
+                       ks->header.owner.account);
+        error = open_ledger(ks, opts, fault);
     }
     return error;
 }
@@ -267,8 +295,6 @@ int coffer_keystore_open(const struct coffer_keystore_opts *opts,
         coffer_keystore_close(ks);
         return error;
     }
-    (void)snprintf(ks->principal, sizeof(ks->principal), "arn:coffer:iam::%s:root",
-                   ks->header.owner.account);
     *ret_store = ks;
     return 0;
 }
@@ -285,6 +311,7 @@ void coffer_keystore_close(struct coffer_keystore *store)
     if (store->secrets == NULL || store->secrets->canary == COF_KMS_CANARY) {
         cof_kms_db_close(store->db);
     }
+    cof_kms_ledger_close(store->ledger);
     coffer_keystore_secret_free((uint8_t *)store->secrets);
     cof_kms_free(&env, store->contexts[0]);
     cof_kms_free(&env, store->contexts[1]);

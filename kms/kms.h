@@ -32,6 +32,7 @@ struct cof_kms_secrets {
     uint8_t root_key[COF_KMS_KEY_BYTES];
     uint8_t mac_key[COF_KMS_KEY_BYTES];
     uint8_t audit_key[COF_KMS_KEY_BYTES];
+    uint8_t ledger_key[COF_KMS_KEY_BYTES];
     /* Scratch of the call at hand, wiped by leave. */
     uint8_t material[COF_KMS_MATERIAL_BYTES_MAX];
     uint8_t subkey[3 * COF_KMS_KEY_BYTES];
@@ -49,6 +50,11 @@ struct coffer_keystore {
     struct cof_kms_secrets *secrets;
     uint8_t *contexts[2]; /* COFFER_CONTEXT_BYTES_MAX each: packed contexts of the call at hand */
 
+    struct cof_kms_ledger *ledger; /* ledger.h */
+    int (*guard)(void *ctx, const struct cof_kms_key_row *row, const char *event,
+                 struct coffer_fault *fault); /* may be NULL; verbs.h */
+    void *guard_ctx;
+
     pthread_mutex_t provider_lock; /* guards provider_fault; taken last */
     struct coffer_fault provider_fault;
 
@@ -56,6 +62,7 @@ struct coffer_keystore {
 };
 
 #define COF_KMS_GRANT_TOKENS_MAX 10u
+#define COF_KMS_CONDITIONS_MAX 6u
 
 /* Who calls, and how. Texts outlive the call; NULL is what the comment says. */
 struct cof_kms_caller {
@@ -64,6 +71,7 @@ struct cof_kms_caller {
     const char *source_ip;      /* NULL: not over a network                                    */
     const char *user_agent;     /* NULL: unknown                                               */
     const char *via_service;    /* NULL: called by itself                                      */
+    const char *source_arn;     /* of what via_service calls for; NULL: unknown                 */
     const char *session_policy; /* a document that bounds a session of a role; NULL: none      */
     uint64_t session_ends_ns;   /* of temporary credentials; 0: a key without an end           */
     const char *request_id;     /* for the record; NULL: one is drawn                          */
@@ -84,6 +92,14 @@ struct cof_kms_call {
     struct cof_kms_bytes context;        /* packed; length 0 until given */
     struct cof_kms_bytes source_context;
     char detail[768];                    /* JSON of parameters that are no secret; "" is {} */
+
+    /* What the caller's request has for conditions of policies, beside what every request has. */
+    const char *condition_names[COF_KMS_CONDITIONS_MAX];
+    const char *condition_values[COF_KMS_CONDITIONS_MAX];
+    unsigned condition_count;
+    char number[24];                           /* the one that a request has, spelled          */
+    const struct cof_kms_grant_row *new_grant; /* of CreateGrant: what a parent grant must cover */
+    const char *resource;                      /* of an action on no key; NULL: "*"            */
 };
 
 enum cof_kms_access {
@@ -103,9 +119,9 @@ COFFER_MUST_CHECK int cof_kms_call_begin_as(struct cof_kms_call *call, struct co
 /* Undo the work when error isn't 0, write the record, commit. Returns the call's error. */
 COFFER_MUST_CHECK int cof_kms_call_settle(struct cof_kms_call *call, int error);
 void cof_kms_call_leave(struct cof_kms_call *call);
-/* A record of its own, for what the service does by itself within a call. */
+/* A record of its own, for what the service does by itself; detail is JSON, NULL for none. */
 COFFER_MUST_CHECK int cof_kms_call_note(struct cof_kms_call *call, const char *event,
-                                        const char *key_arn);
+                                        const char *key_arn, const char *detail);
 
 /* Pack the call's context (which: 0), or its source context (1), and keep it for the record. */
 COFFER_MUST_CHECK int cof_kms_call_context(struct cof_kms_call *call, unsigned which,
@@ -130,11 +146,49 @@ COFFER_MUST_CHECK int cof_kms_key_find(struct cof_kms_call *call, const char *ke
 COFFER_MUST_CHECK int cof_kms_key_material(struct cof_kms_call *call,
                                            const struct cof_kms_key_row *row,
                                            const uint8_t *material_id);
+/* keys.c: the key of that ARN, unless the ledger knows that it was destroyed. */
+COFFER_MUST_CHECK int cof_kms_key_get(struct cof_kms_call *call, const char *arn,
+                                      struct cof_kms_key_row *ret_row);
+#define COF_KMS_ORIGIN_OWN "AWS_KMS"
+#define COF_KMS_ORIGIN_IMPORT "EXTERNAL"
+#define COF_KMS_SPEC_DEFAULT "SYMMETRIC_DEFAULT"
+
+/* keys.c: 0 when the key may be changed: it isn't managed, and not about to be deleted. */
+COFFER_MUST_CHECK int cof_kms_key_changeable(struct cof_kms_call *call,
+                                             const struct cof_kms_key_row *row);
 /* 0 when the key's state lets it encrypt and decrypt. */
 COFFER_MUST_CHECK int cof_kms_key_usable(struct cof_kms_call *call,
                                          const struct cof_kms_key_row *row);
-/* Row and sealed material of a new key. */
-COFFER_MUST_CHECK int cof_kms_key_make(struct cof_kms_call *call, const char *description,
-                                       bool managed, struct cof_kms_key_row *ret_row);
+/* tick.c: destroy a key: tombstone, ledger, rows; the write-ahead log is the caller's to empty. */
+COFFER_MUST_CHECK int cof_kms_key_destroy(struct cof_kms_call *call,
+                                          const struct cof_kms_key_row *row);
+/* burial.c: note material of a key as destroyed, or as back: in the store and in its ledger. */
+COFFER_MUST_CHECK int cof_kms_material_bury(struct cof_kms_call *call,
+                                            const struct cof_kms_material_row *material);
+COFFER_MUST_CHECK int cof_kms_material_raise(struct cof_kms_call *call,
+                                             const struct cof_kms_material_row *material);
+/* burial.c: after the store was opened: what the ledger has as destroyed is destroyed again when an
+ * older copy of the store brought it back; and a ledger that isn't there is written anew. */
+COFFER_MUST_CHECK int cof_kms_ledger_apply(struct coffer_keystore *ks, struct coffer_fault *fault);
+/* tick.c: do what is due, in a transaction of its own before the call's, which is begun again. */
+COFFER_MUST_CHECK int cof_kms_call_catch_up(struct cof_kms_call *call);
+
+/* grant_token.c: a grant's token, and back; GRANT_TOKEN for what is none. */
+COFFER_MUST_CHECK int cof_kms_grant_token_make(struct cof_kms_call *call, const char *key_arn,
+                                               const char *grant_id, char *ret_token,
+                                               size_t capacity);
+COFFER_MUST_CHECK int cof_kms_grant_token_open(struct cof_kms_call *call, const char *token,
+                                               char ret_key_arn[COFFER_KEY_ARN_BYTES_MAX],
+                                               char ret_grant_id[COFFER_GRANT_ID_BYTES]);
+
+/* grant_match.c: whether a grant of the key lets the caller do it ("Decrypt") in this call. */
+COFFER_MUST_CHECK int cof_kms_grant_allows(struct cof_kms_call *call,
+                                           const struct cof_kms_key_row *row,
+                                           const char *operation, bool *ret_allows);
+/* authorize.c: POLICY for a document that is none; and, unless bypass, when it would leave the
+ * caller without the right to put another. */
+COFFER_MUST_CHECK int cof_kms_policy_check(struct cof_kms_call *call,
+                                           const struct cof_kms_key_row *row, const char *policy,
+                                           bool bypass);
 
 #endif

@@ -162,9 +162,11 @@ void cof_kms_key_arn(const struct cof_kms_owner *owner, const char *key_id,
                    owner->account, key_id);
 }
 
-void cof_kms_alias_arn(const struct cof_kms_owner *owner, const char *alias, char ret_arn[360])
+void cof_kms_alias_arn(const struct cof_kms_owner *owner, const char *alias,
+                       char ret_arn[COF_KMS_ALIAS_ARN_BYTES_MAX])
 {
-    (void)snprintf(ret_arn, 360, ARN_PREFIX "%s:%s:%s", owner->region, owner->account, alias);
+    (void)snprintf(ret_arn, COF_KMS_ALIAS_ARN_BYTES_MAX, ARN_PREFIX "%s:%s:%s", owner->region,
+                   owner->account, alias);
 }
 
 const char *cof_kms_arn_key_id(const char *arn)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 #define COF_KMS_REGION_BYTES_MAX 33u /* with its NUL */
+#define COF_KMS_ALIAS_ARN_BYTES_MAX 360u
 
 /* Whose names these are. */
 struct cof_kms_owner {
@@ -53,8 +54,8 @@ bool cof_kms_unhex(const char *text, uint8_t *ret_bytes, size_t count);
 void cof_kms_uuid_text(const uint8_t random[16], char ret_id[COFFER_KEY_ID_BYTES]);
 void cof_kms_key_arn(const struct cof_kms_owner *owner, const char *key_id,
                      char ret_arn[COFFER_KEY_ARN_BYTES_MAX]);
-/* room: an alias ARN is up to 256 + 80 bytes. */
-void cof_kms_alias_arn(const struct cof_kms_owner *owner, const char *alias, char ret_arn[360]);
+void cof_kms_alias_arn(const struct cof_kms_owner *owner, const char *alias,
+                       char ret_arn[COF_KMS_ALIAS_ARN_BYTES_MAX]);
 
 /* The id in a key's ARN. */
 const char *cof_kms_arn_key_id(const char *arn);

@@ -263,3 +263,14 @@ void cof_kms_db_rollback(struct cof_kms_db *db)
         }
     }
 }
+
+void cof_kms_db_checkpoint(struct cof_kms_db *db)
+{
+    int result = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+                                           NULL);
+
+    if (result != SQLITE_OK && result != SQLITE_BUSY) {
+        cof_kms_warn(db->env, "emptying the key store's write-ahead log: %s",
+                     sqlite3_errstr(result));
+    }
+}

@@ -37,6 +37,9 @@ COFFER_MUST_CHECK int cof_kms_db_create(struct cof_kms_env *env, const char *pat
                                         const struct cof_kms_header *header,
                                         const uint8_t *mac_key, struct coffer_fault *fault);
 
+/* Sync the directory that path lies in. */
+COFFER_MUST_CHECK int cof_kms_sync_directory_of(const char *path, struct coffer_fault *fault);
+
 /* NOT_FOUND, NOT_A_STORE, TOO_NEW, ACCESS, BUSY, CORRUPT. */
 COFFER_MUST_CHECK int cof_kms_db_open(struct cof_kms_env *env, const char *path, bool read_only,
                                       unsigned busy_ms, struct cof_kms_db **ret_db,
@@ -65,6 +68,9 @@ COFFER_MUST_CHECK int cof_kms_db_undo(struct cof_kms_db *db, struct coffer_fault
 /* Durable on return. On failure nothing was written. */
 COFFER_MUST_CHECK int cof_kms_db_commit(struct cof_kms_db *db, struct coffer_fault *fault);
 void cof_kms_db_rollback(struct cof_kms_db *db);
+/* Outside a transaction: move the write-ahead log into the file and empty it, so that no page that
+ * was overwritten stays there. What readers hold up is left to the next one. */
+void cof_kms_db_checkpoint(struct cof_kms_db *db);
 
 /* ---- keys (store_key.c) ------------------------------------------------------------------ */
 
@@ -283,6 +289,10 @@ COFFER_MUST_CHECK int cof_kms_db_tombstone_set(struct cof_kms_db *db,
 COFFER_MUST_CHECK int cof_kms_db_tombstone_remove(struct cof_kms_db *db, const char *arn,
                                                   const uint8_t *material_id,
                                                   struct coffer_fault *fault);
+/* In order of ARN. */
+COFFER_MUST_CHECK int cof_kms_db_tombstone_each(
+    struct cof_kms_db *db, int (*visit)(void *ctx, const struct cof_kms_tombstone_row *row),
+    void *ctx, struct coffer_fault *fault);
 /* NOT_FOUND when it isn't dead. */
 COFFER_MUST_CHECK int cof_kms_db_tombstone_get(struct cof_kms_db *db, const char *arn,
                                                const uint8_t *material_id,

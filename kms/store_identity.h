@@ -128,7 +128,7 @@ COFFER_MUST_CHECK int cof_kms_db_attachment_set(struct cof_kms_db *db,
 COFFER_MUST_CHECK int cof_kms_db_attachment_remove(struct cof_kms_db *db,
                                                    const struct cof_kms_attachment_row *row,
                                                    struct coffer_fault *fault);
-/* In order of policy name: those of principal_arn ("": all), of account's policy_name ("": all). */
+/* In order of policy name; each of the three "" is all. */
 COFFER_MUST_CHECK int cof_kms_db_attachment_each(
     struct cof_kms_db *db, const char *principal_arn, const char *account, const char *policy_name,
     int (*visit)(void *ctx, const struct cof_kms_attachment_row *row), void *ctx,

@@ -65,7 +65,7 @@ static int sync_path(const char *path, int flags, struct coffer_fault *fault)
     return 0;
 }
 
-static int sync_directory_of(const char *path, struct coffer_fault *fault)
+int cof_kms_sync_directory_of(const char *path, struct coffer_fault *fault)
 {
     char directory[1024];
     const char *slash = strrchr(path, '/');
@@ -115,5 +115,5 @@ int cof_kms_db_create(struct cof_kms_env *env, const char *path,
                                 : cof_kms_sql_path_fail(path, errno, fault);
     }
     remove_built(built);
-    return error == 0 ? sync_directory_of(path, fault) : error;
+    return error == 0 ? cof_kms_sync_directory_of(path, fault) : error;
 }

@@ -89,6 +89,7 @@ const char *const cof_kms_statements[COF_KMS_SQL_COUNT] = {
 
     [COF_KMS_SQL_TOMBSTONE_GET] = "SELECT " TOMBSTONE_COLUMNS " FROM tombstone WHERE arn = ?1"
                                   " AND material_id = ?2",
+    [COF_KMS_SQL_TOMBSTONE_EACH] = "SELECT " TOMBSTONE_COLUMNS " FROM tombstone ORDER BY arn",
     [COF_KMS_SQL_TOMBSTONE_SET] = SET("tombstone", TOMBSTONE_COLUMNS, MARKS_5),
     [COF_KMS_SQL_TOMBSTONE_REMOVE] = "DELETE FROM tombstone WHERE arn = ?1 AND material_id = ?2",
 
@@ -132,7 +133,8 @@ const char *const cof_kms_statements[COF_KMS_SQL_COUNT] = {
                                            " AND name = ?2",
 
     [COF_KMS_SQL_ATTACHMENT_EACH] = "SELECT " ATTACHMENT_COLUMNS " FROM attachment"
-                                    " WHERE (?1 = '' OR principal_arn = ?1) AND account = ?2"
+                                    " WHERE (?1 = '' OR principal_arn = ?1)"
+                                    " AND (?2 = '' OR account = ?2)"
                                     " AND (?3 = '' OR policy_name = ?3)"
                                     " ORDER BY policy_name, principal_arn",
     [COF_KMS_SQL_ATTACHMENT_SET] = SET("attachment", ATTACHMENT_COLUMNS, MARKS_4),

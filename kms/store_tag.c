@@ -111,3 +111,24 @@ int cof_kms_db_tombstone_get(struct cof_kms_db *db, const char *arn, const uint8
     }
     return error;
 }
+
+int cof_kms_db_tombstone_each(struct cof_kms_db *db,
+                              int (*visit)(void *ctx, const struct cof_kms_tombstone_row *row),
+                              void *ctx, struct coffer_fault *fault)
+{
+    struct cof_kms_tombstone_row row;
+    sqlite3_stmt *stmt = NULL;
+    bool found = true;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_TOMBSTONE_EACH, &stmt, fault, "");
+
+    while (error == 0) {
+        error = cof_kms_sql_next(db, stmt, TOMBSTONE_LABEL, &found, fault);
+        if (error != 0 || !found) {
+            break;
+        }
+        error = read_tombstone(stmt, &row);
+        error = error == 0 ? visit(ctx, &row) : cof_kms_sql_end(stmt, error, fault);
+    }
+    (void)sqlite3_reset(stmt);
+    return error;
+}

@@ -3,14 +3,14 @@
  * kms/verbs.h - the work of each operation, between begin and settle of a call (kms.h).
  *
  * Each finds its key, asks cof_kms_authorize, looks at the key's state and works; a failure leaves
- * a sentence in the call's fault, and settle undoes what was done. Whoever begins the call copies what
- * it gives out after settle, and before leave: plaintexts lie in the key store's locked scratch.
+ * a sentence in the call's fault, and settle undoes what was done. Whoever begins the call copies
+ * what it gives out after settle, and before leave: plaintexts lie in locked scratch (secrets).
  *
  * Keys are "id or ARN" unless a comment says "any name", which takes aliases too. NULL stands for
  * the default key where any name is taken. Texts that may be NULL say what that means.
  *
- * Errors beside those of coffer/keystore.h: UNSUPPORTED (what this kind of key can't do), KEY_USAGE,
- * LIMIT, EXISTS, CONFLICT, MARKER, ALIAS_NAME, TAG, POLICY, GRANT_ID, GRANT_TOKEN.
+ * Errors beside those of coffer/keystore.h: UNSUPPORTED (what this kind of key can't do),
+ * KEY_USAGE, LIMIT, EXISTS, CONFLICT, MARKER, ALIAS_NAME, TAG, POLICY, GRANT_ID, GRANT_TOKEN.
  */
 #ifndef COF_KMS_VERBS_H
 #define COF_KMS_VERBS_H
@@ -34,6 +34,26 @@ struct cof_kms_page {
     const char *marker;
     char next[COFFER_MARKER_BYTES_MAX];
 };
+
+/* What the listings share (page.c): open, ask the rows for one entry more than the page takes,
+ * count each that comes, close. scope is what is listed: a marker is good for that alone. */
+struct cof_kms_lister {
+    struct cof_kms_call *call;
+    struct cof_kms_page *page;
+    const char *scope;
+    unsigned given;
+    bool more;
+    char after[COFFER_MARKER_BYTES_MAX];
+    char last[COFFER_MARKER_BYTES_MAX];
+};
+
+COFFER_MUST_CHECK int cof_kms_lister_open(struct cof_kms_call *call, struct cof_kms_page *page,
+                                          const char *scope, struct cof_kms_lister *ret_lister);
+/* What a store's listing is asked for: 0 is all. */
+unsigned cof_kms_lister_asks(const struct cof_kms_lister *lister);
+/* Count an entry; false when the page was full before it. */
+bool cof_kms_lister_takes(struct cof_kms_lister *lister, const char *name);
+COFFER_MUST_CHECK int cof_kms_lister_close(struct cof_kms_lister *lister);
 
 /* ---- keys (keys.c, key_life.c) ----------------------------------------------------------- */
 
@@ -76,6 +96,20 @@ COFFER_MUST_CHECK int cof_kms_schedule_key_deletion(struct cof_kms_call *call, c
                                                     struct cof_kms_key_row *ret_row);
 COFFER_MUST_CHECK int cof_kms_cancel_key_deletion(struct cof_kms_call *call, const char *key,
                                                   struct cof_kms_key_row *ret_row);
+
+/* Parts of verbs: */
+COFFER_MUST_CHECK int cof_kms_check_description(struct cof_kms_call *call,
+                                                const char *description);
+COFFER_MUST_CHECK int cof_kms_tags_put(struct cof_kms_call *call,
+                                       const struct cof_kms_key_row *row,
+                                       const struct cof_kms_tag *tags, unsigned count);
+/* 0 when a key of that kind can rotate by itself, and so often. */
+COFFER_MUST_CHECK int cof_kms_rotation_check(struct cof_kms_call *call,
+                                             const struct cof_kms_key_row *row,
+                                             uint32_t period_days);
+/* New material takes over, by a rotation of that kind (AUTOMATIC, ON_DEMAND); row is written. */
+COFFER_MUST_CHECK int cof_kms_rotate(struct cof_kms_call *call, struct cof_kms_key_row *row,
+                                     const char *kind);
 
 /* ---- key policies (key_policy.c) --------------------------------------------------------- */
 

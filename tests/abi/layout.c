@@ -338,6 +338,7 @@ static const struct {
     MEMBER(coffer_keystore_opts, argon2_passes)
     MEMBER(coffer_keystore_opts, argon2_lanes)
     MEMBER(coffer_keystore_opts, busy_timeout_ms)
+    MEMBER(coffer_keystore_opts, ledger_path)
     SIZE(coffer_keystore_info)
     MEMBER(coffer_keystore_info, size)
     MEMBER(coffer_keystore_info, uuid)

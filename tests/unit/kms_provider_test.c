@@ -44,7 +44,7 @@ static void volume_key_goes_out_wrapped_and_comes_back(void **state)
     assert_int_equal(p.ops->decrypt(p.ctx, second.arn, &moved, &other, again), 0);
     assert_memory_equal(key, again, 32);
     assert_int_equal(p.ops->decrypt(p.ctx, info.arn, &moved, &other, again),
-                     COFFER_E_KEY_CIPHERTEXT);
+                     COFFER_E_KEY_INCORRECT);
     coffer_keystore_secret_free(key);
     coffer_keystore_secret_free(again);
 }
@@ -123,7 +123,7 @@ static void grants_are_recorded_and_retired(void **state)
     assert_int_equal(p.ops->retire_grant(p.ctx, fixture_key(f)->arn, id), COFFER_E_NOT_FOUND);
     assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, id), 0);
     assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, id), COFFER_E_NOT_FOUND);
-    assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, "x"), COFFER_E_NOT_FOUND);
+    assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, "x"), COFFER_E_GRANT_ID);
     assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "", operations, 4, NULL, id),
                      COFFER_E_INVALID);
     assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", operations, 0, NULL, id),

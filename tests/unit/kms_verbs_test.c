@@ -281,7 +281,7 @@ static void re_encrypt_moves_to_another_key_and_context(void **state)
                                                 NULL, &f->fault), COFFER_E_KEY_CIPHERTEXT);
     assert_int_equal(coffer_keystore_re_encrypt(f->store, to.arn, blob.bytes, blob.length_bytes,
                                                 &source, to.arn, &destination, &moved, NULL, NULL,
-                                                &f->fault), COFFER_E_KEY_CIPHERTEXT);
+                                                &f->fault), COFFER_E_KEY_INCORRECT);
     assert_int_equal(coffer_keystore_re_encrypt(f->store, from.key_id, blob.bytes,
                                                 blob.length_bytes, &source, to.key_id, &destination,
                                                 &moved, &used_from, &used_to, &f->fault), 0);
@@ -305,7 +305,7 @@ static void decrypt_with_another_key_than_the_blobs_is_refused(void **state)
                                              &f->fault), 0);
     assert_int_equal(coffer_keystore_decrypt(f->store, wrong.arn, blob.bytes, blob.length_bytes,
                                              NULL, back, sizeof(back), &bytes, NULL, &f->fault),
-                     COFFER_E_KEY_CIPHERTEXT);
+                     COFFER_E_KEY_INCORRECT);
     assert_int_equal(coffer_keystore_decrypt(f->store, key.key_id, blob.bytes, blob.length_bytes,
                                              NULL, back, sizeof(back), &bytes, NULL, &f->fault), 0);
     /* A blob of another store: that it exists elsewhere must not show. */
@@ -353,7 +353,7 @@ static void alias_rules_hold(void **state)
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(coffer_keystore_create_alias(f->store, bad[i], key.arn, &f->fault),
-                         COFFER_E_INVALID);
+                         COFFER_E_ALIAS_NAME);
     }
     assert_int_equal(coffer_keystore_create_alias(f->store, "alias/coffer/x", key.arn, &f->fault),
                      COFFER_E_KEY_ACCESS);
@@ -372,7 +372,7 @@ static void alias_rules_hold(void **state)
     name[256] = 'n';
     name[257] = '\0';
     assert_int_equal(coffer_keystore_create_alias(f->store, name, key.arn, &f->fault),
-                     COFFER_E_INVALID);
+                     COFFER_E_ALIAS_NAME);
     for (i = 2; i < 50; i++) {
         snprintf(name, sizeof(name), "alias/n%02zu", i);
         assert_int_equal(coffer_keystore_create_alias(f->store, name, key.arn, &f->fault), 0);
@@ -399,7 +399,12 @@ static void listings_come_in_pages(void **state)
     assert_int_equal(seen_count, 2);
     strcpy(first, seen[0]);
     strcpy(second, seen[1]);
-    assert_string_equal(marker, second);
+    assert_non_null(strstr(marker, second));
+    /* A marker is signed, and good for its own listing alone. */
+    assert_int_equal(coffer_keystore_list_keys(f->store, 0, second, see_key, NULL, NULL, &f->fault),
+                     COFFER_E_MARKER);
+    assert_int_equal(coffer_keystore_list_aliases(f->store, NULL, 0, marker, see_alias, NULL, NULL,
+                                                  &f->fault), COFFER_E_MARKER);
     assert_int_equal(coffer_keystore_list_keys(f->store, 2, marker, see_key, NULL, marker,
                                                &f->fault), 0);
     assert_int_equal(seen_count, 3);
@@ -407,7 +412,7 @@ static void listings_come_in_pages(void **state)
     assert_string_not_equal(seen[2], first);
     assert_string_not_equal(seen[2], second);
     assert_int_equal(coffer_keystore_list_keys(f->store, 0, "alias/a", see_key, NULL, marker,
-                                               &f->fault), COFFER_E_INVALID);
+                                               &f->fault), COFFER_E_MARKER);
     assert_int_equal(coffer_keystore_list_keys(f->store, 0, NULL, stop_at_once, NULL, NULL,
                                                &f->fault), 77);
 

@@ -56,7 +56,7 @@ extern "C" {
 #define COFFER_ALIAS_BYTES_MAX 257           /* "alias/..." up to 256 bytes, with its NUL    */
 #define COFFER_PRINCIPAL_BYTES_MAX 257       /* 1 to 256 bytes, with its NUL                 */
 #define COFFER_GRANT_NAME_BYTES_MAX 257      /* 0 to 256 bytes, with its NUL                 */
-#define COFFER_MARKER_BYTES_MAX 260
+#define COFFER_MARKER_BYTES_MAX 620
 
 struct coffer_keystore;
 
@@ -109,6 +109,10 @@ struct coffer_keystore_opts {
     uint32_t argon2_passes;     /* [3]                                */
     uint32_t argon2_lanes;      /* [1]                                */
     uint32_t busy_timeout_ms;   /* [5000] longest wait for other processes */
+
+    /* The file that says what an older copy of the store must not bring back: destroyed keys. NULL:
+     * path and ".ledger". On another medium, it holds even when the whole directory is put back. */
+    const char *ledger_path;
 };
 
 /*
@@ -249,7 +253,7 @@ COFFER_MUST_CHECK int coffer_keystore_disable_key(struct coffer_keystore *store,
  * A page of a listing. visit is called for each entry, at most limit times (0: all), and must not
  * call the store; a non-zero answer ends the listing and is returned. Begin with marker NULL; when
  * more follows, ret_marker gets the marker of the next page, else an empty string. ret_marker may
- * be NULL. INVALID for a marker that no listing gave.
+ * be NULL. MARKER for a marker that no listing gave.
  */
 struct coffer_key_entry {
     const char *key_id;
@@ -306,9 +310,9 @@ COFFER_MUST_CHECK int coffer_keystore_encrypt(struct coffer_keystore *store, con
 
 /*
  * Decrypt into plaintext (capacity bytes, RANGE when that is too little; 4096 always suffice), to
- * lie in locked memory. The blob names its key; key NULL takes that one, any other key than
- * the blob's gives KEY_CIPHERTEXT, as do a damaged blob and a wrong context. A blob of a key that
- * isn't in this store gives KEY_ACCESS.
+ * lie in locked memory. The blob names its key; key NULL takes that one, any other key than the
+ * blob's gives KEY_INCORRECT; a damaged blob and a wrong context give KEY_CIPHERTEXT. A blob of a
+ * key that isn't in this store gives KEY_ACCESS.
  */
 COFFER_MUST_CHECK int coffer_keystore_decrypt(struct coffer_keystore *store, const char *key,
                                               const uint8_t *blob, size_t blob_bytes,
@@ -361,7 +365,7 @@ COFFER_MUST_CHECK int coffer_keystore_create_grant(struct coffer_keystore *store
                                                    char ret_grant_id[COFFER_GRANT_ID_BYTES],
                                                    struct coffer_fault *fault);
 
-/* id or ARN. NOT_FOUND when the key has no such grant. */
+/* id or ARN. NOT_FOUND when the key has no such grant, GRANT_ID for what is no id of one. */
 COFFER_MUST_CHECK int coffer_keystore_retire_grant(struct coffer_keystore *store, const char *key,
                                                    const char *grant_id,
                                                    struct coffer_fault *fault);

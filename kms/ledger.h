@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/ledger.h - the file beside the store that says what an older copy of the store must not undo.
+ *
+ *   header  magic "CfKL" | format u8 = 1 | store uuid (16) | mac (32)
+ *   record  u32 length of the payload | kind u8 | payload | mac (32)
+ *
+ * mac(0) = HMAC(ledger key, text "coffer/kms/ledger/1" | uuid), and mac(n) = HMAC(ledger key,
+ * mac(n-1) | length | kind | payload). A record is valid if and only if all its bytes are there and
+ * its MAC fits. A last record that is cut off was never acknowledged: it is ignored, and
+ * overwritten by the next. A whole record whose MAC doesn't fit is TAMPER.
+ *
+ *   kind 1  a key or material is destroyed:  text ARN | material id (32, zeros: the key) |
+ *           text key id | u64 deleted_ns
+ *   kind 2  material is back (imported again): text ARN | material id (32)
+ *   kind 3  head of the audit trail: u64 seq | mac (32)
+ *
+ * Appending is durable on return. Several processes append under a lock of the file, each after
+ * reading what the others wrote. Whoever puts back store and ledger together undoes both: the
+ * ledger may lie elsewhere (coffer_keystore_opts.ledger_path).
+ */
+#ifndef COF_KMS_LEDGER_H
+#define COF_KMS_LEDGER_H
+
+#include "store.h"
+
+struct cof_kms_ledger;
+
+/* What the ledger says of the newest head of the audit trail; seq 0: it has none. */
+struct cof_kms_ledger_head {
+    uint64_t seq;
+    uint8_t mac[COF_KMS_MAC_BYTES];
+};
+
+/* Open the ledger at path and read it. One that isn't there is empty, and is made when something is
+ * noted. mac_key outlives the ledger. TAMPER, ACCESS, IO. */
+COFFER_MUST_CHECK int cof_kms_ledger_open(struct cof_kms_env *env, const char *path,
+                                          const uint8_t uuid[16], const uint8_t *mac_key,
+                                          bool read_only, struct cof_kms_ledger **ret_ledger,
+                                          struct coffer_fault *fault);
+/* Whether there is a file. */
+bool cof_kms_ledger_is_there(const struct cof_kms_ledger *ledger);
+/* NULL is allowed. */
+void cof_kms_ledger_close(struct cof_kms_ledger *ledger);
+
+/* Note that a key, or material of one, is destroyed; nothing happens when it is noted already. */
+COFFER_MUST_CHECK int cof_kms_ledger_bury(struct cof_kms_ledger *ledger,
+                                          const struct cof_kms_tombstone_row *dead,
+                                          struct coffer_fault *fault);
+/* Note that material which was destroyed is back. */
+COFFER_MUST_CHECK int cof_kms_ledger_raise(struct cof_kms_ledger *ledger, const char *arn,
+                                           const uint8_t *material_id, struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger,
+                                               const struct cof_kms_ledger_head *head,
+                                               struct coffer_fault *fault);
+void cof_kms_ledger_head(const struct cof_kms_ledger *ledger,
+                         struct cof_kms_ledger_head *ret_head);
+
+/* Whether the ledger has it among the dead. */
+bool cof_kms_ledger_has(const struct cof_kms_ledger *ledger, const char *arn,
+                        const uint8_t *material_id);
+/* Each of the dead, until visit answers non-zero, which is returned. */
+int cof_kms_ledger_each(const struct cof_kms_ledger *ledger,
+                        int (*visit)(void *ctx, const struct cof_kms_tombstone_row *dead),
+                        void *ctx);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms/tick.c - what the service does by itself when its time has come: it rotates keys, lets
+ * imported material expire, and destroys keys whose deletion was scheduled.
+ *
+ * Every call that may write does first what is due, each act in a transaction of its own with a
+ * record of its own, so that no call sees a key beyond its time. A key is destroyed in this order:
+ * the tombstone into the ledger, synced; rows gone and the record written, committed; the
+ * write-ahead log emptied, so that no sealed byte of it stays in a file. A crash in between leaves
+ * the rest to the next call. Under the store's lock.
+ */
+#include "import.h"
+#include "ledger.h"
+#include "verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int cof_kms_key_destroy(struct cof_kms_call *call, const struct cof_kms_key_row *row)
+{
+    struct cof_kms_tombstone_row dead;
+    int error;
+
+    memset(&dead, 0, sizeof(dead));
+    memcpy(dead.arn, row->arn, sizeof(dead.arn));
+    memcpy(dead.key_id, row->key_id, sizeof(dead.key_id));
+    dead.deleted_ns = cof_kms_wall_ns(&call->ks->env);
+    error = cof_kms_ledger_bury(call->ks->ledger, &dead, call->fault);
+    if (error == 0) {
+        error = cof_kms_db_tombstone_set(call->ks->db, &dead, call->fault);
+    }
+    if (error == 0) {
+        error = cof_kms_db_key_remove(call->ks->db, row->arn, call->fault);
+    }
+    return error == 0 ? cof_kms_call_note(call, "DeleteKey", row->arn, NULL) : error;
+}
+
+static int rotate(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t now_ns)
+{
+    uint64_t period_ns = row->rotation_period_days * COF_KMS_DAY_NS;
+    int error;
+
+    row->next_rotation_ns += period_ns;
+    if (row->next_rotation_ns <= now_ns) {
+        /* Nobody called for more than a period: one rotation is enough. */
+        row->next_rotation_ns = now_ns + period_ns;
+    }
+    error = cof_kms_rotate(call, row, "AUTOMATIC");
+    return error == 0 ? cof_kms_call_note(call, "RotateKey", row->arn,
+                                          "{\"by\":\"service\",\"rotationType\":\"AUTOMATIC\"}")
+                      : error;
+}
+
+static int expire(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t now_ns)
+{
+    int error = cof_kms_import_expire(call, row, now_ns);
+
+    return error == 0 ? cof_kms_call_note(call, "DeleteExpiredKeyMaterial", row->arn, NULL)
+                      : error;
+}
+
+/* The one thing that is due for row's key. */
+static int act(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t now_ns,
+               bool *ret_destroyed)
+{
+    if (row->deletion_ns != 0 && row->deletion_ns <= now_ns) {
+        *ret_destroyed = true;
+        return cof_kms_key_destroy(call, row);
+    }
+    if (row->valid_to_ns != 0 && row->valid_to_ns <= now_ns) {
+        return expire(call, row, now_ns);
+    }
+    return rotate(call, row, now_ns);
+}
+
+int cof_kms_call_catch_up(struct cof_kms_call *call)
+{
+    struct coffer_keystore *ks = call->ks;
+    uint64_t now_ns = cof_kms_wall_ns(&ks->env);
+    struct cof_kms_key_row row;
+    bool destroyed = false;
+    int error = 0;
+
+    while (error == 0 && !ks->read_only) {
+        error = cof_kms_db_key_due(ks->db, now_ns, &row, call->fault);
+        if (error != 0) {
+            break;
+        }
+        error = act(call, &row, now_ns, &destroyed);
+        if (error == 0) {
+            error = cof_kms_db_commit(ks->db, call->fault);
+        } else {
+            cof_kms_db_rollback(ks->db);
+        }
+        if (error == 0 && destroyed) {
+            cof_kms_db_checkpoint(ks->db);
+        }
+        if (error != 0) {
+            return error;
+        }
+        error = cof_kms_db_begin(ks->db, true, call->fault);
+        if (error != 0) {
+            return error;
+        }
+    }
+    if (error == COFFER_E_NOT_FOUND) {
+        return 0;
+    }
+    if (error != 0) {
+        cof_kms_db_rollback(ks->db);
+    }
+    return error;
+}
+
+int cof_kms_tick(struct coffer_keystore *ks, struct coffer_fault *fault)
+{
+    struct coffer_fault own;
+    struct cof_kms_call call;
+    int error;
+
+    if (ks->secrets->canary != COF_KMS_CANARY) {
+        return cof_kms_fault(fault, COFFER_E_FORKED, NULL);
+    }
+    memset(&call, 0, sizeof(call));
+    call.ks = ks;
+    call.event = "Tick";
+    call.fault = fault != NULL ? fault : &own;
+    if (ks->read_only) {
+        return 0;
+    }
+    (void)pthread_mutex_lock(&ks->lock);
+    error = cof_kms_db_begin(ks->db, true, call.fault);
+    if (error == 0) {
+        error = cof_kms_call_catch_up(&call);
+        if (error == 0) {
+            cof_kms_db_rollback(ks->db);
+        }
+    }
+    cof_kms_call_leave(&call);
+    return error;
+}
