@@ -7,6 +7,7 @@
 #include "common/key_usage.h"
 #include "common/kms_args.h"
 #include "common/sign.h"
+#include "identity.h"
 #include "verbs.h"
 #include <coffer/coffer.h>
 
@@ -65,6 +66,7 @@ static const struct cof_tool_option options[] = {
     COF_GUARD_ROWS,
     COF_KMS_ROWS,
     COF_SIGN_ROWS,
+    COF_IDENTITY_ROWS,
     COF_TOOL_COMMON_ROWS,
 };
 
@@ -96,6 +98,7 @@ static const struct cof_tool_verb verbs[] = {
     {NULL, "generate-data-key-without-plaintext", "", 0, 0,
      "key-id key-spec number-of-bytes encryption-context", "draw a key, encrypted only",
      "cofferkms", cof_key_generate_data_key_without_plaintext},
+    COF_IDENTITY_VERBS,
     {NULL, "sign-request", "FILE", 1, 1, COF_SIGN_NAMES,
      "sign a request by AWS Signature Version 4", "cofferkms", cof_tool_sign_request},
     {NULL, "serve", "", 0, 0,
