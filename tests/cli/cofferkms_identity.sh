@@ -6,7 +6,8 @@
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 k() { "$COFFERKMS" "$@"; }
 allow() { # ACTION
-    printf '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"%s","Resource":"*"}]}' "$1"
+    printf '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"%s",%s}]}' "$1" \
+        '"Resource":"*"'
 }
 trust() { # ARN
     printf '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"%s"},%s}]}' \
@@ -63,7 +64,8 @@ ok "$COFFERKMS" policy attach admin --user alice
 ok "$COFFERKMS" user list --as user/alice
 prints admin "$COFFERKMS" policy list --user alice --query 'AttachedPolicies[].PolicyName' \
     --output text
-prints "$(cat admin.policy)" "$COFFERKMS" policy get admin --query Policy.PolicyDocument --output text
+prints "$(cat admin.policy)" "$COFFERKMS" policy get admin --query Policy.PolicyDocument \
+    --output text
 prints "allowed implicitDeny" bash -c "'$COFFERKMS' policy simulate alice --action iam:GetUser \
     --action kms:Decrypt --query 'EvaluationResults[].EvalDecision' --output text | tr '\t' ' '"
 fails 5 'attached' "$COFFERKMS" policy delete admin
