@@ -246,7 +246,7 @@ static int run_operation(struct cof_wire *wire)
 
 static int serve(struct cof_wire *wire, struct coffer_kms_answer *answer)
 {
-    static const struct refusal unknown = {COFFER_E_UNSUPPORTED, 404, COF_WIRE_UNKNOWN_OPERATION};
+    static const struct refusal unknown = {COFFER_E_UNSUPPORTED, 400, COF_WIRE_UNKNOWN_OPERATION};
     static const struct refusal large = {COFFER_E_RANGE, 413, COF_WIRE_TOO_LARGE};
     int error;
 

@@ -177,11 +177,11 @@ static int answer_call(struct front *front)
                                          .body_bytes = http->body_bytes};
 
     if (!content_type_ok(header_of(http, "Content-Type"))) {
-        return refuse(front, 404, COF_WIRE_UNKNOWN_OPERATION,
+        return refuse(front, 400, COF_WIRE_UNKNOWN_OPERATION,
                       "the content type is not " COFFER_KMS_CONTENT_TYPE);
     }
     if (request.operation == NULL) {
-        return refuse(front, 404, COF_WIRE_UNKNOWN_OPERATION,
+        return refuse(front, 400, COF_WIRE_UNKNOWN_OPERATION,
                       "X-Amz-Target is not " COFFER_KMS_TARGET_PREFIX "OPERATION");
     }
     return cof_wire_call(front->ks, &request, true, &front->answer);

@@ -60,6 +60,19 @@ static const char *algorithms_member(const char *usage)
     return strcmp(usage, COF_KMS_USAGE_SIGN) == 0 ? "SigningAlgorithms" : "MacAlgorithms";
 }
 
+/* Where the primary is, and which of the two this key is. */
+static json_t *multi_region_json(const struct cof_kms_key_row *row)
+{
+    bool primary = strcmp(row->primary_region, row->owner.region) == 0;
+    struct cof_kms_owner owner = row->owner;
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+
+    memcpy(owner.region, row->primary_region, sizeof(owner.region));
+    cof_kms_key_arn(&owner, row->key_id, arn);
+    return json_pack("{s:s, s:{s:s, s:s}}", "MultiRegionKeyType", primary ? "PRIMARY" : "REPLICA",
+                     "PrimaryKey", "Arn", arn, "Region", owner.region);
+}
+
 json_t *cof_wire_key_json(const struct cof_kms_key_row *row)
 {
     bool pending = row->state == COFFER_KEY_PENDING_DELETION;
@@ -85,6 +98,9 @@ json_t *cof_wire_key_json(const struct cof_kms_key_row *row)
     put(&key, algorithms_member(row->key_usage),
         cof_wire_algorithms_json(row->key_spec, row->key_usage));
     put(&key, "MultiRegion", json_boolean(row->multi_region));
+    if (row->multi_region) {
+        put(&key, "MultiRegionConfiguration", multi_region_json(row));
+    }
     put_text(&key, "CurrentKeyMaterialId", material_id);
     put_text(&key, "CustomKeyStoreId", row->key_store_id);
     put_text(&key, "ExpirationModel", row->expiration_model);
@@ -190,12 +206,11 @@ static const char *material_state(const struct cof_kms_material_row *row)
 json_t *cof_wire_material_json(const struct cof_kms_material_row *row, bool with_material)
 {
     bool imported = strcmp(row->source, "EXTERNAL") == 0;
-    const char *slash = strrchr(row->key_arn, '/');
     char id[COFFER_MATERIAL_ID_BYTES];
     json_t *entry = json_object();
 
     cof_kms_hex(row->id, sizeof(row->id), id);
-    put_text(&entry, "KeyId", slash == NULL ? row->key_arn : slash + 1);
+    put_text(&entry, "KeyId", row->key_arn);
     put_text(&entry, "KeyMaterialId", id);
     put_text(&entry, "KeyMaterialDescription", row->description);
     put_time(&entry, "RotationDate", row->rotated_ns);
