@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cofferkms/input.c - encryption contexts and bytes from the command line's sources.
+ * cofferkms/input.c - maps, documents and bytes from the command line's sources.
  *
  * Invariants: a plaintext comes from a file or standard input, never from argv; it goes by read(2)
  * into locked memory; base64 is decoded in place. One thread.
@@ -9,27 +9,52 @@
 #include "verbs.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define CONTEXT_TEXT_MAX (256u << 10)
+#define DOCUMENT_BYTES_MAX (128u << 10)
 
-/* ---- contexts ---------------------------------------------------------------------------- */
+/* Read fd to its end, at most room bytes; -1 with errno. */
+static ssize_t read_all(int fd, uint8_t *bytes, size_t room)
+{
+    size_t have = 0;
+    while (have < room) {
+        ssize_t got = read(fd, bytes + have, room - have);
+        if (got < 0 && errno == EINTR && !cof_tool_interrupted()) {
+            continue;
+        }
+        if (got < 0) {
+            return -1;
+        }
+        if (got == 0) {
+            break;
+        }
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
 
-static json_t *parse_shorthand(struct cof_tool_call *call, const char *option, const char *text)
+/* ---- maps -------------------------------------------------------------------------------- */
+
+/* k=v,k2=v2 up to length. */
+static json_t *parse_pairs(struct cof_tool_call *call, const char *option, const char *text,
+                           size_t length)
 {
     json_t *object = json_object();
+    const char *end = text + length;
     while (object != NULL) {
-        size_t length = strcspn(text, ",");
-        const char *equals = memchr(text, '=', length);
+        const char *comma = memchr(text, ',', (size_t)(end - text));
+        const char *stop = comma != NULL ? comma : end;
+        const char *equals = memchr(text, '=', (size_t)(stop - text));
         if (equals == NULL || equals == text) {
             cof_tool_usage(call, NULL, "--%s: '%.60s' is not k=v: give k=v,k2=v2 or a JSON object",
                            option, text);
             break;
         }
         char *key = strndup(text, (size_t)(equals - text));
-        json_t *value = json_stringn(equals + 1, length - (size_t)(equals + 1 - text));
+        json_t *value = json_stringn(equals + 1, (size_t)(stop - equals - 1));
         bool twice = key != NULL && json_object_get(object, key) != NULL;
         if (key == NULL || value == NULL || twice || json_object_set(object, key, value) != 0) {
             cof_tool_usage(call, NULL, twice ? "--%s: the key '%.60s' stands there twice"
@@ -40,10 +65,37 @@ static json_t *parse_shorthand(struct cof_tool_call *call, const char *option, c
         }
         free(key);
         json_decref(value);
-        if (text[length] == '\0') {
+        if (comma == NULL) {
             return object;
         }
-        text += length + 1;
+        text = comma + 1;
+    }
+    json_decref(object);
+    return NULL;
+}
+
+/* NAME={k=v,...},NAME2={...} */
+static json_t *parse_maps(struct cof_tool_call *call, const char *option, const char *text)
+{
+    json_t *object = json_object();
+    while (object != NULL) {
+        const char *brace = strstr(text, "={");
+        const char *close = brace != NULL ? strchr(brace, '}') : NULL;
+        char name[64];
+        if (close == NULL || (close[1] != '\0' && close[1] != ',') ||
+            (size_t)(brace - text) >= sizeof name) {
+            cof_tool_usage(call, NULL, "--%s: give NAME={k=v,k2=v2} or a JSON object", option);
+            break;
+        }
+        snprintf(name, sizeof name, "%.*s", (int)(brace - text), text);
+        json_t *map = parse_pairs(call, option, brace + 2, (size_t)(close - brace - 2));
+        if (map == NULL || json_object_set_new(object, name, map) != 0) {
+            break;
+        }
+        if (close[1] == '\0') {
+            return object;
+        }
+        text = close + 2;
     }
     json_decref(object);
     return NULL;
@@ -53,23 +105,44 @@ static json_t *parse_json(struct cof_tool_call *call, const char *option, const 
 {
     json_error_t why;
     bool is_file = strncmp(text, "file://", 7) == 0;
-    json_t *object = is_file ? json_load_file(text + 7, JSON_REJECT_DUPLICATES, &why)
-                             : json_loads(text, JSON_REJECT_DUPLICATES, &why);
-    if (object == NULL) {
-        cof_tool_usage(call, NULL, "--%s: not a JSON object: %s", option, why.text);
-        return NULL;
+    json_t *value = is_file ? json_load_file(text + 7, JSON_REJECT_DUPLICATES, &why)
+                            : json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    if (value == NULL) {
+        cof_tool_usage(call, NULL, "--%s: not JSON: %s", option, why.text);
     }
+    return value;
+}
+
+/* Whether text is JSON, or names a file of it. */
+static bool is_json(const char *text)
+{
+    char first = text[strspn(text, " \t\n")];
+    return first == '{' || first == '[' || strncmp(text, "file://", 7) == 0;
+}
+
+static bool holds_texts(json_t *object)
+{
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value) {
-        if (!json_is_string(value) || strlen(json_string_value(value)) !=
-                                          json_string_length(value)) {
-            cof_tool_usage(call, NULL, "--%s: the value of '%.60s' is not a string", option, key);
-            json_decref(object);
-            return NULL;
+        if (!json_is_string(value)) {
+            return false;
         }
     }
-    if (!json_is_object(object)) {
+    return json_is_object(object);
+}
+
+json_t *cof_key_map_read(struct cof_tool_call *call, const char *option)
+{
+    const char *text = cof_tool_text(call, option, "");
+    if (text[0] == '\0') {
+        return json_object();
+    }
+    if (!is_json(text)) {
+        return parse_pairs(call, option, text, strlen(text));
+    }
+    json_t *object = parse_json(call, option, text);
+    if (object != NULL && !holds_texts(object)) {
         cof_tool_usage(call, NULL, "--%s: give a JSON object of strings", option);
         json_decref(object);
         return NULL;
@@ -77,47 +150,55 @@ static json_t *parse_json(struct cof_tool_call *call, const char *option, const 
     return object;
 }
 
-int cof_key_context_read(struct cof_tool_call *call, const char *option,
-                         struct cof_key_context_arg *ret_arg)
+json_t *cof_key_json_read(struct cof_tool_call *call, const char *option)
 {
-    const char *text = cof_tool_text(call, option, NULL);
-    memset(ret_arg, 0, sizeof *ret_arg);
-    if (text == NULL || text[0] == '\0') {
-        return 0;
-    }
-    if (strlen(text) > CONTEXT_TEXT_MAX) {
-        return cof_tool_usage(call, NULL, "--%s is too long", option);
-    }
-    bool shorthand = text[strspn(text, " \t\n")] != '{' && strncmp(text, "file://", 7) != 0;
-    ret_arg->holder = shorthand ? parse_shorthand(call, option, text)
-                                : parse_json(call, option, text);
-    if (ret_arg->holder == NULL) {
-        return COF_EXIT_USAGE;
-    }
-    size_t count = json_object_size(ret_arg->holder);
-    ret_arg->pairs = calloc(count + 1, sizeof *ret_arg->pairs);
-    if (ret_arg->pairs == NULL) {
-        cof_key_context_done(ret_arg);
-        return cof_tool_fail(call, COFFER_E_NO_MEMORY, NULL, NULL, "cannot read --%s", option);
-    }
-    const char *key;
-    json_t *value;
-    unsigned i = 0;
-    json_object_foreach(ret_arg->holder, key, value) {
-        ret_arg->pairs[i].key = key;
-        ret_arg->pairs[i].value = json_string_value(value);
-        i++;
-    }
-    ret_arg->context.pairs = ret_arg->pairs;
-    ret_arg->context.pair_count = i;
-    return 0;
+    const char *text = cof_tool_text(call, option, "");
+    return is_json(text) ? parse_json(call, option, text) : parse_maps(call, option, text);
 }
 
-void cof_key_context_done(struct cof_key_context_arg *arg)
+json_t *cof_key_maps_read(struct cof_tool_call *call, const char *option)
 {
-    free(arg->pairs);
-    json_decref(arg->holder);
-    memset(arg, 0, sizeof *arg);
+    const char *const *words;
+    unsigned count = cof_tool_list(call, option, &words);
+    if (count == 1 && is_json(words[0])) {
+        return parse_json(call, option, words[0]);
+    }
+    json_t *list = json_array();
+    for (unsigned i = 0; list != NULL && i < count; i++) {
+        json_t *map = parse_pairs(call, option, words[i], strlen(words[i]));
+        if (map == NULL || json_array_append_new(list, map) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+int cof_key_document_read(struct cof_tool_call *call, const char *option, json_t **ret_value)
+{
+    const char *text = cof_tool_text(call, option, "");
+    static char bytes[DOCUMENT_BYTES_MAX + 1];
+    size_t length = strlen(text);
+    if (strncmp(text, "file://", 7) == 0) {
+        int fd = open(text + 7, O_RDONLY | O_CLOEXEC);
+        ssize_t count = fd < 0 ? -1 : read_all(fd, (uint8_t *)bytes, sizeof bytes);
+        int saved = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (count < 0) {
+            return cof_tool_fail_errno(call, saved, NULL, "cannot read --%s", option);
+        }
+        text = bytes;
+        length = (size_t)count;
+    }
+    json_t *value = length > DOCUMENT_BYTES_MAX ? NULL : json_stringn(text, length);
+    if (value == NULL) {
+        return cof_tool_usage(call, NULL, "--%s is longer than %u bytes, or not UTF-8", option,
+                              DOCUMENT_BYTES_MAX);
+    }
+    *ret_value = value;
+    return 0;
 }
 
 /* ---- bytes ------------------------------------------------------------------------------- */
@@ -162,26 +243,6 @@ static ssize_t decode_base64(uint8_t *bytes, size_t count)
         return -1;
     }
     return (ssize_t)(out - padding);
-}
-
-/* Read fd to its end, at most room bytes; -1 with errno. */
-static ssize_t read_all(int fd, uint8_t *bytes, size_t room)
-{
-    size_t have = 0;
-    while (have < room) {
-        ssize_t got = read(fd, bytes + have, room - have);
-        if (got < 0 && errno == EINTR && !cof_tool_interrupted()) {
-            continue;
-        }
-        if (got < 0) {
-            return -1;
-        }
-        if (got == 0) {
-            break;
-        }
-        have += (size_t)got;
-    }
-    return (ssize_t)have;
 }
 
 struct source {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cofferkms/verbs.h - the verbs of cofferkms and what they share.
+ * cofferkms/verbs.h - how the verbs of cofferkms become requests to the key service.
  *
- * A verb opens the key store through struct cof_key_run, does one call, prints what `aws kms` would
- * print, and returns an exit code. One thread.
+ * A verb is an operation in other letters: re-encrypt is ReEncrypt, --key-id is KeyId. Its row of
+ * the verb table says which options there are; what kind of value an option has stands in one table
+ * of request.c. One thread.
  */
 #ifndef COF_TOOLS_COFFERKMS_VERBS_H
 #define COF_TOOLS_COFFERKMS_VERBS_H
 
 #include "common/args.h"
 #include "common/kms_args.h"
+#include <coffer/kms.h>
 #include <jansson.h>
 
 /* ---- run.c: one verb's key store --------------------------------------------------------- */
@@ -20,6 +22,8 @@ struct cof_key_run {
     struct coffer_fault fault; /* for the verb's call */
 };
 
+/* Whether the options named in required were given: 0, or an exit code. */
+int cof_key_required(const struct cof_tool_call *call, const char *required);
 /* Check that the options named in required (separated by blanks) were given and open the store.
  * Returns an exit code; when it isn't 0 nothing is open. */
 int cof_key_run_begin(struct cof_key_run *run, struct cof_tool_call *call, unsigned flags,
@@ -27,25 +31,34 @@ int cof_key_run_begin(struct cof_key_run *run, struct cof_tool_call *call, unsig
 /* Report error, unless it is 0, close, and return the exit code. what: "cannot encrypt". */
 int cof_key_run_end(struct cof_key_run *run, int error, const char *what);
 
-/* The time as `aws` prints it: 2026-11-22T01:02:03.456000+00:00. */
-json_t *cof_key_time_json(uint64_t ns);
-/* Bytes as base64; the memory that jansson and this function use is wiped when it is freed. */
-json_t *cof_key_base64_json(const uint8_t *bytes, size_t count);
-/* Make jansson wipe what it frees. */
-void cof_key_wipe_json(void);
+/* ---- service.c: verbs that are operations of the service --------------------------------- */
 
-/* ---- input.c: contexts and bytes --------------------------------------------------------- */
+/* Any of them: one request, its answer printed. Returns an exit code. */
+int cof_key_ask(struct cof_tool_call *call);
+/* The same, when no store that the line names needs the key. */
+int cof_key_disable_key(struct cof_tool_call *call);
+int cof_key_schedule_key_deletion(struct cof_tool_call *call);
 
-struct cof_key_context_arg {
-    struct coffer_context context;
-    json_t *holder; /* owns the strings; NULL for an empty context */
-    struct coffer_context_pair *pairs;
-};
+/* ---- request.c: options to the parameters of an operation -------------------------------- */
 
-/* The option's k=v,k2=v2, JSON object, or file://F with a JSON object. 0 or an exit code. */
-int cof_key_context_read(struct cof_tool_call *call, const char *option,
-                         struct cof_key_context_arg *ret_arg);
-void cof_key_context_done(struct cof_key_context_arg *arg);
+/* "re-encrypt" to "ReEncrypt"; the room that name has suffices for every option and verb. */
+#define COF_KEY_NAME_BYTES 64
+void cof_key_name(const char *kebab, char ret_name[COF_KEY_NAME_BYTES]);
+
+/* The parameters as a JSON object, in wiped memory; without the options named in not_these. 0 or
+ * an exit code. */
+int cof_key_request(struct cof_tool_call *call, const char *not_these, json_t **ret_params);
+
+/* ---- input.c: values; NULL after a complaint --------------------------------------------- */
+
+/* k=v,k2=v2, a JSON object of strings, or file://F with one. */
+json_t *cof_key_map_read(struct cof_tool_call *call, const char *option);
+/* The same more than once, or a JSON list. */
+json_t *cof_key_maps_read(struct cof_tool_call *call, const char *option);
+/* NAME={k=v,k2=v2}, JSON, or file://F with JSON. */
+json_t *cof_key_json_read(struct cof_tool_call *call, const char *option);
+/* The text itself, or file://F; 0 or an exit code. */
+int cof_key_document_read(struct cof_tool_call *call, const char *option, json_t **ret_value);
 
 enum cof_key_bytes_kind {
     COF_KEY_BYTES_SECRET, /* never from the command line itself */
@@ -54,28 +67,26 @@ enum cof_key_bytes_kind {
 
 /* fileb://F, - (standard input), file://F (base64). Into locked memory, freed by
  * coffer_keystore_secret_free, at most bytes_max. 0 or an exit code. */
-int cof_key_bytes_read(struct cof_tool_call *call, const char *option,
-                       enum cof_key_bytes_kind kind, size_t bytes_max, uint8_t **ret_bytes,
-                       size_t *ret_count);
+int cof_key_bytes_read(struct cof_tool_call *call, const char *option, enum cof_key_bytes_kind kind,
+                       size_t bytes_max, uint8_t **ret_bytes, size_t *ret_count);
 
-/* ---- verbs ------------------------------------------------------------------------------- */
+/* ---- json.c ------------------------------------------------------------------------------ */
 
-int cof_key_create_key(struct cof_tool_call *call);
-int cof_key_describe_key(struct cof_tool_call *call);
-int cof_key_list_keys(struct cof_tool_call *call);
-int cof_key_enable_key(struct cof_tool_call *call);
-int cof_key_disable_key(struct cof_tool_call *call);
-int cof_key_create_alias(struct cof_tool_call *call);
-int cof_key_list_aliases(struct cof_tool_call *call);
-int cof_key_encrypt(struct cof_tool_call *call);
-int cof_key_decrypt(struct cof_tool_call *call);
-int cof_key_re_encrypt(struct cof_tool_call *call);
-int cof_key_generate_data_key(struct cof_tool_call *call);
-int cof_key_generate_data_key_without_plaintext(struct cof_tool_call *call);
+/* The time as `aws` prints it: 2026-11-22T01:02:03.456000+00:00. */
+json_t *cof_key_time_json(uint64_t ns);
+/* Bytes as base64; the memory that jansson and this function use is wiped when it is freed. */
+json_t *cof_key_base64_json(const uint8_t *bytes, size_t count);
+/* Make jansson wipe what it frees. */
+void cof_key_wipe_json(void);
+/* Replace each time of an answer, a number of seconds, by that. */
+void cof_key_show_times(json_t *value);
+/* value as text in wiped memory; json_free it. NULL when there is none. */
+char *cof_key_json_text(const json_t *value, size_t *ret_bytes);
+void cof_key_json_text_free(char *text);
+
+/* ---- verbs of ours ----------------------------------------------------------------------- */
+
 int cof_key_serve(struct cof_tool_call *call);
-
-/* ---- audit.c ----------------------------------------------------------------------------- */
-
 int cof_key_audit_query(struct cof_tool_call *call);
 int cof_key_audit_verify(struct cof_tool_call *call);
 int cof_key_audit_export(struct cof_tool_call *call);

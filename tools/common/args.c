@@ -103,7 +103,7 @@ static int set_option(struct cof_tool_call *call, const struct cof_tool_option *
                       const char *text)
 {
     struct cof_tool_value *value = &call->values[option - call->program->options];
-    if (option->kind == COF_TOOL_LIST) {
+    if (option->kind == COF_TOOL_LIST || option->kind == COF_TOOL_WORDS) {
         if (value->list_count == COF_TOOL_LIST_MAX) {
             return cof_tool_usage(call, NULL, "--%s can be given at most %d times", option->name,
                                   COF_TOOL_LIST_MAX);
@@ -170,7 +170,7 @@ static const char *token_before(char **argv)
     return argv[optind - (separate ? 2 : 1)];
 }
 
-static int take_option(struct cof_tool_call *call, char **argv, int index)
+static int take_option(struct cof_tool_call *call, int argc, char **argv, int index)
 {
     const struct cof_tool_option *option = &call->program->options[index];
     const char *typed = token_before(argv) + 2;
@@ -178,7 +178,13 @@ static int take_option(struct cof_tool_call *call, char **argv, int index)
     if (length != strlen(option->name)) {
         return complain_unknown(call, typed - 2);
     }
-    return set_option(call, option, optarg);
+    int exit_code = set_option(call, option, optarg);
+    /* getopt takes what optind has gone past for read. */
+    while (exit_code == 0 && option->kind == COF_TOOL_WORDS && optind < argc &&
+           strncmp(argv[optind], "--", 2) != 0) {
+        exit_code = set_option(call, option, argv[optind++]);
+    }
+    return exit_code;
 }
 
 /* A complaint about an option must take the form that another option asks for, wherever that
@@ -222,7 +228,7 @@ static int parse_options(struct cof_tool_call *call, int argc, char **argv)
         if (letter == ':') {
             exit_code = cof_tool_usage(call, NULL, "%s needs a value", argv[optind - 1]);
         } else if (letter == 'o') {
-            exit_code = take_option(call, argv, index);
+            exit_code = take_option(call, argc, argv, index);
         } else {
             exit_code = complain_unknown(call, argv[optind - 1]);
         }

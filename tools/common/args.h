@@ -30,7 +30,8 @@ enum cof_tool_kind {
     COF_TOOL_SIZE,     /* 512, 4K, 1.5G, 2TiB                                           */
     COF_TOOL_NUMBER,   /* a decimal number, not negative                                */
     COF_TOOL_CHOICE,   /* one of the words in `value`, which are separated by '|'       */
-    COF_TOOL_LIST      /* like TEXT, and may be given more than once                    */
+    COF_TOOL_LIST,     /* like TEXT, and may be given more than once                    */
+    COF_TOOL_WORDS     /* one value or more, up to the next option: --name A B          */
 };
 
 struct cof_tool_option {
@@ -74,7 +75,7 @@ struct cof_tool_value {
     bool given;
     const char *text;         /* the last one given; NULL for a flag */
     uint64_t number;          /* SIZE, NUMBER                        */
-    unsigned list_count;      /* LIST                                */
+    unsigned list_count;      /* LIST, WORDS                         */
     const char *list[COF_TOOL_LIST_MAX];
 };
 

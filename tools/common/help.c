@@ -26,7 +26,9 @@ static void print_options(const struct cof_tool_program *program, const char *na
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
                  option->value ? option->value : "");
         printf("  %-32s  %s%s\n", left, option->help,
-               option->kind == COF_TOOL_LIST ? "; may be repeated" : "");
+               option->kind == COF_TOOL_LIST    ? "; may be repeated"
+               : option->kind == COF_TOOL_WORDS ? "; more may follow"
+                                                : "");
     }
 }
 
@@ -104,7 +106,7 @@ static json_t *words_of(const char *words)
 json_t *cof_tool_table(const struct cof_tool_program *program)
 {
     static const char *const kinds[] = {"flag",   "text",   "file", "size",
-                                        "number", "choice", "list"};
+                                        "number", "choice", "list", "words"};
     json_t *options = json_array();
     json_t *verbs = json_array();
     for (size_t i = 0; i < program->option_count; i++) {

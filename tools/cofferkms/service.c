@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cofferkms/service.c - a verb: its options to a request, the request to the key service, the
+ * answer to standard output in the shape of `aws kms`. One thread.
+ */
+#include "common/error.h"
+#include "common/key_usage.h"
+#include "common/output.h"
+#include "verbs.h"
+#include <stdio.h>
+#include <string.h>
+
+struct trait {
+    const char *verb;
+    const char *required; /* options, separated by blanks            */
+    bool creates;         /* makes the key store when there is none  */
+    const char *people;   /* member that a table shows; NULL: answer */
+    const char *columns;  /* of a list of objects                    */
+};
+
+/* Verbs that the table lacks need nothing and make no store. */
+static const struct trait traits[] = {
+    {"create-key", "", true, "KeyMetadata", NULL},
+    {"describe-key", "key-id", false, "KeyMetadata", NULL},
+    {"list-keys", "", true, "Keys", "KeyId KeyArn"},
+    {"enable-key", "key-id", false, NULL, NULL},
+    {"disable-key", "key-id", false, NULL, NULL},
+    {"schedule-key-deletion", "key-id", false, NULL, NULL},
+    {"cancel-key-deletion", "key-id", false, NULL, NULL},
+    {"update-key-description", "key-id description", false, NULL, NULL},
+    {"create-alias", "alias-name target-key-id", false, NULL, NULL},
+    {"update-alias", "alias-name target-key-id", false, NULL, NULL},
+    {"delete-alias", "alias-name", false, NULL, NULL},
+    {"list-aliases", "", true, "Aliases", "AliasName TargetKeyId"},
+    {"encrypt", "key-id plaintext", true, NULL, NULL},
+    {"decrypt", "ciphertext-blob", false, NULL, NULL},
+    {"re-encrypt", "ciphertext-blob destination-key-id", false, NULL, NULL},
+    {"coffer-re-encrypt-batch", "destination-key-id entries", false, "Results", NULL},
+    {"generate-data-key", "key-id", true, NULL, NULL},
+    {"generate-data-key-without-plaintext", "key-id", true, NULL, NULL},
+    {"generate-data-key-pair", "key-id key-pair-spec", true, NULL, NULL},
+    {"generate-data-key-pair-without-plaintext", "key-id key-pair-spec", true, NULL, NULL},
+    {"sign", "key-id message signing-algorithm", false, NULL, NULL},
+    {"verify", "key-id message signature signing-algorithm", false, NULL, NULL},
+    {"get-public-key", "key-id", false, NULL, NULL},
+    {"generate-mac", "key-id message mac-algorithm", false, NULL, NULL},
+    {"verify-mac", "key-id message mac mac-algorithm", false, NULL, NULL},
+    {"get-parameters-for-import", "key-id wrapping-algorithm wrapping-key-spec", false, NULL, NULL},
+    {"import-key-material", "key-id import-token encrypted-key-material", false, NULL, NULL},
+    {"delete-imported-key-material", "key-id", false, NULL, NULL},
+    {"generate-random", "", true, NULL, NULL},
+    {"create-grant", "key-id grantee-principal operations", false, NULL, NULL},
+    {"list-grants", "key-id", false, "Grants", "GrantId GranteePrincipal Name"},
+    {"list-retirable-grants", "retiring-principal", false, "Grants", "GrantId KeyId Name"},
+    {"retire-grant", "", false, NULL, NULL},
+    {"revoke-grant", "key-id grant-id", false, NULL, NULL},
+    {"put-key-policy", "key-id policy", false, NULL, NULL},
+    {"get-key-policy", "key-id", false, NULL, NULL},
+    {"list-key-policies", "key-id", false, NULL, NULL},
+    {"enable-key-rotation", "key-id", false, NULL, NULL},
+    {"disable-key-rotation", "key-id", false, NULL, NULL},
+    {"get-key-rotation-status", "key-id", false, NULL, NULL},
+    {"rotate-key-on-demand", "key-id", false, NULL, NULL},
+    {"list-key-rotations", "key-id", false, "Rotations", "RotationDate RotationType KeyMaterialId"},
+    {"tag-resource", "key-id tags", false, NULL, NULL},
+    {"untag-resource", "key-id tag-keys", false, NULL, NULL},
+    {"list-resource-tags", "key-id", false, "Tags", "TagKey TagValue"},
+};
+
+static const struct trait *trait_of(const char *verb)
+{
+    static const struct trait none = {NULL, "", false, NULL, NULL};
+    for (size_t i = 0; i < sizeof traits / sizeof traits[0]; i++) {
+        if (strcmp(traits[i].verb, verb) == 0) {
+            return &traits[i];
+        }
+    }
+    return &none;
+}
+
+/* ---- the answer -------------------------------------------------------------------------- */
+
+static int report(const struct cof_tool_call *call, const struct coffer_kms_answer *answer)
+{
+    json_t *body = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
+    const char *message = json_string_value(json_object_get(body, "message"));
+    if (message == NULL) {
+        message = json_string_value(json_object_get(body, "Message"));
+    }
+    int exit_code = cof_tool_fail_named(
+        call, answer->error, coffer_error_class_name(coffer_error_class_of(answer->code)),
+        cof_tool_exit_of(answer->code), message, NULL, "%s", answer->error);
+    json_decref(body);
+    return exit_code;
+}
+
+static int print(struct cof_tool_call *call, const struct trait *trait,
+                 const struct coffer_kms_answer *answer)
+{
+    struct cof_tool_view view = {.columns = trait->columns};
+    if (answer->body_bytes == 0) {
+        return 0;
+    }
+    json_t *value = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
+    const char *marker = json_string_value(json_object_get(value, "NextMarker"));
+    if (marker != NULL) {
+        cof_tool_note(call, "more follow: --marker %s", marker);
+    }
+    cof_key_show_times(value);
+    if (trait->people != NULL) {
+        view.people = json_incref(json_object_get(value, trait->people));
+    }
+    return cof_tool_print(call, value, &view);
+}
+
+/* ---- the call ---------------------------------------------------------------------------- */
+
+/* One operation; *ret_answer stands when 0 is returned, else an exit code. */
+static int send_request(struct cof_tool_kms *kms, const char *operation, const json_t *params,
+                        struct coffer_kms_answer *ret_answer)
+{
+    const struct cof_tool_call *call = kms->call;
+    size_t bytes = 0;
+    char *body = cof_key_json_text(params, &bytes);
+    struct coffer_kms_request request = {.size = sizeof request,
+                                         .operation = operation,
+                                         .user_agent = call->program->name,
+                                         .body = (const uint8_t *)body,
+                                         .body_bytes = bytes};
+    int error =
+        body == NULL ? COFFER_E_NO_MEMORY : cof_tool_kms_call(kms, &request, ret_answer);
+    cof_key_json_text_free(body);
+    if (error != 0) {
+        kms->fault.stage = COFFER_STAGE_NONE;
+        return cof_tool_fail(call, error, body == NULL ? NULL : &kms->fault, NULL,
+                             "cannot ask the key service");
+    }
+    return 0;
+}
+
+static int open_service(struct cof_tool_call *call, struct cof_tool_kms *kms, bool creates)
+{
+    cof_tool_kms_init(kms, call, creates ? COFFER_KEYSTORE_CREATE : 0, NULL);
+    int error = cof_tool_kms_open(kms);
+    if (error != 0) {
+        /* Every fault here is of the key store; saying so on each line helps nobody. */
+        kms->fault.stage = COFFER_STAGE_NONE;
+        return cof_tool_fail(call, error, &kms->fault, NULL, "cannot open the key store");
+    }
+    return 0;
+}
+
+/* What is to be known before a key is taken away. */
+struct guard {
+    const char *action;
+    const char *effect;
+};
+
+/* Ask the stores that the line names; *ret_over: that was all that was to be done. */
+static int ask_stores(struct cof_tool_kms *kms, const struct guard *guard, const json_t *params,
+                      bool *ret_over)
+{
+    const struct cof_tool_call *call = kms->call;
+    struct coffer_kms_answer answer = {.size = sizeof answer};
+    if (!cof_tool_given(call, "check-store") && !cof_tool_given(call, "dry-run")) {
+        return 0;
+    }
+    json_t *which = json_pack("{s:O}", "KeyId", json_object_get(params, "KeyId"));
+    int exit_code = send_request(kms, "DescribeKey", which, &answer);
+    json_decref(which);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    if (answer.error[0] != '\0') {
+        exit_code = report(call, &answer);
+    } else {
+        json_t *body = json_loadb((const char *)answer.body, answer.body_bytes, 0, NULL);
+        const char *arn = json_string_value(
+            json_object_get(json_object_get(body, "KeyMetadata"), "Arn"));
+        exit_code = cof_tool_guard_key(call, arn != NULL ? arn : "", guard->action, guard->effect,
+                                       ret_over);
+        json_decref(body);
+    }
+    coffer_kms_answer_done(&answer);
+    return exit_code;
+}
+
+static int ask_service(struct cof_tool_call *call, const struct guard *guard)
+{
+    const struct trait *trait = trait_of(call->verb->name);
+    struct coffer_kms_answer answer = {.size = sizeof answer};
+    char operation[COF_KEY_NAME_BYTES];
+    struct cof_tool_kms kms;
+    json_t *params = NULL;
+    bool over = false;
+    int exit_code = cof_key_required(call, trait->required);
+    if (exit_code == 0) {
+        exit_code = cof_key_request(call, guard != NULL ? COF_GUARD_NAMES : "", &params);
+    }
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    cof_key_name(call->verb->name, operation);
+    exit_code = open_service(call, &kms, trait->creates);
+    if (exit_code == 0) {
+        exit_code = guard != NULL ? ask_stores(&kms, guard, params, &over) : 0;
+        if (exit_code == 0 && !over) {
+            exit_code = send_request(&kms, operation, params, &answer);
+        }
+        cof_tool_kms_done(&kms);
+    }
+    json_decref(params);
+    if (exit_code == 0 && !over) {
+        exit_code = answer.error[0] != '\0' ? report(call, &answer) : print(call, trait, &answer);
+    }
+    coffer_kms_answer_done(&answer);
+    return exit_code;
+}
+
+int cof_key_ask(struct cof_tool_call *call)
+{
+    return ask_service(call, NULL);
+}
+
+int cof_key_disable_key(struct cof_tool_call *call)
+{
+    static const struct guard guard = {
+        "disable the key",
+        "open volumes stop at the next check of their key, after half of their lease (5 minutes, "
+        "unless it was opened with another), and can be started for seven days; nothing else opens "
+        "from now on"};
+    return ask_service(call, &guard);
+}
+
+int cof_key_schedule_key_deletion(struct cof_tool_call *call)
+{
+    static const struct guard guard = {
+        "delete the key",
+        "open volumes stop at the next check of their key, as if it were disabled; when the days "
+        "have passed, whatever is encrypted under it is lost for good"};
+    return ask_service(call, &guard);
+}
