@@ -43,7 +43,7 @@ static int write_at_end(struct cof_kms_ledger *ledger, const uint8_t *bytes, siz
                         struct coffer_fault *fault)
 {
     size_t done = 0;
-    int error;
+    int error, cut;
 
     while (done < count) {
         ssize_t put = pwrite(ledger->fd, bytes + done, count - done, ledger->offset + (off_t)done);
@@ -58,7 +58,8 @@ static int write_at_end(struct cof_kms_ledger *ledger, const uint8_t *bytes, siz
         return 0;
     }
     error = cof_ledger_io_fail(ledger, fault);
-    (void)ftruncate(ledger->fd, ledger->offset);
+    cut = ftruncate(ledger->fd, ledger->offset);
+    (void)cut; /* nothing more can be done, and the first failure is what is told */
     return error;
 }
 
