@@ -1,34 +1,43 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The verb table, --help and cofferkms(1) name the same verbs and options.
+# The verb table, --help and the man pages of cofferkms name the same verbs and options.
 . "$(dirname "$0")/lib.sh"
-page=$COFFER_SOURCE_DIR/docs/man/cofferkms.1.scd
+man=$COFFER_SOURCE_DIR/docs/man
 table() { "$COFFERKMS" help --query "$1" --output text; }
 
 verbs=0
 count=$(table 'length(Verbs)')
 for ((i = 0; i < count; i++)); do
+    noun=$(table "Verbs[$i].Noun")
+    [ "$noun" != None ] || noun=
     verb=$(table "Verbs[$i].Verb")
-    grep -q -- "\*cofferkms $verb\*" "$page" || die "$verb does not stand in $page"
-    ok "$COFFERKMS" "$verb" --help
+    words="${noun:+$noun }$verb"
+    page=$man/$(table "Verbs[$i].Page").1.scd
+    [ -f "$page" ] || die "$words: there is no page $page"
+    grep -q -- "\*cofferkms $words\*" "$page" || die "$words does not stand in $page"
+    # shellcheck disable=SC2086
+    ok "$COFFERKMS" $words --help
     cp out help
     for option in $(table "Verbs[$i].Options" | tr '\t' ' '); do
-        grep -q -- "--$option " help || die "$verb --help lacks --$option"
-        grep -q -- "\*--$option\*" "$page" || die "--$option of $verb does not stand in $page"
+        grep -q -- "--$option " help || die "$words --help lacks --$option"
+        grep -q -- "\*--$option\*" "$page" || die "--$option of $words does not stand in $page"
     done
-    fails 2 'there is no option --no-such-option' "$COFFERKMS" "$verb" --no-such-option
+    # shellcheck disable=SC2086
+    fails 2 'there is no option --no-such-option' "$COFFERKMS" $words --no-such-option
     verbs=$((verbs + 1))
 done
-[ "$verbs" -ge 35 ] || die "the table has only $verbs verbs"
+[ "$verbs" -ge 45 ] || die "the table has only $verbs verbs"
 
-# And the page has no verb and no option that the table lacks.
-for verb in $(grep -o '\*cofferkms [a-z-]*\*' "$page" | tr -d '*' | cut -d' ' -f2 | sort -u); do
-    case $verb in help | completion) continue ;; esac
-    [ "$(table "Verbs[?Verb=='$verb'] | [0].Verb")" = "$verb" ] || die "$page has $verb"
-done
-for option in $(grep -o '\*--[a-z-]*\*' "$page" | tr -d '*' | sort -u); do
-    [ "$(table "Options[?Name=='${option#--}'] | [0].Name")" = "${option#--}" ] ||
-        die "$page has $option, which no verb takes"
+# And no page has a verb or an option that the table lacks.
+for page in "$man"/cofferkms*.1.scd; do
+    for verb in $(grep -o '\*cofferkms [a-z-]*\*' "$page" | tr -d '*' | cut -d' ' -f2 | sort -u); do
+        case $verb in help | completion) continue ;; esac
+        [ "$(table "Verbs[?Verb=='$verb'] | [0].Verb")" = "$verb" ] || die "$page has $verb"
+    done
+    for option in $(grep -o '\*--[a-z-]*\*' "$page" | tr -d '*' | sort -u); do
+        [ "$(table "Options[?Name=='${option#--}'] | [0].Name")" = "${option#--}" ] ||
+            die "$page has $option, which no verb takes"
+    done
 done
 finish
