@@ -216,6 +216,8 @@ static void link_in(struct cof_connection *c)
     }
 }
 
+/* After NULL evhttp makes a plain bufferevent of its own, whose requests find no connection here and
+ * are refused. */
 struct bufferevent *cof_connection_new(struct event_base *base, void *ctx)
 {
     struct cof_front *front = ctx;
@@ -260,6 +262,7 @@ struct cof_connection *cof_connection_of(struct cof_server *server, struct evhtt
 void cof_connection_begin_work(struct cof_connection *c)
 {
     c->phase = COF_WORKING;
+    c->doomed = false; /* the last byte came first */
     c->requests++;
     (void)bufferevent_disable(c->bev, EV_READ);
     (void)evtimer_del(c->deadline);

@@ -83,6 +83,9 @@ static int fill(struct cof_exchange *x, const struct cof_front *front)
     struct evbuffer *body = evhttp_request_get_input_buffer(x->req);
     x->head.major = x->req->major;
     x->head.minor = x->req->minor;
+    /* evhttp answers in the version of the request, HTTP/-1.1 if need be. */
+    x->req->major = 1;
+    x->req->minor = 1;
     x->head.method = method_of(x->req);
     x->head.target = evhttp_request_get_uri(x->req);
     int error = take_headers(x);

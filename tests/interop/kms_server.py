@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server's sockets, TLS, HTTP and threads, by clients that behave and clients that do not.
 
-usage: kms_server.py ECHO [--connections N] [CASE...]
+usage: kms_server.py ECHO [--connections N] [--garbage N] [CASE...]
 
 ECHO is kms_server_echo. --connections is the size of the crowd (1000; --connections 10000 is the
-long form, which prints the server's memory). Nothing waits for a time to pass: tests wait for what
+long form, which prints the server's memory), --garbage how many requests are mutated (1000; their
+seed is printed when one is answered wrongly). Nothing waits for a time to pass: tests wait for what
 the other side does, and the server's own limits are set so low that they come at once. Each check
 of a bound has a control beside it that stays within.
 """
 import contextlib
 import http.client
 import os
+import random
 import re
 import resource
 import signal
@@ -24,6 +26,7 @@ import threading
 
 ECHO = sys.argv[1]
 CROWD = 1000
+GARBAGE = 1000
 LIMIT = 30  # seconds until a test that hangs fails
 CHECKS = 0
 
@@ -177,7 +180,7 @@ def answers_in(data):
 
 
 def status_of(answer):
-    return int(answer.split()[1]) if answer.startswith(b"HTTP/1.") else 0
+    return int(answer.split()[1]) if answer.startswith(b"HTTP/") else 0
 
 
 def make_certificate(directory, name, *subject):
@@ -399,6 +402,44 @@ def case_hostile():
                 sock.shutdown(socket.SHUT_WR)
                 read_all(sock)
         server.lives()
+
+
+def mutate(rng, data):
+    data = bytearray(data)
+    for _ in range(rng.randrange(1, 6)):
+        at, end = rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)
+        piece = rng.choice((b"\r\n", b"\n", b"\0", b":", b" ", b"\r\n\r\n", b"99999999999", b"-1",
+                            b"chunked", b"HTTP/1.1", b"Transfer-Encoding: chunked\r\n",
+                            b"Content-Length: 3\r\n", bytes(data[at:end]), rng.randbytes(3)))
+        data[at:at if rng.random() < 0.5 else at + len(piece)] = piece
+        if rng.random() < 0.1:
+            del data[min(at, end):max(at, end)]
+    return bytes(data)
+
+
+def case_garbage():
+    """Mutated requests, several on a connection: an answer or none for each, and it lives."""
+    base = (request(b"Echo", b"0123456789"), request(b"", method=b"GET", target=b"/healthz"),
+            request(b"Echo", b"5\r\nabcde\r\n0\r\n\r\n", b"Transfer-Encoding: chunked\r\n"),
+            request(b"Echo", b"ab", b"Expect: 100-continue\r\nContent-Length: 2\r\n"))
+    with Server("--request-ms", "5000") as server:
+        served = 0
+        for seed in range(GARBAGE):
+            rng = random.Random(seed)
+            data = b"".join(mutate(rng, rng.choice(base)) for _ in range(rng.randrange(1, 4)))
+            with server.connect() as sock:
+                with contextlib.suppress(ConnectionError, OSError):
+                    sock.sendall(data)
+                    sock.shutdown(socket.SHUT_WR)
+                answer = read_all(sock)
+            check(answer == b"" or status_of(answer) >= 100, f"seed {seed}: {answer[:200]}")
+            # A refusal is the last word: nothing behind what was not understood is a request.
+            statuses = re.findall(rb"HTTP/-?\d+\.-?\d+ (\d\d\d) [A-Z]", answer)
+            check(set(statuses[:-1]) <= {b"100", b"200"}, f"seed {seed}: {statuses} {data}")
+            served += b"HTTP/1.1 200 OK" in answer
+        check(0 < served < GARBAGE, f"{served} of {GARBAGE} were served")
+        server.lives()
+        print(f"  garbage: {served} of {GARBAGE} were served")
 
 
 def case_shed():
@@ -706,11 +747,15 @@ def case_crowd():
 
 
 def main():
-    global CROWD
+    global CROWD, GARBAGE
     arguments = sys.argv[2:]
     if "--connections" in arguments:
         at = arguments.index("--connections")
         CROWD = int(arguments[at + 1])
+        del arguments[at:at + 2]
+    if "--garbage" in arguments:
+        at = arguments.index("--garbage")
+        GARBAGE = int(arguments[at + 1])
         del arguments[at:at + 2]
     cases = [name for name in globals() if name.startswith("case_")]
     for name in [f"case_{argument}" for argument in arguments] or cases:
