@@ -82,9 +82,8 @@ static int fill_header(struct coffer_keystore *ks, const struct coffer_keystore_
                    opts->region != NULL ? opts->region : COFFER_REGION_DEFAULT);
     header->created_ns = cof_kms_wall_ns(&ks->env);
     header->schema_version = COF_KMS_SCHEMA_VERSION;
-    header->root_kind = COFFER_ROOT_KEY_FILE;
-    if (opts->root_key_file == NULL) {
-        header->root_kind = COFFER_ROOT_PASSPHRASE;
+    header->root_kind = cof_kms_root_kind(opts);
+    if (header->root_kind == COFFER_ROOT_PASSPHRASE) {
         header->argon2_memory_kib = or_default(opts->argon2_memory_kib, ARGON2_KIB_DEFAULT);
         header->argon2_passes = or_default(opts->argon2_passes, ARGON2_PASSES_DEFAULT);
         header->argon2_lanes = or_default(opts->argon2_lanes, ARGON2_LANES_DEFAULT);

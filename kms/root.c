@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/root.c - from a passphrase or a key file to the store root key.
+ * kms/root.c - from a root secret, which is a passphrase, a key file, a token's or a TPM's, to the
+ * store root key.
  *
  * Invariants: secrets go straight into locked pages; a cost from disk is bounded before it is
  * spent; Argon2's memory is never dumped and is wiped. Any thread; may take as long as Argon2 does.
@@ -147,17 +148,18 @@ static int get_passphrase(const struct coffer_keystore_opts *opts, int creating,
 int cof_kms_root_secret_get(const struct coffer_keystore_opts *opts, int creating,
                             struct cof_kms_root_secret *ret_secret, struct coffer_fault *fault)
 {
-    struct cof_kms_root_secret secret = {COFFER_ROOT_PASSPHRASE, NULL, 0};
+    struct cof_kms_root_secret secret = {cof_kms_root_kind(opts), NULL, 0};
     int error = coffer_keystore_secret_new(COFFER_PASSPHRASE_BYTES_MAX, &secret.bytes);
 
     if (error != 0) {
         return cof_kms_fault(fault, error, NULL);
     }
-    if (opts->root_key_file != NULL) {
-        secret.kind = COFFER_ROOT_KEY_FILE;
+    if (secret.kind == COFFER_ROOT_PASSPHRASE) {
+        error = get_passphrase(opts, creating, &secret, fault);
+    } else if (secret.kind == COFFER_ROOT_KEY_FILE) {
         error = get_key_file(opts->root_key_file, &secret, fault);
     } else {
-        error = get_passphrase(opts, creating, &secret, fault);
+        error = cof_kms_root_token_get(opts, creating, &secret, fault);
     }
     if (error != 0) {
         cof_kms_root_secret_free(&secret);
@@ -233,7 +235,7 @@ static int derive_kek(const struct cof_kms_header *header,
                       const struct cof_kms_root_secret *secret, uint8_t *kek,
                       struct coffer_fault *fault)
 {
-    if (secret->kind == COFFER_ROOT_KEY_FILE) {
+    if (secret->kind != COFFER_ROOT_PASSPHRASE) {
         memcpy(kek, secret->bytes, COF_KMS_KEY_BYTES);
         return 0;
     }
@@ -299,19 +301,32 @@ int cof_kms_root_make(struct cof_kms_env *env, struct cof_kms_header *header,
     return error == 0 ? 0 : cof_kms_fault(fault, error, NULL);
 }
 
+static const char *kind_name(enum coffer_root_kind kind)
+{
+    switch (kind) {
+    case COFFER_ROOT_PASSPHRASE:
+        return "passphrase";
+    case COFFER_ROOT_KEY_FILE:
+        return "root key file";
+    case COFFER_ROOT_TOKEN:
+        return "PKCS#11 token";
+    case COFFER_ROOT_TPM:
+        return "TPM";
+    }
+    return "secret of an unknown kind";
+}
+
 int cof_kms_root_open(const struct cof_kms_header *header, const struct cof_kms_root_secret *secret,
                       uint8_t *scratch, uint8_t *root_key, struct coffer_fault *fault)
 {
     uint8_t aad[256];
     struct cof_kms_sealed_place place = root_place(header, pack_header(header, aad, sizeof(aad)));
-    bool passphrase = header->root_kind == COFFER_ROOT_PASSPHRASE;
     int error;
 
     if (secret->kind != header->root_kind) {
-        return cof_kms_fault(fault, COFFER_E_PASSPHRASE, passphrase
-                             ? "the key store is sealed by a passphrase: give it, not a key file"
-                             : "the key store is sealed by a root key file: give it, not a "
-                               "passphrase");
+        return cof_kms_fault(fault, COFFER_E_PASSPHRASE,
+                             "the key store is sealed by a %s: give that, not a %s",
+                             kind_name(header->root_kind), kind_name(secret->kind));
     }
     error = derive_kek(header, secret, scratch, fault);
     if (error != 0) {
@@ -324,7 +339,7 @@ int cof_kms_root_open(const struct cof_kms_header *header, const struct cof_kms_
     cof_kms_wipe(scratch, COF_KMS_KEY_BYTES);
     if (error == COFFER_E_COMMIT) {
         return cof_kms_fault(fault, COFFER_E_PASSPHRASE, "the %s does not open the key store",
-                             passphrase ? "passphrase" : "root key file");
+                             kind_name(secret->kind));
     }
     if (error == COFFER_E_TAMPER) {
         return cof_kms_fault(fault, error,

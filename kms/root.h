@@ -3,7 +3,7 @@
  * kms/root.h - the store's header and the root key that it holds sealed.
  *
  * The root key is 32 random bytes, drawn once. It is sealed under the root secret: Argon2id of a
- * passphrase, or the 32 bytes of a key file. All other keys of the store derive from it.
+ * passphrase, or the 32 bytes of a key file, of a PKCS#11 token or of a TPM. All other keys of the store derive from it.
  */
 #ifndef COF_KMS_ROOT_H
 #define COF_KMS_ROOT_H
@@ -29,22 +29,28 @@ struct cof_kms_header {
     uint64_t created_ns;
     uint32_t schema_version;
     enum coffer_root_kind root_kind;
-    uint32_t argon2_memory_kib, argon2_passes, argon2_lanes; /* 0 for a key file */
+    uint32_t argon2_memory_kib, argon2_passes, argon2_lanes; /* 0 but for a passphrase */
     uint8_t salt[COF_KMS_SALT_BYTES];
     uint8_t sealed_root[COF_KMS_SEALED_BYTES];
 };
 
-/* A passphrase or key file as read; bytes lie in secret memory. */
+/* A passphrase, or the 32 bytes of the others; they lie in secret memory. */
 struct cof_kms_root_secret {
     enum coffer_root_kind kind;
     uint8_t *bytes;
     size_t length_bytes;
 };
 
-/* Ask the callback, or read the key file, that opts names. */
+/* Ask the callback, file, token or TPM that opts names. */
 COFFER_MUST_CHECK int cof_kms_root_secret_get(const struct coffer_keystore_opts *opts, int creating,
                                               struct cof_kms_root_secret *ret_secret,
                                               struct coffer_fault *fault);
+/* root_token.c: by which of the four ways opts name the secret; and the two that are neither a
+ * passphrase nor a key file, into secret->bytes. */
+enum coffer_root_kind cof_kms_root_kind(const struct coffer_keystore_opts *opts);
+COFFER_MUST_CHECK int cof_kms_root_token_get(const struct coffer_keystore_opts *opts, int creating,
+                                             struct cof_kms_root_secret *secret,
+                                             struct coffer_fault *fault);
 void cof_kms_root_secret_free(struct cof_kms_root_secret *secret);
 
 /* Draw a root key into root_key (secret memory) and seal it into header, whose identity and cost

@@ -17,7 +17,7 @@ static void read_header(sqlite3_stmt *stmt, struct cof_kms_header *header, int *
     header->created_ns = cof_kms_sql_u64(stmt, 4, INT64_MAX, error);
     header->schema_version = (uint32_t)cof_kms_sql_u64(stmt, 5, UINT32_MAX, error);
     header->root_kind =
-        (enum coffer_root_kind)cof_kms_sql_u64(stmt, 6, COFFER_ROOT_KEY_FILE, error);
+        (enum coffer_root_kind)cof_kms_sql_u64(stmt, 6, COFFER_ROOT_TPM, error);
     header->argon2_memory_kib = (uint32_t)cof_kms_sql_u64(stmt, 7, UINT32_MAX, error);
     header->argon2_passes = (uint32_t)cof_kms_sql_u64(stmt, 8, UINT32_MAX, error);
     header->argon2_lanes = (uint32_t)cof_kms_sql_u64(stmt, 9, UINT32_MAX, error);

@@ -166,6 +166,14 @@ static bool source_there(const struct cof_tool_secret_source *source)
 
 /* ---- open -------------------------------------------------------------------------------- */
 
+static const char *root_name(enum coffer_root_kind kind)
+{
+    if (kind == COFFER_ROOT_TOKEN) {
+        return "key in the PKCS#11 token";
+    }
+    return kind == COFFER_ROOT_TPM ? "TPM and its file" : "root key file";
+}
+
 static void tell_made(const struct cof_tool_kms *kms, const char *path)
 {
     struct coffer_keystore_info info = {.size = sizeof info};
@@ -180,9 +188,9 @@ static void tell_made(const struct cof_tool_kms *kms, const char *path)
                       info.argon2_passes);
     } else {
         cof_tool_note(kms->call,
-                      "made the key store %s (account %s, region %s), sealed by the root key "
-                      "file; without it every key is lost",
-                      path, info.account, info.region);
+                      "made the key store %s (account %s, region %s), sealed by the %s; without it "
+                      "every key is lost",
+                      path, info.account, info.region, root_name(info.root_kind));
     }
 }
 
@@ -211,6 +219,10 @@ static int open_at(struct cof_tool_kms *kms, const char *path, bool is_default,
         if (error != 0) {
             return error;
         }
+    }
+    if (source->root_key_file != NULL && strncmp(source->root_key_file, "tpm2:", 5) == 0) {
+        /* tpm2-tss would tell its own troubles, in its own words, beside ours. */
+        (void)setenv("TSS2_LOG", "all+none", 0);
     }
     source->fault = &source_fault;
     int error = coffer_keystore_open(&opts, &kms->store, &kms->fault);

@@ -9,7 +9,8 @@
  *   --passphrase-file F    COFFER_PASSPHRASE_FILE  first line of F
  *   --passphrase-fd N                              what can be read from descriptor N
  *   --passphrase-command C                         first line that sh -c C prints
- *   --root-key-file F      COFFER_ROOT_KEY_FILE    32 raw bytes or 64 hex digits, mode 0600
+ *   --root-key-file F      COFFER_ROOT_KEY_FILE    32 raw bytes or 64 hex digits, mode 0600; or the
+ *                                                  URI of a PKCS#11 token's key or of a TPM's file
  *   (none of these)                                a prompt on the terminal
  *
  * At most one source may be given as an option; an option wins over the environment. Secrets go
@@ -30,7 +31,7 @@
     {"passphrase-file", COF_TOOL_FILE, "FILE", "read the passphrase from the first line of FILE"}, \
     {"passphrase-fd", COF_TOOL_NUMBER, "N", "read the passphrase from file descriptor N"},         \
     {"passphrase-command", COF_TOOL_TEXT, "COMMAND", "first line it prints is the passphrase"},    \
-    {"root-key-file", COF_TOOL_FILE, "FILE", "root key: 32 bytes or 64 hex digits, mode 0600"}
+    {"root-key-file", COF_TOOL_FILE, "FILE", "32 bytes or 64 hex digits; or pkcs11:..., tpm2:..."}
 #define COF_KMS_NAMES                                                                              \
     "kms kms-ca-file account region passphrase-file passphrase-fd passphrase-command root-key-file"
 

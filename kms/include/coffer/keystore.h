@@ -77,7 +77,9 @@ enum coffer_keystore_flags {
 
 enum coffer_root_kind {
     COFFER_ROOT_PASSPHRASE = 1,
-    COFFER_ROOT_KEY_FILE = 2
+    COFFER_ROOT_KEY_FILE = 2,
+    COFFER_ROOT_TOKEN = 3, /* a PKCS#11 token */
+    COFFER_ROOT_TPM = 4    /* a TPM 2.0       */
 };
 
 /*
@@ -96,7 +98,10 @@ struct coffer_keystore_opts {
     unsigned flags;      /* enum coffer_keystore_flags                                        */
 
     /* Where the root secret comes from; exactly one of the two. The key file holds 32 raw bytes
-     * or 64 hex digits, belongs to the caller and has no right for group and others. */
+     * or 64 hex digits, belongs to the caller and has no right for group and others. In its place
+     * may stand a token, pkcs11:module-path=...;token=...;object=LABEL?pin-source=file:PATH (RFC
+     * 7512), or a TPM, tpm2:FILE?auth-source=file:PATH[&tcti=...]; for a new store, what LABEL or
+     * FILE name is made when it isn't there. A file of such a name is written ./pkcs11:... */
     coffer_passphrase_fn passphrase;
     void *passphrase_ctx;
     const char *root_key_file;
@@ -133,7 +138,7 @@ struct coffer_keystore_info {
     char account[13];
     char region[33];
     enum coffer_root_kind root_kind;
-    uint32_t argon2_memory_kib, argon2_passes, argon2_lanes; /* 0 for a key file             */
+    uint32_t argon2_memory_kib, argon2_passes, argon2_lanes; /* 0 but for a passphrase        */
     uint64_t created_ns; /* wall clock                                                        */
     int created_now;     /* this open made the store                                          */
     uint32_t schema_version;
