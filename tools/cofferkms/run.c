@@ -36,6 +36,10 @@ int cof_key_run_begin(struct cof_key_run *run, struct cof_tool_call *call, unsig
         run->kms.fault.stage = COFFER_STAGE_NONE;
         return cof_tool_fail(call, error, &run->kms.fault, NULL, "cannot open the key store");
     }
+    if (run->kms.store == NULL) {
+        cof_tool_kms_done(&run->kms);
+        return cof_tool_usage(call, NULL, "this verb works on a key store's file: --kms file:PATH");
+    }
     return 0;
 }
 

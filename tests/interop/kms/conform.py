@@ -5,7 +5,7 @@
 usage: conform.py --server PROGRAM [--js FOLDER] [--clients raw,cli,boto3,js] [--all-by-cli]
                   [--only REGEX] [--list] [--expect-failures]
 
-  --server PROGRAM   kms_conform_server, whose clock is a file (server.c)
+  --server PROGRAM   kms_conform_server: cofferkms, but for its clock (clock.c)
   --js FOLDER        where driver.mjs and its node_modules are
   --all-by-cli       every case by the AWS command line, too: half a second a call
   --expect-failures  the negative control: exit 0 if cases that are about states fail, else 1

@@ -45,13 +45,16 @@ class World:
         self.clock_file = self.write("clock", "0")
         root_key = self.write("root", os.urandom(32).hex())
         store = os.path.join(self.folder, "keys")
-        made = subprocess.run([self.program, "prepare", store, root_key, OTHER],
-                              capture_output=True, text=True, check=False)
+        maker = os.path.join(os.path.dirname(self.program), "kms_conform_prepare")
+        made = subprocess.run([maker, store, root_key, OTHER], capture_output=True, text=True,
+                              check=False)
         if made.returncode != 0:
             raise SystemExit(f"cannot prepare the store: {made.stderr.strip()}")
         self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
         self.server = subprocess.Popen(
-            [self.program, "serve", store, root_key, self.clock_file], stderr=self.log)
+            [self.program, "serve", "--listen", "127.0.0.1:0", "--kms", f"file:{store}",
+             "--root-key-file", root_key, "--rate", "0"], stderr=self.log,
+            env={"PATH": os.environ["PATH"], "COFFER_CONFORM_CLOCK": self.clock_file})
         self.url = self.wait_for_address()
         for account, key in json.loads(made.stdout).items():
             name = "root" if account == HOME else "other_root"
