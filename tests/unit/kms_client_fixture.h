@@ -196,6 +196,7 @@ static inline bool peer_act(struct server *server, struct peer *peer, const stru
         return false;
     default:
         memset(chunk, 'x', sizeof(chunk) - 1);
+        chunk[sizeof(chunk) - 1] = '\0';
         (void)peer_write(server, peer,
                          line->what == ENDLESS
                              ? "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\n\r\n"
