@@ -31,7 +31,8 @@ enum cof_break {
     COF_BREAK_KEEP_LEAVING,    /* a deep re-encrypt leaves the old data keys in the tables */
     COF_BREAK_UNLISTED,        /* it seals under data keys that no table has */
     COF_BREAK_SAME_UUID,       /* what it seals anew keeps its extent uuid */
-    COF_BREAK_COPY_STALE       /* a copy takes a base whose pages were sealed anew */
+    COF_BREAK_COPY_STALE,      /* a copy takes a base whose pages were sealed anew */
+    COF_BREAK_STOP_EARLY       /* a volume that loses its key stops without a checkpoint */
 };
 
 #ifdef COF_TEST_HOOKS

@@ -143,7 +143,7 @@ void harness_break(const char *name)
         {"MISCOUNT", COF_BREAK_MISCOUNT},         {"SHRINK_EARLY", COF_BREAK_SHRINK_EARLY},
         {"KEEP_LEAVING", COF_BREAK_KEEP_LEAVING}, {"UNLISTED", COF_BREAK_UNLISTED},
         {"SAME_UUID", COF_BREAK_SAME_UUID},
-        {"COPY_STALE", COF_BREAK_COPY_STALE},
+        {"COPY_STALE", COF_BREAK_COPY_STALE},     {"STOP_EARLY", COF_BREAK_STOP_EARLY},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {

@@ -32,5 +32,6 @@ int workload_deletes(struct world *world, struct workload_marks *marks);
 int workload_clones(struct world *world, struct workload_marks *marks);
 int workload_rekeys(struct world *world, struct workload_marks *marks);
 int workload_reencrypt(struct world *world, struct workload_marks *marks);
+int workload_losses(struct world *world, struct workload_marks *marks);
 
 #endif

@@ -392,6 +392,8 @@ const struct workload workloads[WORKLOADS] = {
      workload_rekeys, NULL},
     {"reencrypt", "a family sealed anew under new data keys, in use, snapshot and cloned meanwhile",
      workload_reencrypt, NULL},
+    {"losses", "keys lost under open volumes, which stop, are started, or are deleted without one",
+     workload_losses, NULL},
 };
 
 const struct workload *workload_find(const char *name)

@@ -23,7 +23,7 @@ struct workload {
     void (*tune)(struct world_options *options); /* may be NULL */
 };
 
-#define WORKLOADS 18u
+#define WORKLOADS 19u
 extern const struct workload workloads[WORKLOADS];
 
 /* NULL when there is none of the name. */

@@ -194,3 +194,44 @@ int workload_reencrypt(struct world *world, struct workload_marks *marks)
     try(scatter_some(world, clone, 2));
     return settle_all(world);
 }
+
+/* Stopped with what was written and not flushed; opened by a start; with a snapshot; and one that
+ * is deleted while its key is refused. */
+int workload_losses(struct world *world, struct workload_marks *marks)
+{
+    unsigned volume, other, snapshot;
+    int error;
+    try(workload_begin(world, marks, true, &volume));
+    try(world_volume_close(world, volume));
+    try(world_rekey(world, volume, 2, COFFER_REKEY_MASTER)); /* others are under the first */
+    try(world_volume_open(world, volume));
+    for (unsigned i = 0; i < 3; i++) {
+        try(scatter_some(world, volume, 4));
+        if (i == 1) {
+            try(world_snapshot_create(world, volume, 0, &snapshot));
+            try(scatter_some(world, volume, 2));
+        }
+        try(world_volume_lose(world, volume));
+        if (i == 2) {
+            try(world_close(world));
+            try(world_open(world));
+        }
+        try(world_volume_start(world, volume));
+        try(world_volume_open(world, volume));
+    }
+    try(world_volume_create(world, SPAN, SPAN, true, &other));
+    try(world_rekey(world, other, 2, COFFER_REKEY_VOLUME));
+    try(world_volume_open(world, other));
+    try(scatter_some(world, other, 3));
+    try(scatter_some(world, volume, 2));
+    try(world_volume_lose(world, other)); /* both: they have one key */
+    try(world_volume_close(world, volume));
+    try(world_volume_open(world, volume)); /* starts it */
+    try(scatter_some(world, volume, 2));
+    world->kms->keys[2].state = COFFER_KEY_IS_DISABLED;
+    error = world_volume_delete(world, other);
+    world->kms->keys[2].state = COFFER_KEY_ENABLED;
+    try(error);
+    try(scatter_some(world, volume, 2));
+    return settle_all(world);
+}

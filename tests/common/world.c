@@ -375,7 +375,54 @@ int world_volume_open(struct world *world, unsigned volume)
     int error;
     open_opts(world, volume, &opts);
     error = coffer_volume_open(world->store, &opts, &world->volumes[volume], &world->fault);
+    if (error == COFFER_E_INACCESSIBLE_CREDENTIALS &&
+        (world->open_flags & COFFER_OPEN_READ_ONLY) == 0) { /* a cut left it so: it can be mended */
+        error = world_volume_start(world, volume);
+        if (error == 0) {
+            error = coffer_volume_open(world->store, &opts, &world->volumes[volume], &world->fault);
+        }
+    }
     world_tell(world, "open %s: %s", opts.name, coffer_error_name(error));
+    return error;
+}
+
+int world_volume_lose(struct world *world, unsigned volume)
+{
+    struct coffer_volume_info info = {.size = sizeof info};
+    uint64_t moment = world_event(world);
+    const struct model_volume *at = &world->model->volumes[volume];
+    unsigned key = at->keys[at->key_count - 1u].key;
+    int error = 0;
+    for (unsigned half = 0; error == 0 && half < 2 && info.access == COFFER_VOLUME_AVAILABLE;
+         half++) { /* where the first call fails, the lease ends */
+        world->kms->keys[key].state = COFFER_KEY_IS_DISABLED;
+        det_env_advance(&world->env, COFFER_LEASE_NS_DEFAULT / 2u + UINT64_C(1000000));
+        do {
+            error = coffer_store_maintain(world->store);
+        } while (error > 0);
+        world->kms->keys[key].state = COFFER_KEY_ENABLED;
+        if (error == 0) {
+            error = coffer_volume_info_get(world->volumes[volume], &info);
+        }
+    }
+    world_tell(world, "lose the key of volume %u: %s", volume, coffer_error_name(error));
+    if (error != 0) {
+        return error;
+    }
+    if (info.access != COFFER_VOLUME_RECOVERABLE) {
+        return COFFER_E_FAILED; /* there was no room, or the store failed */
+    }
+    model_durable(world->model, moment, world_event(world));
+    return world_volume_close(world, volume);
+}
+
+int world_volume_start(struct world *world, unsigned volume)
+{
+    struct coffer_volume_open_opts opts;
+    int error;
+    open_opts(world, volume, &opts);
+    error = coffer_volume_start(world->store, &opts, &world->fault);
+    world_tell(world, "start %s: %s", opts.name, coffer_error_name(error));
     return error;
 }
 

@@ -151,6 +151,10 @@ int world_volume_create(struct world *world, uint64_t pages, uint64_t pages_max,
                         unsigned *ret_volume);
 int world_volume_open(struct world *world, unsigned volume);
 int world_volume_close(struct world *world, unsigned volume);
+/* Its key is refused for a moment while it is open, so that it stops, all of it durable; closes it.
+ * It opens after a start: of itself where it is opened next. */
+int world_volume_lose(struct world *world, unsigned volume);
+int world_volume_start(struct world *world, unsigned volume);
 int world_volume_delete(struct world *world, unsigned volume);
 /* The store's; `meanwhile` (may be NULL) is called between victims of a shrink, counted from 1, may
  * do anything but close or resize the store, and stops it by what it returns. */

@@ -39,6 +39,14 @@ static int open_by_key(struct world *world, unsigned node, unsigned key)
     world_keys_only(world, key);
     error = coffer_volume_open(world->store, &opts, &volume, &world->fault);
     world_keys_needed(world);
+    if (error == COFFER_E_INACCESSIBLE_CREDENTIALS) { /* a cut left it so */
+        error = world_volume_start(world, node);
+        world_keys_only(world, key);
+        if (error == 0) {
+            error = coffer_volume_open(world->store, &opts, &volume, &world->fault);
+        }
+        world_keys_needed(world);
+    }
     world_tell(world, "open %s by key %u: %s", opts.name, key, coffer_error_name(error));
     return error == 0 ? coffer_volume_close(volume) : error;
 }
