@@ -189,6 +189,10 @@ static int rewrap(struct rekey *rekey, unsigned at)
     int err = before != NULL ? cof_ring_wrap_at(before, 0, arn, &blob)
                              : cof_ring_rewrapped(rekey->store, item, cof_context_uuid(item),
                                                   rekey->arn, rekey->provider, &blob, rekey->fault);
+    if (err == 0 && before == NULL) {
+        err = cof_ring_verify(rekey->store, item, rekey->arn, &blob, rekey->provider,
+                              rekey->fault);
+    }
     if (err == 0) {
         err = cof_ring_strip(rekey->store, next);
     }

@@ -258,6 +258,40 @@ int cof_ring_rewrapped(struct coffer_store *store, const struct cof_catalogue_it
                                 from, arn, coffer_error_sentence(err));
 }
 
+/* What is wrapped under a key that the service does not give a second time is lost, so it is asked
+ * twice before anything is. */
+static int verify(struct coffer_store *store, const struct cof_catalogue_item *item,
+                  const uint8_t vk_uuid[16], const char *key_arn,
+                  const struct coffer_key_blob *blob, const struct coffer_key_provider *provider,
+                  const uint8_t commitment[32], struct coffer_fault *fault)
+{
+    struct cof_vk *again;
+    int err = unwrap_key(store, cof_context_uuid(item), vk_uuid, key_arn, blob, provider, &again,
+                         fault);
+    if (err != 0) {
+        return err;
+    }
+    err = cof_vk_check(again, commitment);
+    cof_vk_free(again);
+    return err == 0 ? 0
+                    : cof_fault(fault, err, COFFER_STAGE_KEY,
+                                "the key service unwrapped one volume key in two ways under "
+                                "%.80s: nothing was done with it",
+                                key_arn);
+}
+
+int cof_ring_verify(struct coffer_store *store, const struct cof_catalogue_item *item,
+                    const char *arn, const struct coffer_key_blob *blob,
+                    const struct coffer_key_provider *provider, struct coffer_fault *fault)
+{
+    int err = verify(store, item, item->ring, arn, blob, provider, item->ring + 24, fault);
+    if (err == COFFER_E_KEY_ACCESS) { /* who may not decrypt has to believe it */
+        cof_fault_clear(fault);
+        err = 0;
+    }
+    return err;
+}
+
 /* ---- a new volume key ---- */
 
 int cof_keyring_new(struct coffer_store *store, struct cof_catalogue_item *item,
@@ -293,6 +327,11 @@ int cof_keyring_new(struct coffer_store *store, struct cof_catalogue_item *item,
     }
     memset(&fresh, 0, sizeof fresh);
     cof_vk_commitment(vk, commitment);
+    err = verify(store, item, vk_uuid, key_arn, &blob, provider, commitment, fault);
+    if (err != 0) {
+        cof_vk_free(vk);
+        return err;
+    }
     fresh.ring = bare_ring(store, vk_uuid, generation, commitment);
     fresh.entry.ring_bytes = COF_RING_SLOT_BYTES;
     err = fresh.ring == NULL ? COFFER_E_NO_MEMORY : cof_ring_add(store, &fresh, key_arn, &blob);

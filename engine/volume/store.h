@@ -455,6 +455,13 @@ COFFER_MUST_CHECK int cof_ring_rewrapped(struct coffer_store *store,
                                          const struct coffer_key_provider *provider,
                                          struct coffer_key_blob *ret_blob,
                                          struct coffer_fault *fault);
+/* A wrap that takes another's place: that the key service gives the entry's volume key for it, as
+ * far as who asks may decrypt. COMMIT, or an error of the service. */
+COFFER_MUST_CHECK int cof_ring_verify(struct coffer_store *store,
+                                      const struct cof_catalogue_item *item, const char *arn,
+                                      const struct coffer_key_blob *blob,
+                                      const struct coffer_key_provider *provider,
+                                      struct coffer_fault *fault);
 /* Which volume the encryption context of an entry's wraps names: a snapshot shares its volume's. */
 const uint8_t *cof_context_uuid(const struct cof_catalogue_item *item);
 /* The volume key of an entry, unwrapped by the provider and checked against its commitment. */

@@ -96,7 +96,7 @@ static int lease_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
                             const struct coffer_context *from, const char *arn,
                             const struct coffer_context *to, struct coffer_key_blob *ret_blob)
 {
-    LEASE_CALL(re_encrypt(kms, blob, from, arn, to, ret_blob), ret_blob->length_bytes = 0);
+    LEASE_CALL(re_encrypt(kms, blob, from, arn, to, ret_blob), ret_blob->bytes[20] ^= 1u);
 }
 
 static int lease_create_grant(void *ctx, const char *arn, const char *grantee,
