@@ -217,7 +217,7 @@ static int ask_service(struct cof_tool_call *call, const struct guard *guard)
     return exit_code;
 }
 
-int cof_key_ask(struct cof_tool_call *call)
+int cof_key_verb(struct cof_tool_call *call)
 {
     return ask_service(call, NULL);
 }

@@ -34,7 +34,7 @@ int cof_key_run_end(struct cof_key_run *run, int error, const char *what);
 /* ---- service.c: verbs that are operations of the service --------------------------------- */
 
 /* Any of them: one request, its answer printed. Returns an exit code. */
-int cof_key_ask(struct cof_tool_call *call);
+int cof_key_verb(struct cof_tool_call *call);
 /* The same, when no store that the line names needs the key. */
 int cof_key_disable_key(struct cof_tool_call *call);
 int cof_key_schedule_key_deletion(struct cof_tool_call *call);
