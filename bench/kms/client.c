@@ -10,6 +10,7 @@
 
 #define BODY_BYTES_MAX (1u << 20)
 #define RECEIVE_BYTES 4096L
+#define CONNECTING_MAX 256u /* handshakes at a time: one thread that makes 10,000 is late for all */
 
 static int complain(const char *what, const char *why)
 {
@@ -250,15 +251,19 @@ static int take_ended(struct cof_bench_kms_client *client, uint64_t end_ns, uint
 
 int cof_bench_kms_client_run(struct cof_bench_kms_client *client, uint64_t end_ns)
 {
-    uint64_t running = 0;
-    for (uint64_t i = 0; i < client->options->connections; i++) {
-        if (start(client, &client->connections[i]) != 0) {
-            return -1;
-        }
-        running++;
-    }
-    while (running > 0) {
+    uint64_t running = 0, started = 0, all = client->options->connections;
+    uint64_t limit = end_ns == 0 ? CONNECTING_MAX : all;
+    while (running > 0 || started < all) {
         int active = 0;
+        while (started < all && running < limit) {
+            /* Else libcurl takes the connection of one that has ended. */
+            (void)curl_easy_setopt(client->connections[started].easy, CURLOPT_FRESH_CONNECT,
+                                   end_ns == 0 ? 1L : 0L);
+            if (start(client, &client->connections[started++]) != 0) {
+                return -1;
+            }
+            running++;
+        }
         if (curl_multi_perform(client->multi, &active) != CURLM_OK ||
             take_ended(client, end_ns, &running) != 0) {
             return complain("a load", "libcurl failed");
