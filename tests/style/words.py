@@ -18,7 +18,7 @@ RULES = [
      r"\bargon2(?:i|d|id)?_(?:hash|ctx|verify)\w*|\bArgon2_\w+|<argon2\.h>"),
     ("libevent", r"kms/server/",
      r"\b(?:evhttp|evbuffer|bufferevent|evconnlistener|evutil|event_base)_\w+|<event2/"),
-    ("libcurl", r"kms/client/", r"\bcurl_\w+|\bCURL\w+|<curl/"),
+    ("libcurl", r"kms/client/|bench/kms/", r"\bcurl_\w+|\bCURL\w+|<curl/"),
     ("endian conversion", r"engine/format/",
      r"\bhto[lb]e\d+\b|\b[lb]e\d+toh\b|\bhton[ls]\b|\bntoh[ls]\b|__builtin_bswap\d+|<endian\.h>"),
     ("printing and exiting", r"tools/|bench/",
