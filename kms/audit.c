@@ -7,6 +7,7 @@
  */
 #include "kms.h"
 
+#include "ledger.h"
 #include "pack.h"
 
 #include <string.h>
@@ -38,9 +39,10 @@ static int sign(struct cof_kms_call *call, struct coffer_audit_head *head)
 static int walk(struct cof_kms_call *call, coffer_audit_visit_fn visit, void *ctx,
                 const struct coffer_audit_head *kept, struct coffer_audit_head *ret_head)
 {
-    struct cof_kms_audit_head found, before = {0};
+    struct cof_kms_audit_head found, before;
     int error;
 
+    cof_kms_ledger_head(call->ks->ledger, &before);
     if (kept != NULL) {
         before.records = kept->records;
         memcpy(before.mac, kept->digest, sizeof(before.mac));

@@ -139,3 +139,20 @@ int cof_kms_ledger_apply(struct coffer_keystore *ks, struct coffer_fault *fault)
     cof_kms_free(&ks->env, burial.row);
     return error;
 }
+
+int cof_kms_ledger_note(struct coffer_keystore *ks, struct coffer_fault *fault)
+{
+    struct cof_kms_audit_head head;
+    int error;
+
+    if (ks->read_only || !(ks->keeps_heads || cof_kms_ledger_is_there(ks->ledger))) {
+        return 0;
+    }
+    error = cof_kms_db_begin(ks->db, false, fault);
+    if (error != 0) {
+        return error;
+    }
+    error = cof_kms_db_audit_head(ks->db, &head, fault);
+    cof_kms_db_rollback(ks->db);
+    return error == 0 ? cof_kms_ledger_note_head(ks->ledger, &head, fault) : error;
+}

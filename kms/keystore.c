@@ -168,6 +168,7 @@ static int open_ledger(struct coffer_keystore *ks, const struct coffer_keystore_
     const char *path = opts->ledger_path;
     int error;
 
+    ks->keeps_heads = path != NULL;
     if (path == NULL) {
         (void)snprintf(beside, sizeof(beside), "%s.ledger", opts->path);
         path = beside;
@@ -307,6 +308,14 @@ void coffer_keystore_close(struct coffer_keystore *store)
     }
     env = store->env;
     /* A forked child must not touch SQLite's files: it forgets the handle and leaves them alone. */
+    if (store->ledger != NULL && store->secrets->canary == COF_KMS_CANARY) {
+        int error = cof_kms_ledger_note(store, NULL);
+
+        if (error != 0) {
+            cof_kms_warn(&env, "the ledger has no head of the audit trail as it is now: %s",
+                         coffer_error_sentence(error));
+        }
+    }
     if (store->secrets == NULL || store->secrets->canary == COF_KMS_CANARY) {
         cof_kms_db_close(store->db);
     }

@@ -51,6 +51,7 @@ struct coffer_keystore {
     uint8_t *contexts[2]; /* COFFER_CONTEXT_BYTES_MAX each: packed contexts of the call at hand */
 
     struct cof_kms_ledger *ledger; /* ledger.h */
+    bool keeps_heads; /* the ledger was asked for: it has heads of the audit trail from the start */
     int (*guard)(void *ctx, const struct cof_kms_key_row *row, const char *event,
                  struct coffer_fault *fault); /* may be NULL; verbs.h */
     void *guard_ctx;
@@ -170,6 +171,8 @@ COFFER_MUST_CHECK int cof_kms_material_raise(struct cof_kms_call *call,
 /* burial.c: after the store was opened: what the ledger has as destroyed is destroyed again when an
  * older copy of the store brought it back; and a ledger that isn't there is written anew. */
 COFFER_MUST_CHECK int cof_kms_ledger_apply(struct coffer_keystore *ks, struct coffer_fault *fault);
+/* burial.c: note in the ledger, when there is one, how far the audit trail goes by now. */
+COFFER_MUST_CHECK int cof_kms_ledger_note(struct coffer_keystore *ks, struct coffer_fault *fault);
 /* tick.c: do what is due, in a transaction of its own before the call's, which is begun again. */
 COFFER_MUST_CHECK int cof_kms_call_catch_up(struct cof_kms_call *call);
 

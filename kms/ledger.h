@@ -13,7 +13,7 @@
  *   kind 1  a key or material is destroyed:  text ARN | material id (32, zeros: the key) |
  *           text key id | u64 deleted_ns
  *   kind 2  material is back (imported again): text ARN | material id (32)
- *   kind 3  head of the audit trail: u64 seq | mac (32)
+ *   kind 3  head of the audit trail: u64 records | mac (32); the one of most records counts
  *
  * Appending is durable on return. Several processes append under a lock of the file, each after
  * reading what the others wrote. Whoever puts back store and ledger together undoes both: the
@@ -25,12 +25,6 @@
 #include "store.h"
 
 struct cof_kms_ledger;
-
-/* What the ledger says of the newest head of the audit trail; seq 0: it has none. */
-struct cof_kms_ledger_head {
-    uint64_t seq;
-    uint8_t mac[COF_KMS_MAC_BYTES];
-};
 
 /* Open the ledger at path and read it. One that isn't there is empty, and is made when something is
  * noted. mac_key outlives the ledger. TAMPER, ACCESS, IO. */
@@ -50,11 +44,12 @@ COFFER_MUST_CHECK int cof_kms_ledger_bury(struct cof_kms_ledger *ledger,
 /* Note that material which was destroyed is back. */
 COFFER_MUST_CHECK int cof_kms_ledger_raise(struct cof_kms_ledger *ledger, const char *arn,
                                            const uint8_t *material_id, struct coffer_fault *fault);
+/* Note how far the audit trail goes; nothing happens when the ledger has it as far already. */
 COFFER_MUST_CHECK int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger,
-                                               const struct cof_kms_ledger_head *head,
+                                               const struct cof_kms_audit_head *head,
                                                struct coffer_fault *fault);
-void cof_kms_ledger_head(const struct cof_kms_ledger *ledger,
-                         struct cof_kms_ledger_head *ret_head);
+/* The head of most records that was noted; records 0: none. */
+void cof_kms_ledger_head(const struct cof_kms_ledger *ledger, struct cof_kms_audit_head *ret_head);
 
 /* Whether the ledger has it among the dead. */
 bool cof_kms_ledger_has(const struct cof_kms_ledger *ledger, const char *arn,

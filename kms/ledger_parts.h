@@ -26,7 +26,7 @@ struct cof_kms_ledger {
     uint8_t uuid[16];
     struct cof_kms_tombstone_row *dead;
     size_t dead_count, dead_room;
-    struct cof_kms_ledger_head head;
+    struct cof_kms_audit_head head;
     char path[1100];
 };
 

@@ -81,7 +81,7 @@ int cof_kms_ledger_each(const struct cof_kms_ledger *ledger,
     return error;
 }
 
-void cof_kms_ledger_head(const struct cof_kms_ledger *ledger, struct cof_kms_ledger_head *ret_head)
+void cof_kms_ledger_head(const struct cof_kms_ledger *ledger, struct cof_kms_audit_head *ret_head)
 {
     *ret_head = ledger->head;
 }
@@ -127,7 +127,7 @@ static int take_record(struct cof_kms_ledger *ledger, unsigned kind, struct cof_
 {
     struct reader reader = {payload.at, payload.at + payload.length_bytes, false};
     struct cof_kms_tombstone_row dead;
-    struct cof_kms_ledger_head head;
+    struct cof_kms_audit_head head;
     uint8_t number[8];
 
     memset(&dead, 0, sizeof(dead));
@@ -148,8 +148,10 @@ static int take_record(struct cof_kms_ledger *ledger, unsigned kind, struct cof_
         return COFFER_E_TAMPER;
     }
     if (kind == COF_LEDGER_HEAD) {
-        head.seq = cof_kms_unpack_number(number, 8);
-        ledger->head = head;
+        head.records = cof_kms_unpack_number(number, 8);
+        if (head.records > ledger->head.records) {
+            ledger->head = head;
+        }
     } else if (kind == COF_LEDGER_BACK) {
         drop_dead(ledger, dead.arn, dead.material_id);
     } else if (kind == COF_LEDGER_DEAD) {

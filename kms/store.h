@@ -353,6 +353,11 @@ struct cof_kms_audit_head {
     uint8_t mac[COF_KMS_MAC_BYTES];
 };
 
+/* The head as the newest record has it, unchecked. */
+COFFER_MUST_CHECK int cof_kms_db_audit_head(struct cof_kms_db *db,
+                                            struct cof_kms_audit_head *ret_head,
+                                            struct coffer_fault *fault);
+
 /* Follow the chain of MACs from the first record; TAMPER names the first that doesn't fit, or that
  * is not as kept (NULL: no matter) has it. visit, which may be NULL, sees each record after it was
  * checked; its answer, unless 0, ends the walk and is returned. */

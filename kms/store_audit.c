@@ -43,6 +43,18 @@ static int last_record(struct cof_kms_db *db, uint64_t *ret_seq, uint8_t *ret_ma
                                       "from a copy");
 }
 
+int cof_kms_db_audit_head(struct cof_kms_db *db, struct cof_kms_audit_head *ret_head,
+                          struct coffer_fault *fault)
+{
+    struct cof_kms_audit_head head;
+    int error = last_record(db, &head.records, head.mac, fault);
+
+    if (error == 0) {
+        *ret_head = head;
+    }
+    return error;
+}
+
 /* MAC of the record at hand, previous being that of the one before. */
 static int chain_mac(struct cof_kms_db *db, struct cof_kms_bytes packed, const uint8_t *previous,
                      uint8_t ret_mac[COF_KMS_MAC_BYTES])

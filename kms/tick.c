@@ -134,6 +134,7 @@ int cof_kms_tick(struct coffer_keystore *ks, struct coffer_fault *fault)
         error = cof_kms_call_catch_up(&call);
         if (error == 0) {
             cof_kms_db_rollback(ks->db);
+            error = cof_kms_ledger_note(ks, call.fault);
         }
     }
     cof_kms_call_leave(&call);

@@ -251,7 +251,8 @@ COFFER_MUST_CHECK int cof_kms_revoke_grant(struct cof_kms_call *call, const char
 /* ---- by the service itself (tick.c) ------------------------------------------------------ */
 
 /* Do what is due at the clock's time: rotations, deletions, expiry of material, each with a record
- * of its own. Every call that writes does this first. */
+ * of its own; and note in the ledger, when there is one, how far the audit trail goes. Every call
+ * that writes does the first by itself. */
 COFFER_MUST_CHECK int cof_kms_tick(struct coffer_keystore *ks, struct coffer_fault *fault);
 
 /* What must not lose its key: asked before a key is disabled or its deletion scheduled; anything

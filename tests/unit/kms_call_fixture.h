@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms_call_fixture.h - calls on a key store's work functions as any caller, by a clock that the test
- * moves.
+ * kms_call_fixture.h - calls on a key store's work functions as any caller, by a clock that the
+ * test moves.
  */
 #ifndef KMS_CALL_FIXTURE_H
 #define KMS_CALL_FIXTURE_H

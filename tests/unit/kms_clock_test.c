@@ -310,6 +310,36 @@ static void a_ledger_elsewhere_outlives_the_directory(void **state)
     gone(f, &blob);
 }
 
+static void a_trail_that_was_cut_off_shows_against_the_ledger(void **state)
+{
+    struct kms_fixture *f = *state;
+    uint64_t records = 0;
+    char copy[120], ledger[120];
+
+    fixture_close(f);
+    snprintf(copy, sizeof(copy), "%s/copy", f->directory);
+    snprintf(ledger, sizeof(ledger), "%s/elsewhere", f->directory);
+    f->opts.ledger_path = ledger;
+    assert_int_equal(fixture_open(f), 0);
+    strcpy(arn, make_key(f, NULL)->arn);
+    fixture_close(f);
+    copy_file(f->path, copy);
+    assert_int_equal(fixture_open(f), 0);
+    assert_int_equal(coffer_keystore_audit_verify(f->store, &records, &f->fault), 0);
+    assert_int_equal(CALL(f, "DisableKey", cof_kms_disable_key(&call, arn)), 0);
+    assert_int_equal(cof_kms_tick(f->store, &f->fault), 0);
+    assert_int_equal(coffer_keystore_audit_verify(f->store, &records, &f->fault), 0);
+    fixture_close(f);
+    copy_file(copy, f->path);
+    assert_int_equal(fixture_open(f), 0);
+    assert_int_equal(coffer_keystore_audit_verify(f->store, &records, &f->fault), COFFER_E_TAMPER);
+    /* Nor does a trail of the same length do that went another way. */
+    describe(f, arn);
+    describe(f, arn);
+    describe(f, arn);
+    assert_int_equal(coffer_keystore_audit_verify(f->store, &records, &f->fault), COFFER_E_TAMPER);
+}
+
 static void an_edited_ledger_is_found_out_and_a_cut_tail_is_not_believed(void **state)
 {
     struct kms_fixture *f = *state;
@@ -402,6 +432,7 @@ int main(void)
         CASE(without_its_ledger_an_old_copy_undoes_a_deletion),
         CASE(a_lost_ledger_is_written_anew_from_the_store),
         CASE(a_ledger_elsewhere_outlives_the_directory),
+        CASE(a_trail_that_was_cut_off_shows_against_the_ledger),
         CASE(an_edited_ledger_is_found_out_and_a_cut_tail_is_not_believed),
         CASE(a_cancelled_deletion_does_not_happen),
         CASE(a_tick_does_what_is_due_without_a_call)};

@@ -115,8 +115,9 @@ struct coffer_keystore_opts {
     uint32_t argon2_lanes;      /* [1]                                */
     uint32_t busy_timeout_ms;   /* [5000] longest wait for other processes */
 
-    /* The file that says what an older copy of the store must not bring back: destroyed keys. NULL:
-     * path and ".ledger". On another medium, it holds even when the whole directory is put back. */
+    /* The file that says what an older copy of the store must not bring back: destroyed keys, and how
+     * far the audit trail goes. NULL: path and ".ledger", which is made when the first key is
+     * destroyed. On another medium, it holds even when the whole directory is put back. */
     const char *ledger_path;
 };
 
@@ -184,8 +185,8 @@ struct coffer_audit_head {
  * Follow the audit trail's chain from its first record, without that of this call: visit (may be
  * NULL) sees each record that fits, in order. TAMPER, with a sentence that names the first that was
  * altered, dropped or moved. Records cut off at the end show only against a head that was kept:
- * kept (may be NULL) gives TAMPER when the trail has not its digest at its record. ret_head may be
- * NULL.
+ * kept (NULL: the newest that the ledger has, if any) gives TAMPER when the trail has not its digest
+ * at its record. ret_head may be NULL.
  */
 COFFER_MUST_CHECK int coffer_keystore_audit_walk(struct coffer_keystore *store,
                                                  coffer_audit_visit_fn visit, void *ctx,
