@@ -13,7 +13,8 @@
  * - READ_ONLY reads and decrypts, and writes nothing at all, so it leaves no audit record.
  * - Keys do not survive fork: a child gets COFFER_E_FORKED and must open the store again.
  * - Every row that a decision depends on is authenticated; an edited one gives COFFER_E_TAMPER. An
- *   older copy of the whole file can't be told from the newest by the file alone.
+ *   older copy of the whole file can't be told from the newest by the file alone: the ledger beside
+ *   it keeps destroyed keys destroyed.
  *
  * Threads: a key store may be shared by threads; calls are serialised inside.
  * `ret_` outputs are untouched on failure. A struct coffer_fault pointer may be NULL; its detail
@@ -115,8 +116,8 @@ struct coffer_keystore_opts {
     uint32_t argon2_lanes;      /* [1]                                */
     uint32_t busy_timeout_ms;   /* [5000] longest wait for other processes */
 
-    /* The file that says what an older copy of the store must not bring back: destroyed keys, and how
-     * far the audit trail goes. NULL: path and ".ledger", which is made when the first key is
+    /* The file that says what an older copy of the store must not bring back: destroyed keys, and
+     * how far the audit trail goes. NULL: path and ".ledger", which is made when the first key is
      * destroyed. On another medium, it holds even when the whole directory is put back. */
     const char *ledger_path;
 };
@@ -185,8 +186,8 @@ struct coffer_audit_head {
  * Follow the audit trail's chain from its first record, without that of this call: visit (may be
  * NULL) sees each record that fits, in order. TAMPER, with a sentence that names the first that was
  * altered, dropped or moved. Records cut off at the end show only against a head that was kept:
- * kept (NULL: the newest that the ledger has, if any) gives TAMPER when the trail has not its digest
- * at its record. ret_head may be NULL.
+ * kept (NULL: the newest that the ledger has, if any) gives TAMPER when the trail has not its
+ * digest at its record. ret_head may be NULL.
  */
 COFFER_MUST_CHECK int coffer_keystore_audit_walk(struct coffer_keystore *store,
                                                  coffer_audit_visit_fn visit, void *ctx,
