@@ -117,6 +117,7 @@ int cof_kms_schedule_key_deletion(struct cof_kms_call *call, const char *key, ui
                                   struct cof_kms_key_row *ret_row)
 {
     uint32_t days = window_days == 0 ? COF_KMS_PENDING_DAYS_MAX : window_days;
+    unsigned replicas = 0;
     int error = check_window(call, days);
 
     (void)snprintf(call->number, sizeof(call->number), "%u", days);
@@ -141,9 +142,18 @@ int cof_kms_schedule_key_deletion(struct cof_kms_call *call, const char *key, ui
     } else {
         ret_row->resume_state = COFFER_KEY_UNAVAILABLE;
     }
-    ret_row->state = COFFER_KEY_PENDING_DELETION;
+    if (!cof_kms_key_is_replica(ret_row)) {
+        error = cof_kms_replica_count(call, ret_row, &replicas);
+    }
+    if (error != 0) {
+        return error;
+    }
+    ret_row->state =
+        replicas > 0 ? COFFER_KEY_PENDING_REPLICA_DELETION : COFFER_KEY_PENDING_DELETION;
     ret_row->pending_window_days = days;
-    ret_row->deletion_ns = cof_kms_wall_ns(&call->ks->env) + days * COF_KMS_DAY_NS;
+    /* With replicas its own window begins when the last of them is gone. */
+    ret_row->deletion_ns =
+        replicas > 0 ? 0 : cof_kms_wall_ns(&call->ks->env) + days * COF_KMS_DAY_NS;
     return cof_kms_db_key_set(call->ks->db, ret_row, call->fault);
 }
 

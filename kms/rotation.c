@@ -24,6 +24,11 @@ static int check_kind(struct cof_kms_call *call, const struct cof_kms_key_row *r
                              "a %.31s key of origin %.19s does not rotate: make a new key, and "
                              "turn its alias", row->key_spec, row->origin);
     }
+    if (cof_kms_key_is_replica(row)) {
+        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
+                             "%s is a replica, which rotates with its primary in %s", row->key_id,
+                             row->primary_region);
+    }
     if (row->managed) {
         return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
                              "%s is a managed key, which the service rotates every year",
@@ -145,7 +150,21 @@ int cof_kms_rotate(struct cof_kms_call *call, struct cof_kms_key_row *row, const
         return error;
     }
     memcpy(row->material_id, material.id, sizeof(row->material_id));
-    return cof_kms_db_key_set(call->ks->db, row, call->fault);
+    error = cof_kms_db_key_set(call->ks->db, row, call->fault);
+    return error == 0 ? cof_kms_replicas_follow(call, row) : error;
+}
+
+/* A replica's schedule is its primary's. */
+static int take_schedule(struct cof_kms_call *call, struct cof_kms_key_row *row)
+{
+    struct cof_kms_key_row primary;
+    int error = cof_kms_primary_get(call, row, &primary);
+
+    if (error == 0) {
+        row->rotation_period_days = primary.rotation_period_days;
+        row->next_rotation_ns = primary.next_rotation_ns;
+    }
+    return error == COFFER_E_KEY_NOT_FOUND ? 0 : error;
 }
 
 /* ---- verbs ------------------------------------------------------------------------------- */
@@ -200,6 +219,9 @@ int cof_kms_get_key_rotation_status(struct cof_kms_call *call, const char *key,
     if (error == 0 && strcmp(ret_row->key_spec, COF_KMS_SPEC_DEFAULT) != 0) {
         return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED, "a %.31s key does not rotate",
                              ret_row->key_spec);
+    }
+    if (error == 0 && cof_kms_key_is_replica(ret_row)) {
+        error = take_schedule(call, ret_row);
     }
     if (error == 0 && ret_row->state == COFFER_KEY_PENDING_DELETION) {
         /* It comes back with the key, when the deletion is cancelled. */

@@ -131,6 +131,11 @@ COFFER_MUST_CHECK int cof_kms_db_key_each_in_store(
     struct cof_kms_db *db, const char *key_store_id,
     int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
     struct coffer_fault *fault);
+/* The rows of a multi-Region key, in all regions. */
+COFFER_MUST_CHECK int cof_kms_db_key_each_kin(
+    struct cof_kms_db *db, const char *account, const char *key_id,
+    int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
+    struct coffer_fault *fault);
 /* The key whose time comes first: deletion, rotation or expiry of material at now_ns or before.
  * NOT_FOUND when nothing is due. */
 COFFER_MUST_CHECK int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns,

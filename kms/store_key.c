@@ -181,3 +181,14 @@ int cof_kms_db_key_each_in_store(struct cof_kms_db *db, const char *key_store_id
 
     return error == 0 ? visit_rows(db, stmt, visit, ctx, fault) : error;
 }
+
+int cof_kms_db_key_each_kin(struct cof_kms_db *db, const char *account, const char *key_id,
+                            int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
+                            struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_EACH_KIN, &stmt, fault, "tt", account,
+                                  key_id);
+
+    return error == 0 ? visit_rows(db, stmt, visit, ctx, fault) : error;
+}

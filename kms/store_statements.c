@@ -38,6 +38,8 @@ const char *const cof_kms_statements[COF_KMS_SQL_COUNT] = {
                              " AND key_id > ?3 ORDER BY key_id LIMIT ?4",
     [COF_KMS_SQL_KEY_EACH_IN_STORE] = "SELECT " KEY_COLUMNS " FROM key WHERE key_store_id = ?"
                                       " ORDER BY arn",
+    [COF_KMS_SQL_KEY_EACH_KIN] = "SELECT " KEY_COLUMNS " FROM key WHERE account = ?1"
+                                 " AND key_id = ?2 ORDER BY region",
     [COF_KMS_SQL_KEY_DUE] = "SELECT " KEY_COLUMNS " FROM key WHERE deletion_ns <= ?1"
                             " OR valid_to_ns <= ?1 OR (next_rotation_ns <= ?1 AND state = 0)"
                             " LIMIT 1",

@@ -32,6 +32,9 @@ int cof_kms_key_destroy(struct cof_kms_call *call, const struct cof_kms_key_row 
     if (error == 0) {
         error = cof_kms_db_key_remove(call->ks->db, row->arn, call->fault);
     }
+    if (error == 0 && cof_kms_key_is_replica(row)) {
+        error = cof_kms_replica_gone(call, row);
+    }
     return error == 0 ? cof_kms_call_note(call, "DeleteKey", row->arn, NULL) : error;
 }
 

@@ -161,6 +161,43 @@ COFFER_MUST_CHECK int cof_kms_list_key_rotations(
     struct cof_kms_call *call, const char *key, bool all_materials, struct cof_kms_page *page,
     int (*visit)(void *ctx, const struct cof_kms_material_row *row), void *ctx);
 
+/* ---- multi-Region keys (replica.c) ------------------------------------------------------- */
+
+#define COF_KMS_REPLICAS_MAX 64u
+
+struct cof_kms_replicate {
+    const char *key; /* the primary */
+    const char *region;
+    const char *policy;      /* NULL: the default one */
+    const char *description; /* NULL: ""              */
+    const struct cof_kms_tag *tags;
+    unsigned tag_count;
+    bool bypass_lockout_check;
+};
+
+/* The row of the replica; the call's record names the primary. */
+COFFER_MUST_CHECK int cof_kms_replicate_key(struct cof_kms_call *call,
+                                            const struct cof_kms_replicate *params,
+                                            struct cof_kms_key_row *ret_row);
+/* A replica in region becomes the primary. */
+COFFER_MUST_CHECK int cof_kms_update_primary_region(struct cof_kms_call *call, const char *key,
+                                                    const char *region);
+/* Parts of verbs: */
+bool cof_kms_key_is_replica(const struct cof_kms_key_row *row);
+/* Other rows of the family; 0 of a key of one region. */
+COFFER_MUST_CHECK int cof_kms_replica_count(struct cof_kms_call *call,
+                                            const struct cof_kms_key_row *row,
+                                            unsigned *ret_count);
+COFFER_MUST_CHECK int cof_kms_primary_get(struct cof_kms_call *call,
+                                          const struct cof_kms_key_row *row,
+                                          struct cof_kms_key_row *ret_row);
+/* Each replica takes over the material that the primary encrypts with now. */
+COFFER_MUST_CHECK int cof_kms_replicas_follow(struct cof_kms_call *call,
+                                              const struct cof_kms_key_row *primary);
+/* A replica was destroyed: a primary that waited for the last one begins its own window. */
+COFFER_MUST_CHECK int cof_kms_replica_gone(struct cof_kms_call *call,
+                                           const struct cof_kms_key_row *replica);
+
 /* ---- cryptographic operations (crypt.c); any name ---------------------------------------- */
 
 /* What an operation used. */

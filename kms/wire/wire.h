@@ -73,6 +73,7 @@ extern const struct cof_wire_operation cof_wire_crypt_rows[];
 extern const struct cof_wire_operation cof_wire_batch_rows[];
 extern const struct cof_wire_operation cof_wire_grant_rows[];
 extern const struct cof_wire_operation cof_wire_rotation_rows[];
+extern const struct cof_wire_operation cof_wire_replica_rows[];
 
 /* ---- parameters (params.c); names are those of the row's members ------------------------- */
 
