@@ -29,7 +29,6 @@
 #define COF_SIGV4_HEADERS_MAX 128u    /* of a request                            */
 #define COF_SIGV4_PARAMETERS_MAX 128u /* of a query                              */
 #define COF_SIGV4_TARGET_BYTES_MAX 16384u
-#define COF_SIGV4_TOKEN_BYTES_MAX 8192u
 
 /* ---- sign -------------------------------------------------------------------------------- */
 
