@@ -462,6 +462,85 @@ static void every_call_is_on_record_and_no_secret_is_in_the_file(void **state)
     assert_false(file_has(f->kms.path, session.token) || file_has(log, session.token));
 }
 
+/* ---- want of memory ---------------------------------------------------------------------- */
+
+static unsigned allocations, fails_at;
+
+static void *alloc_or_fail(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    return ++allocations == fails_at ? NULL : malloc(bytes);
+}
+
+static void dealloc(void *ctx, void *memory)
+{
+    (void)ctx;
+    free(memory);
+}
+
+/* 0, or what the call or its answer failed with. */
+static int call_with(struct identity_fixture *f, const char *operation, const char *body)
+{
+    struct coffer_kms_request request = {.size = sizeof(request),
+                                         .operation = operation,
+                                         .principal = f->request.principal,
+                                         .body = (const uint8_t *)body,
+                                         .body_bytes = strlen(body)};
+    struct coffer_kms_answer answer = {.size = sizeof(answer)};
+    int error = coffer_kms_call(f->kms.store, &request, &answer);
+
+    error = error == 0 ? answer.code : error;
+    coffer_kms_answer_done(&answer);
+    return error;
+}
+
+static void every_allocation_may_fail_and_the_call_says_so(void **state)
+{
+    static const struct {
+        const char *operation, *body;
+    } calls[] = {
+        {"CreateUser", "{\"UserName\":\"bob\"}"},
+        {"CreateAccessKey", "{\"UserName\":\"alice\"}"},
+        {"GetSessionToken", "{}"},
+        {"ListUsers", "{}"},
+        {"SimulatePrincipalPolicy",
+         "{\"PolicySourceArn\":\"" ARN_OF("user/alice") "\",\"ActionNames\":[\"kms:Sign\"]}"}};
+    struct identity_fixture *f = *state;
+    uint64_t records = 0;
+    size_t i;
+
+    good(f, "CreateUser", "{s:s}", "UserName", "alice");
+    good(f, "PutPolicy", "{s:s, s:s}", "PolicyName", "p", "PolicyDocument", ALLOW("\"*\""));
+    good(f, "AttachUserPolicy", "{s:s, s:s}", "UserName", "alice", "PolicyArn", "p");
+    fixture_close(&f->kms);
+    f->env.alloc = alloc_or_fail;
+    f->env.dealloc = dealloc;
+    fails_at = 0;
+    assert_int_equal(fixture_open(&f->kms), 0);
+    f->request.principal = ARN_OF("user/alice");
+    for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        unsigned failures = 0;
+        int error;
+
+        do {
+            allocations = 0;
+            fails_at = failures + 1;
+            error = call_with(f, calls[i].operation, calls[i].body);
+            if (allocations >= fails_at) {
+                assert_int_equal(error, COFFER_E_NO_MEMORY);
+                failures++;
+            }
+        } while (allocations >= fails_at);
+        /* When only the answer could not be made the work was done: as if it got lost on its way. */
+        assert_true(error == 0 || error == COFFER_E_EXISTS || error == COFFER_E_LIMIT);
+        assert_true(failures > 5);
+    }
+    fails_at = 0;
+    good(f, "ListAccessKeys", "{s:s}", "UserName", "alice");
+    assert_in_range(json_array_size(identity_at(f, "AccessKeyMetadata")), 1, 2);
+    assert_int_equal(coffer_keystore_audit_verify(f->kms.store, &records, NULL), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, identity_setup, identity_teardown)
 
 int main(void)
@@ -482,6 +561,7 @@ int main(void)
         CASE(policies_are_listed_and_kept_while_attached),
         CASE(accounts_know_nothing_of_each_other),
         CASE(every_call_is_on_record_and_no_secret_is_in_the_file),
+        CASE(every_allocation_may_fail_and_the_call_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
