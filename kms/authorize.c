@@ -208,7 +208,7 @@ int cof_kms_authorize(struct cof_kms_call *call, const struct cof_kms_key_row *r
     }
     if (error == 0 && !allowed) {
         error = cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
-                              "%.70s is not authorized to perform %s %.60s",
+                              "%.70s is not authorized to perform: %s %.60s",
                               call->caller.principal, action, reason);
     }
     let_go(call, all);

@@ -137,8 +137,8 @@ static int find_blob_key(struct cof_kms_call *call, const char *named, struct co
     }
     if (error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_ARN) {
         return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
-                             "the ciphertext refers to a key that does not exist, does not exist "
-                             "in this region, or you are not allowed to access");
+                             "The ciphertext refers to a customer master key that does not exist, "
+                             "does not exist in this region, or you are not allowed to access.");
     }
     if (error == 0) {
         memcpy(call->arn, row->arn, sizeof(call->arn));

@@ -182,7 +182,7 @@ static int answer_call(struct front *front)
     }
     if (request.operation == NULL) {
         return refuse(front, 400, COF_WIRE_UNKNOWN_OPERATION,
-                      "X-Amz-Target is not " COFFER_KMS_TARGET_PREFIX "OPERATION");
+                      "X-Amz-Target names no operation that there is");
     }
     return cof_wire_call(front->ks, &request, true, &front->answer);
 }

@@ -5,6 +5,8 @@
  */
 #include "wire/shapes.h"
 
+#include "verbs.h"
+
 #define TEXTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static const struct cof_wire_pattern alias_pattern = {"^[a-zA-Z0-9:/_-]+$", COF_WIRE_ALNUM, ":/_-"};
@@ -49,8 +51,9 @@ const struct cof_wire_shape cof_shape_plaintext = {
 const struct cof_wire_shape cof_shape_ciphertext = {.type = COF_WIRE_BLOB, .min = 1, .max = 6144};
 const struct cof_wire_shape cof_shape_number_of_bytes = NUMBER_OF(1, 1024);
 const struct cof_wire_shape cof_shape_material_id = TEXT_OF(64, 64, .pattern = &hex_pattern);
-/* The model bounds it by 1 and 365; the service refuses what lies outside of 7 to 30 days. */
-const struct cof_wire_shape cof_shape_window = NUMBER_OF(1, 365);
+/* The model has 1 to 365, the service's pages 7 to 30 days. */
+const struct cof_wire_shape cof_shape_window =
+    NUMBER_OF(COF_KMS_PENDING_DAYS_MIN, COF_KMS_PENDING_DAYS_MAX);
 const struct cof_wire_shape cof_shape_rotation_period = NUMBER_OF(90, 2560);
 const struct cof_wire_shape cof_shape_include_material =
     ENUM_OF("ALL_KEY_MATERIAL", "ROTATIONS_ONLY");

@@ -25,6 +25,7 @@ UpdateKeyDescription""".split()
 # (operation or *, member): the keys of a shape that differ.
 DIFFERS = {
     ("ListAliases", "Limit"): {"max"}, ("ListGrants", "Limit"): {"max"},
+    ("ScheduleKeyDeletion", "PendingWindowInDays"): {"min", "max"},
     ("ListRetirableGrants", "Limit"): {"max"}, ("ListResourceTags", "Limit"): {"max"},
     ("*", "ReplicaRegion"): {"pattern"}, ("*", "PrimaryRegion"): {"pattern"},
     ("*", "CustomKeyStoreType"): {"enum"},
