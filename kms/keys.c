@@ -249,10 +249,6 @@ static int choose_kind(struct cof_kms_call *call, const struct cof_kms_create_ke
         return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
                              "keys of origin %.40s are made in a custom key store", origin);
     }
-    if (strcmp(origin, COF_KMS_ORIGIN_IMPORT) == 0 && cof_kms_spec_is_pair(spec)) {
-        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
-                             "material of %.40s keys is made here, not imported", name);
-    }
     put_text(row->key_spec, sizeof(row->key_spec), name);
     put_text(row->key_usage, sizeof(row->key_usage), usage);
     put_text(row->origin, sizeof(row->origin), origin);
