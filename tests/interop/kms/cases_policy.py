@@ -75,7 +75,7 @@ case("nobody has an implicit right, not even the root", key(),
 
 case("nothing is allowed by default", key(), sealed(),
      check("Encrypt", ENCRYPT, error=DENIED, who="alice",
-           message="is not authorized to perform: kms:Encrypt"),
+           message="is not authorized to perform:? kms:Encrypt"),
      check("Decrypt", BLOB, error=DENIED, who="alice"),
      check("DescribeKey", {"KeyId": ID}, error=DENIED, who="alice"),
      check("ListKeys", {}, error=DENIED, who="alice"),

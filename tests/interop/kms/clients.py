@@ -25,10 +25,14 @@ from dataclasses import dataclass, field
 import boto3
 import botocore.auth
 import botocore.awsrequest
+import botocore.compat
 import botocore.config
 import botocore.credentials
 import botocore.exceptions
 import botocore.session
+
+if botocore.compat.HAS_CRT:
+    import botocore.crt.auth
 
 TIMEOUT_S = 30
 
@@ -71,6 +75,8 @@ class ShiftedModule:
 def follow_clock(clock):
     ShiftedTime.clock = clock
     botocore.auth.datetime = ShiftedModule()
+    if botocore.compat.HAS_CRT:  # it signs then
+        botocore.crt.auth.datetime = ShiftedModule()
 
 
 class Model:
@@ -282,8 +288,8 @@ def outwards(value):
 
 class Cli:
     name = "aws cli"
-    ERROR = re.compile(r"An error occurred \(([^)]+)\) when calling the \w+ operation[^:]*: (.*)",
-                       re.S)
+    ERROR = re.compile(r"An error occurred \(([^)]+)\) when calling the \w+ operation"
+                       r"(?: \([^)]*\))?: (.*)", re.S)
 
     def __init__(self, world, program="/usr/bin/aws"):
         self.world = world
@@ -329,7 +335,7 @@ class Js:
         self.process = subprocess.Popen(
             ["node", "driver.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True, env={"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true",
-                            "HOME": world.folder})
+                            "HOME": world.folder, "NODE_NO_WARNINGS": "1"})
         first = json.loads(self.process.stdout.readline())
         self.version, self.operations = first["version"], set(first["operations"])
 

@@ -38,20 +38,28 @@ function outwards(value) {
     return value;
 }
 
+function newClient(request) {
+    return new kms.KMSClient({
+        endpoint: request.endpoint,
+        region: request.region,
+        maxAttempts: 1,
+        systemClockOffset: request.ahead,
+        credentials: {
+            accessKeyId: request.accessKeyId,
+            secretAccessKey: request.secretAccessKey,
+            sessionToken: request.sessionToken || undefined,
+        },
+    });
+}
+
 function client(request) {
-    const key = JSON.stringify([request.accessKeyId, request.region, request.ahead]);
+    // A client takes its clock from the answers' Date, and so cannot keep one that is shifted.
+    if (request.ahead !== 0) {
+        return newClient(request);
+    }
+    const key = JSON.stringify([request.accessKeyId, request.region]);
     if (!clients.has(key)) {
-        clients.set(key, new kms.KMSClient({
-            endpoint: request.endpoint,
-            region: request.region,
-            maxAttempts: 1,
-            systemClockOffset: request.ahead,
-            credentials: {
-                accessKeyId: request.accessKeyId,
-                secretAccessKey: request.secretAccessKey,
-                sessionToken: request.sessionToken || undefined,
-            },
-        }));
+        clients.set(key, newClient(request));
     }
     return clients.get(key);
 }
