@@ -15,10 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#define ARGON2_KIB_DEFAULT 65536u
-#define ARGON2_PASSES_DEFAULT 3u
-#define ARGON2_LANES_DEFAULT 1u
 #define BUSY_MS_DEFAULT 5000u
 #define PATH_BYTES_MAX 1000u
 #define BUSY_MS_MAX 3600000u
@@ -39,7 +37,7 @@ static int check_names(const struct coffer_keystore_opts *opts, struct coffer_fa
     return 0;
 }
 
-static int check_opts(const struct coffer_keystore_opts *opts, struct coffer_fault *fault)
+int cof_kms_opts_check(const struct coffer_keystore_opts *opts, struct coffer_fault *fault)
 {
     unsigned both = COFFER_KEYSTORE_CREATE | COFFER_KEYSTORE_READ_ONLY;
 
@@ -64,11 +62,6 @@ static int check_opts(const struct coffer_keystore_opts *opts, struct coffer_fau
     return check_names(opts, fault);
 }
 
-static uint32_t or_default(uint32_t given, uint32_t fallback)
-{
-    return given == 0 ? fallback : given;
-}
-
 static int fill_header(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
                        struct cof_kms_header *header, struct coffer_fault *fault)
 {
@@ -82,20 +75,8 @@ static int fill_header(struct coffer_keystore *ks, const struct coffer_keystore_
                    opts->region != NULL ? opts->region : COFFER_REGION_DEFAULT);
     header->created_ns = cof_kms_wall_ns(&ks->env);
     header->schema_version = COF_KMS_SCHEMA_VERSION;
-    header->root_kind = cof_kms_root_kind(opts);
-    if (header->root_kind == COFFER_ROOT_PASSPHRASE) {
-        header->argon2_memory_kib = or_default(opts->argon2_memory_kib, ARGON2_KIB_DEFAULT);
-        header->argon2_passes = or_default(opts->argon2_passes, ARGON2_PASSES_DEFAULT);
-        header->argon2_lanes = or_default(opts->argon2_lanes, ARGON2_LANES_DEFAULT);
-    }
-    if (header->root_kind == COFFER_ROOT_PASSPHRASE &&
-        (header->argon2_memory_kib < COF_KMS_ARGON2_KIB_MIN * header->argon2_lanes ||
-         header->argon2_memory_kib > COF_KMS_ARGON2_KIB_MAX ||
-         header->argon2_passes > COF_KMS_ARGON2_PASSES_MAX ||
-         header->argon2_lanes > COF_KMS_ARGON2_LANES_MAX)) {
-        return cof_kms_fault(fault, COFFER_E_INVALID, "the cost of Argon2id is out of bounds");
-    }
-    return 0;
+    return cof_kms_root_kind_set(header, cof_kms_root_kind(opts), opts->argon2_memory_kib,
+                                 opts->argon2_passes, opts->argon2_lanes, fault);
 }
 
 /* ---- keys -------------------------------------------------------------------------------- */
@@ -126,8 +107,10 @@ static int make_file(struct coffer_keystore *ks, const struct coffer_keystore_op
     int error = fill_header(ks, opts, &ks->header, fault);
 
     if (error == 0) {
-        error = cof_kms_root_make(&ks->env, &ks->header, secret, ks->secrets->subkey,
-                                  ks->secrets->root_key, fault);
+        error = cof_kms_random(&ks->env, ks->secrets->root_key, COF_KMS_KEY_BYTES) != 0
+                    ? cof_kms_fault(fault, COFFER_E_CRYPTO, "no random numbers for the root key")
+                    : cof_kms_root_seal(&ks->env, &ks->header, secret, ks->secrets->subkey,
+                                        ks->secrets->root_key, fault);
     }
     if (error == 0) {
         error = derive_keys(ks, fault);
@@ -178,6 +161,27 @@ static int open_ledger(struct coffer_keystore *ks, const struct coffer_keystore_
     return error == 0 ? cof_kms_ledger_apply(ks, fault) : error;
 }
 
+/* Of a store whose secret was changed, copies may lie around that another opens: say which. */
+static void tell_which_secret(struct cof_kms_db *db, struct coffer_fault *fault)
+{
+    uint64_t changes = 0, last_ns = 0;
+    size_t length = fault != NULL ? strlen(fault->detail) : 0;
+    char when[32];
+    struct tm parts;
+    time_t seconds;
+
+    if (fault == NULL || cof_kms_db_root_changes(db, &changes, &last_ns, NULL) != 0 ||
+        changes == 0) {
+        return;
+    }
+    seconds = (time_t)(last_ns / 1000000000u);
+    if (gmtime_r(&seconds, &parts) != NULL &&
+        strftime(when, sizeof(when), "%Y-%m-%d %H:%M UTC", &parts) > 0) {
+        (void)snprintf(fault->detail + length, sizeof(fault->detail) - length,
+                       ": give the secret that was set on %s", when);
+    }
+}
+
 static int open_file(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
                      const struct cof_kms_root_secret *secret, struct coffer_fault *fault)
 {
@@ -186,6 +190,9 @@ static int open_file(struct coffer_keystore *ks, const struct coffer_keystore_op
     if (error == 0) {
         error = cof_kms_root_open(&ks->header, secret, ks->secrets->subkey, ks->secrets->root_key,
                                   fault);
+        if (error == COFFER_E_PASSPHRASE) {
+            tell_which_secret(ks->db, fault);
+        }
     }
     if (error == 0) {
         error = derive_keys(ks, fault);
@@ -248,7 +255,7 @@ static int make_handle(const struct coffer_keystore_opts *opts, struct coffer_ke
 static int reach_file(struct coffer_keystore *ks, const struct coffer_keystore_opts *opts,
                       struct cof_kms_root_secret *secret, struct coffer_fault *fault)
 {
-    unsigned busy_ms = or_default(opts->busy_timeout_ms, BUSY_MS_DEFAULT);
+    unsigned busy_ms = opts->busy_timeout_ms != 0 ? opts->busy_timeout_ms : BUSY_MS_DEFAULT;
     struct stat about;
     int creating = (opts->flags & COFFER_KEYSTORE_CREATE) != 0 && stat(opts->path, &about) != 0;
     int error = 0;
@@ -279,7 +286,7 @@ int coffer_keystore_open(const struct coffer_keystore_opts *opts,
     if (opts == NULL || ret_store == NULL) {
         return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
     }
-    error = check_opts(opts, fault);
+    error = cof_kms_opts_check(opts, fault);
     if (error == 0) {
         error = make_handle(opts, &ks, fault);
     }
@@ -329,25 +336,29 @@ void coffer_keystore_close(struct coffer_keystore *store)
     cof_kms_free(&env, store);
 }
 
+void cof_kms_info_of(const struct cof_kms_header *header, struct coffer_keystore_info *ret_info)
+{
+    memset(ret_info, 0, sizeof(*ret_info));
+    ret_info->size = sizeof(*ret_info);
+    memcpy(ret_info->uuid, header->uuid, sizeof(ret_info->uuid));
+    memcpy(ret_info->account, header->owner.account, sizeof(ret_info->account));
+    memcpy(ret_info->region, header->owner.region, sizeof(ret_info->region));
+    ret_info->root_kind = header->root_kind;
+    ret_info->argon2_memory_kib = header->argon2_memory_kib;
+    ret_info->argon2_passes = header->argon2_passes;
+    ret_info->argon2_lanes = header->argon2_lanes;
+    ret_info->created_ns = header->created_ns;
+    ret_info->schema_version = header->schema_version;
+}
+
 int coffer_keystore_info_get(struct coffer_keystore *store, struct coffer_keystore_info *ret_info)
 {
-    struct coffer_keystore_info info;
-
-    if (store == NULL || ret_info == NULL || ret_info->size != sizeof(info)) {
+    if (store == NULL || ret_info == NULL || ret_info->size != sizeof(*ret_info)) {
         return COFFER_E_INVALID;
     }
-    memset(&info, 0, sizeof(info));
-    info.size = sizeof(info);
-    memcpy(info.uuid, store->header.uuid, sizeof(info.uuid));
-    memcpy(info.account, store->header.owner.account, sizeof(info.account));
-    memcpy(info.region, store->header.owner.region, sizeof(info.region));
-    info.root_kind = store->header.root_kind;
-    info.argon2_memory_kib = store->header.argon2_memory_kib;
-    info.argon2_passes = store->header.argon2_passes;
-    info.argon2_lanes = store->header.argon2_lanes;
-    info.created_ns = store->header.created_ns;
-    info.created_now = store->created_now;
-    info.schema_version = store->header.schema_version;
-    *ret_info = info;
+    (void)pthread_mutex_lock(&store->lock);
+    cof_kms_info_of(&store->header, ret_info);
+    (void)pthread_mutex_unlock(&store->lock);
+    ret_info->created_now = store->created_now;
     return 0;
 }

@@ -193,5 +193,10 @@ COFFER_MUST_CHECK int cof_kms_grant_allows(struct cof_kms_call *call,
 COFFER_MUST_CHECK int cof_kms_policy_check(struct cof_kms_call *call,
                                            const struct cof_kms_key_row *row, const char *policy,
                                            bool bypass);
+/* keystore.c: the options of an open: INVALID with a sentence. */
+COFFER_MUST_CHECK int cof_kms_opts_check(const struct coffer_keystore_opts *opts,
+                                         struct coffer_fault *fault);
+/* What info_get gives, of a header. */
+void cof_kms_info_of(const struct cof_kms_header *header, struct coffer_keystore_info *ret_info);
 
 #endif

@@ -19,6 +19,9 @@
 #include <unistd.h>
 
 #define LABEL "coffer/kms/root/1"
+#define ARGON2_KIB_DEFAULT 65536u
+#define ARGON2_PASSES_DEFAULT 3u
+#define ARGON2_LANES_DEFAULT 1u
 #define KEY_FILE_HEX_BYTES 64u
 #define KEY_FILE_BYTES_MAX 66u /* hex digits and a line end */
 
@@ -230,6 +233,25 @@ static bool cost_ok(const struct cof_kms_header *header)
            header->argon2_memory_kib >= 8 * header->argon2_lanes;
 }
 
+int cof_kms_root_kind_set(struct cof_kms_header *header, enum coffer_root_kind kind,
+                          uint32_t memory_kib, uint32_t passes, uint32_t lanes,
+                          struct coffer_fault *fault)
+{
+    bool passphrase = kind == COFFER_ROOT_PASSPHRASE;
+
+    header->root_kind = kind;
+    header->argon2_memory_kib = header->argon2_passes = header->argon2_lanes = 0;
+    if (passphrase) {
+        header->argon2_memory_kib = memory_kib != 0 ? memory_kib : ARGON2_KIB_DEFAULT;
+        header->argon2_passes = passes != 0 ? passes : ARGON2_PASSES_DEFAULT;
+        header->argon2_lanes = lanes != 0 ? lanes : ARGON2_LANES_DEFAULT;
+    }
+    if (passphrase && !cost_ok(header)) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, "the cost of Argon2id is out of bounds");
+    }
+    return 0;
+}
+
 /* The key that seals the root key, into kek. */
 static int derive_kek(const struct cof_kms_header *header,
                       const struct cof_kms_root_secret *secret, uint8_t *kek,
@@ -275,17 +297,14 @@ static struct cof_kms_sealed_place root_place(const struct cof_kms_header *heade
     return place;
 }
 
-int cof_kms_root_make(struct cof_kms_env *env, struct cof_kms_header *header,
-                      const struct cof_kms_root_secret *secret, uint8_t *scratch, uint8_t *root_key,
-                      struct coffer_fault *fault)
+int cof_kms_root_seal(struct cof_kms_env *env, struct cof_kms_header *header,
+                      const struct cof_kms_root_secret *secret, uint8_t *scratch,
+                      const uint8_t *root_key, struct coffer_fault *fault)
 {
     uint8_t aad[256];
     struct cof_kms_sealed_place place;
     int error = cof_kms_random(env, header->salt, sizeof(header->salt));
 
-    if (error == 0) {
-        error = cof_kms_random(env, root_key, COF_KMS_KEY_BYTES);
-    }
     if (error != 0) {
         return cof_kms_fault(fault, error, "no random numbers for the root key");
     }

@@ -13,6 +13,7 @@
 #include "sealed.h"
 
 #include <coffer/keystore.h>
+#include <stdbool.h>
 
 #define COF_KMS_SALT_BYTES 32u
 #define COF_KMS_SCHEMA_VERSION 2u
@@ -53,11 +54,17 @@ COFFER_MUST_CHECK int cof_kms_root_token_get(const struct coffer_keystore_opts *
                                              struct coffer_fault *fault);
 void cof_kms_root_secret_free(struct cof_kms_root_secret *secret);
 
-/* Draw a root key into root_key (secret memory) and seal it into header, whose identity and cost
- * are filled in. scratch is 96 bytes of secret memory. */
-COFFER_MUST_CHECK int cof_kms_root_make(struct cof_kms_env *env, struct cof_kms_header *header,
+/* Seal root_key (secret memory) into header, whose identity and cost are filled in, under a salt
+ * drawn anew. scratch is 96 bytes of secret memory. */
+COFFER_MUST_CHECK int cof_kms_root_seal(struct cof_kms_env *env, struct cof_kms_header *header,
                                         const struct cof_kms_root_secret *secret, uint8_t *scratch,
-                                        uint8_t *root_key, struct coffer_fault *fault);
+                                        const uint8_t *root_key, struct coffer_fault *fault);
+
+/* What a header says of a secret by which it is to be sealed: kind, and the cost of Argon2id (0 is
+ * the default). INVALID when that is out of bounds. */
+COFFER_MUST_CHECK int cof_kms_root_kind_set(struct cof_kms_header *header,
+                                            enum coffer_root_kind kind, uint32_t memory_kib, uint32_t passes, uint32_t lanes,
+                                            struct coffer_fault *fault);
 
 /* PASSPHRASE when secret is wrong or of the other kind. */
 COFFER_MUST_CHECK int cof_kms_root_open(const struct cof_kms_header *header,

@@ -78,6 +78,11 @@ void cof_kms_db_close(struct cof_kms_db *db)
     cof_kms_free(db->env, db);
 }
 
+const char *cof_kms_db_path(const struct cof_kms_db *db)
+{
+    return db->path;
+}
+
 int cof_kms_sql_path_fail(const char *path, int saved, struct coffer_fault *fault)
 {
     int error = COFFER_E_IO;

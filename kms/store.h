@@ -46,6 +46,7 @@ COFFER_MUST_CHECK int cof_kms_db_open(struct cof_kms_env *env, const char *path,
                                       struct coffer_fault *fault);
 /* NULL is allowed. */
 void cof_kms_db_close(struct cof_kms_db *db);
+const char *cof_kms_db_path(const struct cof_kms_db *db);
 
 /* The header as it stands, not yet authenticated: its key is not known before. */
 COFFER_MUST_CHECK int cof_kms_db_header(struct cof_kms_db *db, struct cof_kms_header *ret_header,
@@ -57,6 +58,37 @@ COFFER_MUST_CHECK int cof_kms_db_unlock(struct cof_kms_db *db, const uint8_t *ma
                                         const uint8_t *audit_key,
                                         struct cof_kms_header *ret_header,
                                         struct coffer_fault *fault);
+
+/* Put the header, in a transaction. */
+COFFER_MUST_CHECK int cof_kms_db_header_set(struct cof_kms_db *db,
+                                            const struct cof_kms_header *header,
+                                            struct coffer_fault *fault);
+
+/* ---- copies (store_copy.c, store_file.c, store_check.c) ---------------------------------- */
+
+/* A file is built under a name of its own, whole, and then put where it belongs. */
+#define COF_KMS_BUILT_BYTES_MAX 1100u
+/* Make an empty file beside path, mode 0600, and name it. */
+COFFER_MUST_CHECK int cof_kms_file_begin(struct cof_kms_env *env, const char *path,
+                                         char ret_built[COF_KMS_BUILT_BYTES_MAX],
+                                         struct coffer_fault *fault);
+/* Copy the store, as it stands at one moment, into the empty file built. from is only read. */
+COFFER_MUST_CHECK int cof_kms_db_copy(struct cof_kms_db *from, const char *built,
+                                      struct coffer_fault *fault);
+/* Sync what was built and name it path; durable on return. EXISTS when path is taken, CONFLICT when
+ * a log without a store lies there. */
+COFFER_MUST_CHECK int cof_kms_file_link(const char *built, const char *path,
+                                        struct coffer_fault *fault);
+/* The same in the place of the store at path, which is kept beside it as PATH.replaced-HEX. BUSY
+ * when anyone has that open. */
+COFFER_MUST_CHECK int cof_kms_file_replace(struct cof_kms_env *env, const char *built,
+                                           const char *path, struct coffer_fault *fault);
+/* Remove what was built, and what SQLite put beside it; nothing happens when it isn't there. */
+void cof_kms_file_discard(const char *built);
+/* Structure, the MAC of every row but the audit trail's, and what holds between rows: TAMPER, or
+ * CORRUPT, with a sentence. */
+COFFER_MUST_CHECK int cof_kms_db_check(struct cof_kms_db *db, uint64_t *ret_rows,
+                                       struct coffer_fault *fault);
 
 /* ---- transactions (store.c) -------------------------------------------------------------- */
 
@@ -304,6 +336,11 @@ COFFER_MUST_CHECK int cof_kms_db_tombstone_get(struct cof_kms_db *db, const char
                                                struct cof_kms_tombstone_row *ret_row,
                                                struct coffer_fault *fault);
 
+/* Each that there is, until visit answers non-zero, which is returned. */
+COFFER_MUST_CHECK int cof_kms_db_tombstone_each(
+    struct cof_kms_db *db, int (*visit)(void *ctx, const struct cof_kms_tombstone_row *row),
+    void *ctx, struct coffer_fault *fault);
+
 /* ---- custom key stores (store_token.c) --------------------------------------------------- */
 
 struct cof_kms_key_store_row {
@@ -370,5 +407,13 @@ COFFER_MUST_CHECK int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_
                                             void *ctx, const struct cof_kms_audit_head *kept,
                                             struct cof_kms_audit_head *ret_head,
                                             struct coffer_fault *fault);
+
+/* How often the secret that seals the root key was changed, and when last (0: never): from the
+ * audit trail, not authenticated. */
+COFFER_MUST_CHECK int cof_kms_db_root_changes(struct cof_kms_db *db, uint64_t *ret_changes,
+                                              uint64_t *ret_last_ns, struct coffer_fault *fault);
+/* How many keys and audit records there are; not authenticated. */
+COFFER_MUST_CHECK int cof_kms_db_tally(struct cof_kms_db *db, uint64_t *ret_keys,
+                                       uint64_t *ret_records, struct coffer_fault *fault);
 
 #endif

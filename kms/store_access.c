@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define LABEL "coffer/kms/row/access_key/2"
+#define LABEL COF_KMS_ACCESS_KEY_LABEL
 
 static int read_row(sqlite3_stmt *stmt, struct cof_kms_access_key_row *row)
 {

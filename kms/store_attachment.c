@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define POLICY_LABEL "coffer/kms/row/identity_policy/2"
-#define ATTACHMENT_LABEL "coffer/kms/row/attachment/2"
+#define POLICY_LABEL COF_KMS_IDENTITY_POLICY_LABEL
+#define ATTACHMENT_LABEL COF_KMS_ATTACHMENT_LABEL
 
 /* ---- identity policies ------------------------------------------------------------------ */
 

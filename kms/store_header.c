@@ -97,8 +97,8 @@ int cof_kms_db_unlock(struct cof_kms_db *db, const uint8_t *mac_key, const uint8
     return error;
 }
 
-int cof_kms_sql_put_header(struct cof_kms_db *db, const struct cof_kms_header *header,
-                           struct coffer_fault *fault)
+int cof_kms_db_header_set(struct cof_kms_db *db, const struct cof_kms_header *header,
+                          struct coffer_fault *fault)
 {
     return cof_kms_sql_put(db, COF_KMS_SQL_STORE_SET, COF_KMS_STORE_LABEL, fault, "ibttiiiiiibb",
                            (int64_t)1, header->uuid, sizeof(header->uuid), header->owner.account,
@@ -107,4 +107,40 @@ int cof_kms_sql_put_header(struct cof_kms_db *db, const struct cof_kms_header *h
                            (int64_t)header->argon2_memory_kib, (int64_t)header->argon2_passes,
                            (int64_t)header->argon2_lanes, header->salt, sizeof(header->salt),
                            header->sealed_root, sizeof(header->sealed_root));
+}
+
+/* Two numbers of the one row that statement `which` gives. */
+static int two_numbers(struct cof_kms_db *db, enum cof_kms_sql which, uint64_t *ret_first,
+                       uint64_t *ret_second, struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    uint64_t first = 0, second = 0;
+    bool row = false;
+    int error = cof_kms_sql_start(db, which, &stmt, fault, "");
+
+    if (error == 0) {
+        error = cof_kms_sql_step(db, stmt, &row, fault);
+    }
+    if (error == 0 && row) {
+        first = cof_kms_sql_u64(stmt, 0, INT64_MAX, &error);
+        second = cof_kms_sql_u64(stmt, 1, INT64_MAX, &error);
+        error = cof_kms_sql_end(stmt, error, fault);
+    }
+    if (error == 0) {
+        *ret_first = first;
+        *ret_second = second;
+    }
+    return error;
+}
+
+int cof_kms_db_root_changes(struct cof_kms_db *db, uint64_t *ret_changes, uint64_t *ret_last_ns,
+                            struct coffer_fault *fault)
+{
+    return two_numbers(db, COF_KMS_SQL_AUDIT_ROOT_CHANGES, ret_changes, ret_last_ns, fault);
+}
+
+int cof_kms_db_tally(struct cof_kms_db *db, uint64_t *ret_keys, uint64_t *ret_records,
+                     struct coffer_fault *fault)
+{
+    return two_numbers(db, COF_KMS_SQL_TALLY, ret_keys, ret_records, fault);
 }

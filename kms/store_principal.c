@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define ACCOUNT_LABEL "coffer/kms/row/account/2"
-#define PRINCIPAL_LABEL "coffer/kms/row/principal/2"
+#define ACCOUNT_LABEL COF_KMS_ACCOUNT_LABEL
+#define PRINCIPAL_LABEL COF_KMS_PRINCIPAL_LABEL
 
 /* ---- accounts --------------------------------------------------------------------------- */
 

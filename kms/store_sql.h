@@ -87,6 +87,8 @@ enum cof_kms_sql {
     COF_KMS_SQL_AUDIT_LAST,
     COF_KMS_SQL_AUDIT_ADD,
     COF_KMS_SQL_AUDIT_EACH,
+    COF_KMS_SQL_AUDIT_ROOT_CHANGES,
+    COF_KMS_SQL_TALLY,
     COF_KMS_SQL_COUNT
 };
 
@@ -191,11 +193,6 @@ struct cof_kms_schema_item {
 extern const struct cof_kms_schema_item cof_kms_schema_1[];
 extern const struct cof_kms_schema_item cof_kms_schema_2[];
 
-/* store_header.c: the header's row. */
-COFFER_MUST_CHECK int cof_kms_sql_put_header(struct cof_kms_db *db,
-                                             const struct cof_kms_header *header,
-                                             struct coffer_fault *fault);
-
 /* store_migrate.c: bring a file of version 1 up to date; for a handle that only reads, its copy in
  * memory, which takes the file's place. */
 COFFER_MUST_CHECK int cof_kms_schema_migrate(struct cof_kms_db *db, struct coffer_fault *fault);
@@ -213,6 +210,14 @@ int cof_kms_sql_path_fail(const char *path, int saved, struct coffer_fault *faul
 #define COF_KMS_MATERIAL_LABEL "coffer/kms/row/material/2"
 #define COF_KMS_ALIAS_LABEL "coffer/kms/row/alias/2"
 #define COF_KMS_GRANT_LABEL "coffer/kms/row/grant/2"
+#define COF_KMS_TAG_LABEL "coffer/kms/row/tag/2"
+#define COF_KMS_TOMBSTONE_LABEL "coffer/kms/row/tombstone/2"
+#define COF_KMS_KEY_STORE_LABEL "coffer/kms/row/key_store/2"
+#define COF_KMS_ACCOUNT_LABEL "coffer/kms/row/account/2"
+#define COF_KMS_PRINCIPAL_LABEL "coffer/kms/row/principal/2"
+#define COF_KMS_ACCESS_KEY_LABEL "coffer/kms/row/access_key/2"
+#define COF_KMS_IDENTITY_POLICY_LABEL "coffer/kms/row/identity_policy/2"
+#define COF_KMS_ATTACHMENT_LABEL "coffer/kms/row/attachment/2"
 #define COF_KMS_STORE_LABEL_1 "coffer/kms/row/store/1"
 #define COF_KMS_KEY_LABEL_1 "coffer/kms/row/key/1"
 #define COF_KMS_ALIAS_LABEL_1 "coffer/kms/row/alias/1"

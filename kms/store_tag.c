@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#define TAG_LABEL "coffer/kms/row/tag/2"
-#define TOMBSTONE_LABEL "coffer/kms/row/tombstone/2"
+#define TAG_LABEL COF_KMS_TAG_LABEL
+#define TOMBSTONE_LABEL COF_KMS_TOMBSTONE_LABEL
 
 /* ---- tags ------------------------------------------------------------------------------- */
 

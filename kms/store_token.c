@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define LABEL "coffer/kms/row/key_store/2"
+#define LABEL COF_KMS_KEY_STORE_LABEL
 
 static int read_row(sqlite3_stmt *stmt, struct cof_kms_key_store_row *row)
 {

@@ -200,6 +200,76 @@ COFFER_MUST_CHECK int coffer_keystore_audit_verify(struct coffer_keystore *store
                                                    uint64_t *ret_records,
                                                    struct coffer_fault *fault);
 
+/* Look through all of the store: the file's structure, the MAC of every row, what must hold between
+ * rows, and the audit trail's chain. The number of rows, or TAMPER or CORRUPT. Reads everything, and
+ * other calls wait meanwhile. */
+COFFER_MUST_CHECK int coffer_keystore_check(struct coffer_keystore *store, uint64_t *ret_rows,
+                                            struct coffer_fault *fault);
+
+/* ---- copies and the root secret ---------------------------------------------------------- */
+
+/* What a file says of itself without any secret, and so without proof: nobody vouches for it. */
+struct coffer_keystore_summary {
+    size_t size; /* set by the caller */
+    struct coffer_keystore_info info;
+    uint64_t root_since_ns; /* since when this passphrase or root key file seals it; wall clock */
+    uint64_t root_changes;  /* how many there were before it                                  */
+    uint64_t keys;
+    uint64_t audit_records;
+};
+
+/* NOT_FOUND, NOT_A_STORE, TOO_NEW, TAMPER, ACCESS. */
+COFFER_MUST_CHECK int coffer_keystore_inspect(const char *path,
+                                              struct coffer_keystore_summary *ret_summary,
+                                              struct coffer_fault *fault);
+
+/*
+ * Copy the store to the new file `to` (EXISTS when it is there), as it stands at one moment, while
+ * others go on using it. The copy is sealed as the store is, has mode 0600, and is durable and whole,
+ * every row checked, when this returns; on failure there is none. The audit trail, and the copy's,
+ * has a record of it (event BackupKeyStore), except on a store that was opened READ_ONLY.
+ */
+COFFER_MUST_CHECK int coffer_keystore_backup(struct coffer_keystore *store, const char *to,
+                                             struct coffer_fault *fault);
+
+enum coffer_restore_flags {
+    COFFER_RESTORE_REPLACE = 1u << 0 /* also where a store is: that is kept as PATH.replaced-HEX */
+};
+
+/*
+ * Put the copy `from` at opts->path; opts has the secret that opens the copy, and no flags. Every
+ * row and the audit trail of the copy are checked first; it appears at the path whole or not at
+ * all. EXISTS when the path is taken and REPLACE isn't set; BUSY when a process has the store open
+ * that is replaced.
+ *
+ * What was deleted stays deleted: keys and material that the store which is replaced had destroyed
+ * are destroyed in the copy, too, as long as that store can be read. Calls that came after the copy
+ * was made are lost otherwise; the copy's audit trail has a record of its return (RestoreKeyStore).
+ */
+COFFER_MUST_CHECK int coffer_keystore_restore(const struct coffer_keystore_opts *opts,
+                                              const char *from, unsigned flags,
+                                              struct coffer_fault *fault);
+
+/* The secret that seals the root key from now on: exactly one of the two, as in
+ * coffer_keystore_opts, with the cost of Argon2id (0: the default, not the one that it had). */
+struct coffer_keystore_root_opts {
+    size_t size;
+    coffer_passphrase_fn passphrase;
+    void *passphrase_ctx;
+    const char *root_key_file;
+    uint32_t argon2_memory_kib, argon2_passes, argon2_lanes;
+};
+
+/*
+ * Seal the store's root key by another secret, in one transaction: after a crash it is sealed by the
+ * old one or by the new one. The root key stays, so that handles which are open, and everything that
+ * it sealed, go on: copies that were made before open by the old secret still. Whoever may have had
+ * the old secret and a copy has the root key: make new keys in a new store then.
+ */
+COFFER_MUST_CHECK int coffer_keystore_root_change(struct coffer_keystore *store,
+                                                  const struct coffer_keystore_root_opts *opts,
+                                                  struct coffer_fault *fault);
+
 /* Record in the audit trail that plaintext which key protects is about to be given out (event
  * ExportPlaintext); durable on return. context says what and where to, NULL for nothing. No key is
  * used. On a store opened READ_ONLY: READ_ONLY. */
