@@ -92,4 +92,11 @@ int cof_key_audit_verify(struct cof_tool_call *call);
 int cof_key_audit_export(struct cof_tool_call *call);
 int cof_key_usage(struct cof_tool_call *call);
 
+/* store.c: the key store's file as a whole. */
+int cof_key_store_backup(struct cof_tool_call *call);
+int cof_key_store_restore(struct cof_tool_call *call);
+int cof_key_store_rekey_root(struct cof_tool_call *call);
+int cof_key_store_check(struct cof_tool_call *call);
+int cof_key_store_describe(struct cof_tool_call *call);
+
 #endif

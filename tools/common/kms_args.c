@@ -200,8 +200,9 @@ static const char *option(const struct cof_tool_kms *kms, const char *name)
     return kms->source ? NULL : cof_tool_text(kms->call, name, NULL);
 }
 
-static int open_at(struct cof_tool_kms *kms, const char *path, bool is_default,
-                   struct cof_tool_secret_source *source)
+/* Call use with the options of an open at path. */
+static int use_at(struct cof_tool_kms *kms, const char *path, struct cof_tool_secret_source *source,
+                  cof_tool_kms_use_fn use, void *ctx)
 {
     struct coffer_keystore_opts opts = {.size = sizeof opts,
                                         .path = path,
@@ -214,18 +215,12 @@ static int open_at(struct cof_tool_kms *kms, const char *path, bool is_default,
         opts.passphrase = cof_tool_secret_read;
         opts.passphrase_ctx = source;
     }
-    if (is_default && (kms->flags & COFFER_KEYSTORE_CREATE) != 0 && source_there(source)) {
-        int error = make_parents(path, &kms->fault);
-        if (error != 0) {
-            return error;
-        }
-    }
     if (source->root_key_file != NULL && strncmp(source->root_key_file, "tpm2:", 5) == 0) {
         /* tpm2-tss would tell its own troubles, in its own words, beside ours. */
         (void)setenv("TSS2_LOG", "all+none", 0);
     }
     source->fault = &source_fault;
-    int error = coffer_keystore_open(&opts, &kms->store, &kms->fault);
+    int error = use(ctx, &opts, &kms->fault);
     if (error != 0 && source_fault.error == error) {
         /* The source's own sentence says more than that it could not be read. */
         kms->fault = source_fault;
@@ -233,13 +228,36 @@ static int open_at(struct cof_tool_kms *kms, const char *path, bool is_default,
     return error;
 }
 
-int cof_tool_kms_open(struct cof_tool_kms *kms)
+int cof_tool_kms_use(struct cof_tool_kms *kms, cof_tool_kms_use_fn use, void *ctx)
 {
     char path[PATH_BYTES];
     bool is_default = false;
     struct cof_tool_secret_source source = {.prompt = kms->call->program->name,
                                             .path = path,
                                             .fault = &kms->fault};
+    int error = find_path(kms, path, &is_default, &kms->fault);
+    if (error == 0) {
+        error = kms->source ? find_own_source(kms->call, &source) : find_source(kms->call, &source);
+    }
+    if (error == 0 && is_default && (kms->flags & COFFER_KEYSTORE_CREATE) != 0 &&
+        source_there(&source)) {
+        error = make_parents(path, &kms->fault);
+    }
+    return error == 0 ? use_at(kms, path, &source, use, ctx) : error;
+}
+
+static int open_file(void *ctx, const struct coffer_keystore_opts *opts, struct coffer_fault *fault)
+{
+    struct cof_tool_kms *kms = ctx;
+    int error = coffer_keystore_open(opts, &kms->store, fault);
+    if (error == 0) {
+        tell_made(kms, opts->path);
+    }
+    return error;
+}
+
+int cof_tool_kms_open(struct cof_tool_kms *kms)
+{
     if (kms->store != NULL || kms->client != NULL || kms->open_error != 0) {
         return kms->open_error;
     }
@@ -249,18 +267,8 @@ int cof_tool_kms_open(struct cof_tool_kms *kms)
                                                &kms->client, &kms->fault);
         return kms->open_error;
     }
-    int error = find_path(kms, path, &is_default, &kms->fault);
-    if (error == 0) {
-        error = kms->source ? find_own_source(kms->call, &source) : find_source(kms->call, &source);
-    }
-    if (error == 0) {
-        error = open_at(kms, path, is_default, &source);
-    }
-    kms->open_error = error;
-    if (error == 0) {
-        tell_made(kms, path);
-    }
-    return error;
+    kms->open_error = cof_tool_kms_use(kms, open_file, kms);
+    return kms->open_error;
 }
 
 /* ---- a provider that opens the store when it is called ----------------------------------- */

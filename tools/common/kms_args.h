@@ -78,6 +78,12 @@ bool cof_tool_kms_two(const struct cof_tool_call *call);
  */
 int cof_tool_kms_open(struct cof_tool_kms *kms);
 
+/* For what isn't done with an open store: call use with the options of an open, the secret's source
+ * among them, and return its error. use leaves the sentence in fault; a source's own goes before. */
+typedef int (*cof_tool_kms_use_fn)(void *ctx, const struct coffer_keystore_opts *opts,
+                                   struct coffer_fault *fault);
+int cof_tool_kms_use(struct cof_tool_kms *kms, cof_tool_kms_use_fn use, void *ctx);
+
 /* One operation of the service, open by then. 0 with an answer, which may be a refusal; else
  * kms->fault has the sentence. */
 int cof_tool_kms_call(struct cof_tool_kms *kms, const struct coffer_kms_request *request,
