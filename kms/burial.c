@@ -103,9 +103,12 @@ static int apply(struct burial *burial)
     if (error != 0) {
         return error;
     }
-    error = cof_kms_ledger_is_there(ks->ledger)
-                ? cof_kms_ledger_each(ks->ledger, visit_dead, burial)
-                : cof_kms_db_tombstone_each(ks->db, visit_tombstone, call, call->fault);
+    /* The store's own dead first: the ledger may be new, or say of material that it is back although
+     * the import that said so never came to its end. */
+    error = cof_kms_db_tombstone_each(ks->db, visit_tombstone, call, call->fault);
+    if (error == 0 && cof_kms_ledger_is_there(ks->ledger)) {
+        error = cof_kms_ledger_each(ks->ledger, visit_dead, burial);
+    }
     if (error == 0 && burial->changed) {
         error = cof_kms_db_commit(ks->db, call->fault);
         if (error == 0) {

@@ -8,7 +8,8 @@
  * mac(0) = HMAC(ledger key, text "coffer/kms/ledger/1" | uuid), and mac(n) = HMAC(ledger key,
  * mac(n-1) | length | kind | payload). A record is valid if and only if all its bytes are there and
  * its MAC fits. A last record that is cut off was never acknowledged: it is ignored, and
- * overwritten by the next. A whole record whose MAC doesn't fit is TAMPER.
+ * overwritten by the next. So is a last one that lost a sector to a power cut and has zeros there.
+ * Any other record whose MAC doesn't fit is TAMPER.
  *
  *   kind 1  a key or material is destroyed:  text ARN | material id (32, zeros: the key) |
  *           text key id | u64 deleted_ns

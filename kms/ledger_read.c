@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SECTOR_BYTES 512u /* the least that a power cut keeps or loses */
+
 /* ---- the dead ---------------------------------------------------------------------------- */
 
 static size_t find(const struct cof_kms_ledger *ledger, const char *arn, const uint8_t *material_id)
@@ -174,6 +176,35 @@ int cof_ledger_chain(const struct cof_kms_ledger *ledger, struct cof_kms_bytes r
                            : cof_kms_mac(ledger->key, cof_kms_packed(&pack), ret_mac);
 }
 
+static bool all_zero(const uint8_t *bytes, size_t count)
+{
+    while (count > 0 && bytes[count - 1] == 0) {
+        count--;
+    }
+    return count == 0;
+}
+
+/* Whether bytes, the file's end, can be a record of which a power cut kept a part of the sectors:
+ * those that it lost are zeros, and no sector of a record is. An edited record is none. */
+static bool is_torn(const struct cof_kms_ledger *ledger, const uint8_t *bytes, size_t count)
+{
+    size_t at = 0;
+
+    if (count > COF_LEDGER_RECORD_OVERHEAD_BYTES + COF_LEDGER_PAYLOAD_BYTES_MAX) {
+        return false;
+    }
+    while (at < count) {
+        size_t left = SECTOR_BYTES - (size_t)(ledger->offset + (off_t)at) % SECTOR_BYTES;
+        size_t piece = count - at < left ? count - at : left;
+
+        if (all_zero(bytes + at, piece)) {
+            return true;
+        }
+        at += piece;
+    }
+    return false;
+}
+
 /* Take the records of bytes, which lie at ledger->offset, up to the last whole one. */
 static int take_records(struct cof_kms_ledger *ledger, const uint8_t *bytes, size_t count)
 {
@@ -186,14 +217,14 @@ static int take_records(struct cof_kms_ledger *ledger, const uint8_t *bytes, siz
         int error;
 
         if (payload_bytes > COF_LEDGER_PAYLOAD_BYTES_MAX) {
-            return COFFER_E_TAMPER;
+            return is_torn(ledger, bytes, count) ? 0 : COFFER_E_TAMPER;
         }
         if (count < COF_LEDGER_RECORD_OVERHEAD_BYTES + payload_bytes) {
             break;
         }
         error = cof_ledger_chain(ledger, record, mac);
         if (error == 0 && !cof_kms_equal(mac, bytes + record.length_bytes, sizeof(mac))) {
-            error = COFFER_E_TAMPER;
+            return is_torn(ledger, bytes, count) ? 0 : COFFER_E_TAMPER;
         }
         if (error == 0) {
             error = take_record(ledger, bytes[4], payload);

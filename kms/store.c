@@ -7,6 +7,8 @@
  */
 #include "store_sql.h"
 
+#include "testhook.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +32,9 @@ int cof_kms_sql_set_up(struct cof_kms_db *db, bool read_only, unsigned busy_ms,
     (void)sqlite3_limit(db->sqlite, SQLITE_LIMIT_ATTACHED, 0);
     (void)sqlite3_limit(db->sqlite, SQLITE_LIMIT_LENGTH, 1 << 20);
     result = sqlite3_exec(db->sqlite, pragmas, NULL, NULL, NULL);
+    if (COF_KMS_BROKEN(LAZY_SYNC)) {
+        result = sqlite3_exec(db->sqlite, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
+    }
     if (result == SQLITE_OK && !read_only) {
         result = sqlite3_exec(db->sqlite, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
     }

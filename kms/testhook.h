@@ -10,7 +10,9 @@
 
 enum cof_kms_break {
     COF_KMS_BREAK_NONE = 0,
-    COF_KMS_BREAK_IGNORE_DENY /* statements with Effect Deny don't apply */
+    COF_KMS_BREAK_IGNORE_DENY, /* statements with Effect Deny don't apply        */
+    COF_KMS_BREAK_LAZY_SYNC,   /* a commit is acknowledged before it is synced  */
+    COF_KMS_BREAK_LAZY_LEDGER  /* so is what the ledger notes                   */
 };
 
 #ifdef COF_TEST_HOOKS
