@@ -126,7 +126,7 @@ static int name_here(struct cof_kms_call *call, const char *arn, char *ret_arn)
     return error;
 }
 
-/* The key that the blob names; the same answer whether it is foreign or never was. */
+/* The key that the blob names, KEY_NOT_FOUND when there is none. */
 static int find_blob_key(struct cof_kms_call *call, const char *named, struct cof_kms_key_row *row)
 {
     char arn[COFFER_KEY_ARN_BYTES_MAX];
@@ -135,15 +135,7 @@ static int find_blob_key(struct cof_kms_call *call, const char *named, struct co
     if (error == 0) {
         error = cof_kms_key_get(call, arn, row);
     }
-    if (error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_ARN) {
-        return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
-                             "The ciphertext refers to a customer master key that does not exist, "
-                             "does not exist in this region, or you are not allowed to access.");
-    }
-    if (error == 0) {
-        memcpy(call->arn, row->arn, sizeof(call->arn));
-    }
-    return error;
+    return error == COFFER_E_ARN ? COFFER_E_KEY_NOT_FOUND : error;
 }
 
 /* Find the key to open view with: the one given, which must be the blob's, or the blob's. */
@@ -155,7 +147,14 @@ static int choose_key(struct cof_kms_call *call, const struct cof_kms_decrypt *p
                                     : cof_kms_key_find(call, params->key, false, row);
 
     if (error == 0) {
+        memcpy(call->arn, row->arn, sizeof(call->arn));
         error = cof_kms_authorize(call, row, action);
+    }
+    if (params->key == NULL && (error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_KEY_ACCESS)) {
+        /* The same answer in each case, so that nobody learns which keys there are. */
+        return cof_kms_fault(call->fault, COFFER_E_KEY_ACCESS,
+                             "The ciphertext refers to a customer master key that does not exist, "
+                             "does not exist in this region, or you are not allowed to access.");
     }
     if (error == 0) {
         error = check_use(call, row, params->algorithm);

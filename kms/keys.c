@@ -109,6 +109,8 @@ static int make_default(struct cof_kms_call *call, struct cof_kms_key_row *ret_r
 int cof_kms_key_get(struct cof_kms_call *call, const char *arn, struct cof_kms_key_row *ret_row)
 {
     static const uint8_t whole_key[COF_KMS_MATERIAL_ID_BYTES];
+    uint64_t now_ns = cof_kms_wall_ns(&call->ks->env);
+    int error;
 
     /* A store that may be written has destroyed it again when it was opened. */
     if (call->ks->read_only && cof_kms_ledger_has(call->ks->ledger, arn, whole_key)) {
@@ -116,7 +118,19 @@ int cof_kms_key_get(struct cof_kms_call *call, const char *arn, struct cof_kms_k
                              "%.90s was destroyed: this copy of the key store is older than that",
                              arn);
     }
-    return cof_kms_db_key_get(call->ks->db, arn, ret_row, call->fault);
+    error = cof_kms_db_key_get(call->ks->db, arn, ret_row, call->fault);
+    if (error != 0) {
+        return error;
+    }
+    /* What is due counts even where it can't be done: in a store that is only read. */
+    if (ret_row->deletion_ns != 0 && ret_row->deletion_ns <= now_ns) {
+        return cof_kms_fault(call->fault, COFFER_E_KEY_NOT_FOUND, "%.110s has been deleted", arn);
+    }
+    if (ret_row->valid_to_ns != 0 && ret_row->valid_to_ns <= now_ns &&
+        ret_row->state == COFFER_KEY_ENABLED) {
+        ret_row->state = COFFER_KEY_PENDING_IMPORT;
+    }
+    return 0;
 }
 
 static int follow_alias(struct cof_kms_call *call, const struct cof_kms_key_ref *ref,

@@ -168,9 +168,9 @@ COFFER_MUST_CHECK int cof_kms_db_key_each_kin(
     struct cof_kms_db *db, const char *account, const char *key_id,
     int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
     struct coffer_fault *fault);
-/* The key whose time comes first: deletion, rotation or expiry of material at now_ns or before.
- * NOT_FOUND when nothing is due. */
-COFFER_MUST_CHECK int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns,
+/* The first key, in order of ARN and behind `after`, whose time has come at now_ns: of its
+ * deletion, of its rotation, of expiry of its material. Altered rows are passed over. NOT_FOUND: none. */
+COFFER_MUST_CHECK int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns, const char *after,
                                          struct cof_kms_key_row *ret_row,
                                          struct coffer_fault *fault);
 

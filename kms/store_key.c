@@ -95,23 +95,24 @@ int cof_kms_db_key_get(struct cof_kms_db *db, const char *arn, struct cof_kms_ke
     return error;
 }
 
-int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns, struct cof_kms_key_row *ret_row,
-                       struct coffer_fault *fault)
+int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns, const char *after,
+                       struct cof_kms_key_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
     bool found = false;
-    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_DUE, &stmt, fault, "i", (int64_t)now_ns);
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_DUE, &stmt, fault, "it", (int64_t)now_ns,
+                                  after);
 
-    if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
-    }
+    do {
+        /* An altered row is found out by who uses it; here it must not hold up the others. */
+        if (error == 0) {
+            error = cof_kms_sql_step(db, stmt, &found, fault);
+        }
+    } while (error == 0 && found && cof_kms_sql_row_check(db, stmt, LABEL, NULL) != 0);
     if (error == 0 && !found) {
         return COFFER_E_NOT_FOUND;
     }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_key_remove(struct cof_kms_db *db, const char *arn, struct coffer_fault *fault)

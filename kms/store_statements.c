@@ -40,9 +40,9 @@ const char *const cof_kms_statements[COF_KMS_SQL_COUNT] = {
                                       " ORDER BY arn",
     [COF_KMS_SQL_KEY_EACH_KIN] = "SELECT " KEY_COLUMNS " FROM key WHERE account = ?1"
                                  " AND key_id = ?2 ORDER BY region",
-    [COF_KMS_SQL_KEY_DUE] = "SELECT " KEY_COLUMNS " FROM key WHERE deletion_ns <= ?1"
-                            " OR valid_to_ns <= ?1 OR (next_rotation_ns <= ?1 AND state = 0)"
-                            " LIMIT 1",
+    [COF_KMS_SQL_KEY_DUE] = "SELECT " KEY_COLUMNS " FROM key WHERE (deletion_ns <= ?1"
+                            " OR valid_to_ns <= ?1 OR (next_rotation_ns <= ?1 AND state = 0))"
+                            " AND arn > ?2 ORDER BY arn",
     [COF_KMS_SQL_KEY_ADD] = ADD("key", KEY_COLUMNS, MARKS_26),
     [COF_KMS_SQL_KEY_SET] = SET("key", KEY_COLUMNS, MARKS_26),
     [COF_KMS_SQL_KEY_REMOVE] = "DELETE FROM key WHERE arn = ?",

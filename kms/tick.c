@@ -76,30 +76,43 @@ static int act(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t 
     return rotate(call, row, now_ns);
 }
 
+/* Do what is due for row's key and commit it; no transaction is open afterwards. */
+static int act_alone(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t now_ns)
+{
+    struct coffer_keystore *ks = call->ks;
+    bool destroyed = false;
+    int error = act(call, row, now_ns, &destroyed);
+
+    if (error != 0) {
+        cof_kms_db_rollback(ks->db);
+        return error;
+    }
+    error = cof_kms_db_commit(ks->db, call->fault);
+    if (error == 0 && destroyed) {
+        cof_kms_db_checkpoint(ks->db);
+    }
+    return error;
+}
+
 int cof_kms_call_catch_up(struct cof_kms_call *call)
 {
     struct coffer_keystore *ks = call->ks;
     uint64_t now_ns = cof_kms_wall_ns(&ks->env);
+    char after[COFFER_KEY_ARN_BYTES_MAX] = "";
     struct cof_kms_key_row row;
-    bool destroyed = false;
-    int error = 0;
+    int error = ks->read_only ? COFFER_E_NOT_FOUND : 0;
 
-    while (error == 0 && !ks->read_only) {
-        error = cof_kms_db_key_due(ks->db, now_ns, &row, call->fault);
+    while (error == 0) {
+        error = cof_kms_db_key_due(ks->db, now_ns, after, &row, call->fault);
         if (error != 0) {
             break;
         }
-        error = act(call, &row, now_ns, &destroyed);
-        if (error == 0) {
-            error = cof_kms_db_commit(ks->db, call->fault);
-        } else {
-            cof_kms_db_rollback(ks->db);
-        }
-        if (error == 0 && destroyed) {
-            cof_kms_db_checkpoint(ks->db);
-        }
+        error = act_alone(call, &row, now_ns);
         if (error != 0) {
-            return error;
+            /* One key's trouble is not another's: cof_kms_key_get knows that its time has come. */
+            cof_kms_warn(&ks->env, "%s: what is due could not be done: %s", row.arn,
+                         coffer_error_sentence(error));
+            memcpy(after, row.arn, sizeof(after));
         }
         error = cof_kms_db_begin(ks->db, true, call->fault);
         if (error != 0) {
@@ -107,11 +120,10 @@ int cof_kms_call_catch_up(struct cof_kms_call *call)
         }
     }
     if (error == COFFER_E_NOT_FOUND) {
+        cof_kms_fault_clear(call->fault);
         return 0;
     }
-    if (error != 0) {
-        cof_kms_db_rollback(ks->db);
-    }
+    cof_kms_db_rollback(ks->db);
     return error;
 }
 

@@ -404,6 +404,48 @@ static void a_cancelled_deletion_does_not_happen(void **state)
     assert_int_equal(row.deletion_ns, clock_ns + 30 * DAY);
 }
 
+/* One key's damage stops neither other keys' times nor their calls. */
+static void an_altered_key_does_not_hold_up_the_others(void **state)
+{
+    struct kms_fixture *f = *state;
+    char damaged[3][COFFER_KEY_ARN_BYTES_MAX], sql[400];
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        strcpy(damaged[i], make_key(f, NULL)->arn);
+    }
+    strcpy(arn, make_key(f, NULL)->arn);
+    assert_int_equal(enable_rotation(f, 90), 0);
+    snprintf(sql, sizeof(sql), "UPDATE key SET deletion_ns = 1 WHERE arn = '%s'", damaged[0]);
+    fixture_sql(f, sql);
+    for (i = 1; i < 3; i++) {
+        assert_int_equal(CALL(f, "EnableKeyRotation",
+                              cof_kms_enable_key_rotation(&call, damaged[i], 90)), 0);
+        snprintf(sql, sizeof(sql), "UPDATE material SET state = 1 WHERE key_arn = '%s'",
+                 damaged[i]);
+        fixture_sql(f, sql);
+    }
+    clock_ns += 91 * DAY;
+    assert_int_equal(rotations_of(f, arn).automatic, 1);
+    assert_int_equal(CALL(f, "DescribeKey", cof_kms_describe_key(&call, damaged[0], &row)),
+                     COFFER_E_TAMPER);
+    assert_int_equal(describe(f, damaged[1])->next_rotation_ns, START_NS + 90 * DAY);
+}
+
+static void what_is_due_counts_where_nothing_is_written(void **state)
+{
+    struct kms_fixture *f = *state;
+    struct coffer_key_blob blob;
+    char copy[120];
+
+    prepare_deletion(f, &blob, copy, sizeof(copy));
+    fixture_close(f);
+    f->opts.flags = COFFER_KEYSTORE_READ_ONLY;
+    clock_ns += 7 * DAY;
+    assert_int_equal(fixture_open(f), 0);
+    gone(f, &blob);
+}
+
 static void a_tick_does_what_is_due_without_a_call(void **state)
 {
     struct kms_fixture *f = *state;
@@ -435,6 +477,8 @@ int main(void)
         CASE(a_trail_that_was_cut_off_shows_against_the_ledger),
         CASE(an_edited_ledger_is_found_out_and_a_cut_tail_is_not_believed),
         CASE(a_cancelled_deletion_does_not_happen),
+        CASE(an_altered_key_does_not_hold_up_the_others),
+        CASE(what_is_due_counts_where_nothing_is_written),
         CASE(a_tick_does_what_is_due_without_a_call)};
 
     return cmocka_run_group_tests_name("kms clock", tests, NULL, NULL);

@@ -103,15 +103,18 @@ static void nobody_may_by_default_and_a_deny_wins(void **state)
     struct kms_fixture *f = *state;
 
     as(ALICE);
-    assert_int_equal(decrypt(f, NULL, &a, &blob), DENIED);
+    assert_int_equal(decrypt(f, arn, &a, &blob), DENIED);
     assert_non_null(strstr(f->fault.detail, "kms:Decrypt"));
+    /* Who names no key doesn't learn whether there is one. */
+    assert_int_equal(decrypt(f, NULL, &a, &blob), DENIED);
+    assert_non_null(strstr(f->fault.detail, "does not exist in this region"));
     give(f, ALICE, "Allow", "kms:Decrypt");
     assert_int_equal(decrypt(f, NULL, &a, &blob), 0);
     assert_int_equal(encrypt(f, arn, &a, &made), DENIED);
     give(f, ALICE, "Deny", "kms:Decrypt");
     assert_int_equal(decrypt(f, NULL, &a, &blob), DENIED);
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit WHERE error = 'KEY_ACCESS' AND"
-                                       " principal = '" ALICE "'"), 3);
+                                       " principal = '" ALICE "'"), 4);
 }
 
 static void a_key_policy_allows_and_denies_by_name(void **state)

@@ -116,8 +116,8 @@ static void a_key_keeps_what_refers_to_it_when_it_is_written_anew(void **state)
     assert_int_equal(cof_kms_db_material_each(db, key_arn, 0, 0, see_material, NULL, &fault), 0);
     assert_int_equal(seen, 1);
     assert_int_equal(cof_kms_db_alias_get(db, &home, "alias/a", &alias, &fault), 0);
-    assert_int_equal(cof_kms_db_key_due(db, 76, again, &fault), COFFER_E_NOT_FOUND);
-    assert_int_equal(cof_kms_db_key_due(db, 77, again, &fault), 0);
+    assert_int_equal(cof_kms_db_key_due(db, 76, "", again, &fault), COFFER_E_NOT_FOUND);
+    assert_int_equal(cof_kms_db_key_due(db, 77, "", again, &fault), 0);
     assert_string_equal(again->arn, key_arn);
     commit();
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
