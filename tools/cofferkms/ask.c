@@ -34,7 +34,7 @@ void cof_key_text_free(char *text, size_t bytes)
 
 static bool is_time(const char *name)
 {
-    static const char *const endings[] = {"Date", "Expiration"};
+    static const char *const endings[] = {"Date", "Expiration", "ValidTo", "Timestamp"};
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t tail = strlen(endings[i]);
@@ -60,7 +60,7 @@ static void show_times(json_t *value)
         if (json_is_number(member) && is_time(name)) {
             double seconds = json_number_value(member);
             json_object_set_new(value, name,
-                                cof_key_time_json((uint64_t)(seconds * 1e3) * 1000000u));
+                                cof_key_time_json((uint64_t)(seconds * 1e3 + 0.5) * 1000000u));
         } else {
             show_times(member);
         }

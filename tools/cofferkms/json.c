@@ -65,36 +65,6 @@ json_t *cof_key_base64_json(const uint8_t *bytes, size_t count)
     return value;
 }
 
-char *cof_key_json_text(const json_t *value, size_t *ret_bytes)
-{
-    size_t bytes = json_dumpb(value, NULL, 0, JSON_COMPACT);
-    char *text = bytes == 0 ? NULL : take(bytes);
-    if (text != NULL) {
-        *ret_bytes = json_dumpb(value, text, bytes, JSON_COMPACT);
-    }
-    return text;
-}
-
-void cof_key_json_text_free(char *text)
-{
-    give(text);
-}
-
-/* ---- times ------------------------------------------------------------------------------- */
-
-static bool is_time(const char *name)
-{
-    static const char *const endings[] = {"Date", "ValidTo", "Timestamp"};
-    size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        size_t tail = strlen(endings[i]);
-        if (length >= tail && strcmp(name + length - tail, endings[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 json_t *cof_key_time_json(uint64_t ns)
 {
     time_t seconds = (time_t)(ns / 1000000000u);
@@ -105,26 +75,4 @@ json_t *cof_key_time_json(uint64_t ns)
         return json_null();
     }
     return json_sprintf("%s.%06u+00:00", day, (unsigned)(ns % 1000000000u / 1000u));
-}
-
-void cof_key_show_times(json_t *value)
-{
-    const char *name;
-    json_t *member;
-    size_t i;
-    void *next;
-    json_array_foreach(value, i, member)
-    {
-        cof_key_show_times(member);
-    }
-    json_object_foreach_safe(value, next, name, member)
-    {
-        if (json_is_number(member) && is_time(name)) {
-            /* The service counts milliseconds. */
-            uint64_t ms = (uint64_t)(json_number_value(member) * 1000.0 + 0.5);
-            json_object_set_new(value, name, cof_key_time_json(ms * 1000000u));
-        } else {
-            cof_key_show_times(member);
-        }
-    }
 }

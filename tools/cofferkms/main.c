@@ -136,7 +136,7 @@ static const struct cof_tool_option options[] = {
 
 #define VERB(name, options, summary)                                                               \
     {                                                                                              \
-        NULL, name, "", 0, 0, options, summary, "cofferkms", cof_key_verb                           \
+        NULL, name, "", 0, 0, options, summary, "cofferkms", cof_key_verb                          \
     }
 #define DRY_RUN " dry-run no-dry-run"
 #define GRANTED " grant-tokens" DRY_RUN

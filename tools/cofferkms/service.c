@@ -3,6 +3,7 @@
  * cofferkms/service.c - a verb: its options to a request, the request to the key service, the
  * answer to standard output in the shape of `aws kms`. One thread.
  */
+#include "ask.h"
 #include "common/error.h"
 #include "common/key_usage.h"
 #include "common/output.h"
@@ -78,76 +79,22 @@ static const struct trait *trait_of(const char *verb)
     return &none;
 }
 
-/* ---- the answer -------------------------------------------------------------------------- */
-
-static int report(const struct cof_tool_call *call, const struct coffer_kms_answer *answer)
-{
-    json_t *body = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
-    const char *message = json_string_value(json_object_get(body, "message"));
-    if (message == NULL) {
-        message = json_string_value(json_object_get(body, "Message"));
-    }
-    int exit_code = cof_tool_fail_named(
-        call, answer->error, coffer_error_class_name(coffer_error_class_of(answer->code)),
-        cof_tool_exit_of(answer->code), message, NULL, "%s", answer->error);
-    json_decref(body);
-    return exit_code;
-}
-
-static int print(struct cof_tool_call *call, const struct trait *trait,
-                 const struct coffer_kms_answer *answer)
+/* Print an answer, which is stolen; one without members is of an operation without results. */
+static int print(struct cof_tool_call *call, const struct trait *trait, json_t *answer)
 {
     struct cof_tool_view view = {.columns = trait->columns};
-    if (answer->body_bytes == 0) {
+    const char *marker = json_string_value(json_object_get(answer, "NextMarker"));
+    if (json_object_size(answer) == 0) {
+        json_decref(answer);
         return 0;
     }
-    json_t *value = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
-    const char *marker = json_string_value(json_object_get(value, "NextMarker"));
     if (marker != NULL) {
         cof_tool_note(call, "more follow: --marker %s", marker);
     }
-    cof_key_show_times(value);
     if (trait->people != NULL) {
-        view.people = json_incref(json_object_get(value, trait->people));
+        view.people = json_incref(json_object_get(answer, trait->people));
     }
-    return cof_tool_print(call, value, &view);
-}
-
-/* ---- the call ---------------------------------------------------------------------------- */
-
-/* One operation; *ret_answer stands when 0 is returned, else an exit code. */
-static int send_request(struct cof_tool_kms *kms, const char *operation, const json_t *params,
-                        struct coffer_kms_answer *ret_answer)
-{
-    const struct cof_tool_call *call = kms->call;
-    size_t bytes = 0;
-    char *body = cof_key_json_text(params, &bytes);
-    struct coffer_kms_request request = {.size = sizeof request,
-                                         .operation = operation,
-                                         .user_agent = call->program->name,
-                                         .body = (const uint8_t *)body,
-                                         .body_bytes = bytes};
-    int error =
-        body == NULL ? COFFER_E_NO_MEMORY : cof_tool_kms_call(kms, &request, ret_answer);
-    cof_key_json_text_free(body);
-    if (error != 0) {
-        kms->fault.stage = COFFER_STAGE_NONE;
-        return cof_tool_fail(call, error, body == NULL ? NULL : &kms->fault, NULL,
-                             "cannot ask the key service");
-    }
-    return 0;
-}
-
-static int open_service(struct cof_tool_call *call, struct cof_tool_kms *kms, bool creates)
-{
-    cof_tool_kms_init(kms, call, creates ? COFFER_KEYSTORE_CREATE : 0, NULL);
-    int error = cof_tool_kms_open(kms);
-    if (error != 0) {
-        /* Every fault here is of the key store; saying so on each line helps nobody. */
-        kms->fault.stage = COFFER_STAGE_NONE;
-        return cof_tool_fail(call, error, &kms->fault, NULL, "cannot open the key store");
-    }
-    return 0;
+    return cof_tool_print(call, answer, &view);
 }
 
 /* What is to be known before a key is taken away. */
@@ -157,41 +104,33 @@ struct guard {
 };
 
 /* Ask the stores that the line names; *ret_over: that was all that was to be done. */
-static int ask_stores(struct cof_tool_kms *kms, const struct guard *guard, const json_t *params,
-                      bool *ret_over)
+static int ask_stores(struct cof_key_session *session, const struct guard *guard,
+                      const json_t *params, bool *ret_over)
 {
-    const struct cof_tool_call *call = kms->call;
-    struct coffer_kms_answer answer = {.size = sizeof answer};
+    const struct cof_tool_call *call = session->call;
+    json_t *which, *answer = NULL;
     if (!cof_tool_given(call, "check-store") && !cof_tool_given(call, "dry-run")) {
         return 0;
     }
-    json_t *which = json_pack("{s:O}", "KeyId", json_object_get(params, "KeyId"));
-    int exit_code = send_request(kms, "DescribeKey", which, &answer);
+    which = json_pack("{s:O}", "KeyId", json_object_get(params, "KeyId"));
+    int exit_code = cof_key_ask(session, "DescribeKey", which, &answer);
     json_decref(which);
-    if (exit_code != 0) {
-        return exit_code;
-    }
-    if (answer.error[0] != '\0') {
-        exit_code = report(call, &answer);
-    } else {
-        json_t *body = json_loadb((const char *)answer.body, answer.body_bytes, 0, NULL);
+    if (exit_code == 0) {
         const char *arn = json_string_value(
-            json_object_get(json_object_get(body, "KeyMetadata"), "Arn"));
+            json_object_get(json_object_get(answer, "KeyMetadata"), "Arn"));
         exit_code = cof_tool_guard_key(call, arn != NULL ? arn : "", guard->action, guard->effect,
                                        ret_over);
-        json_decref(body);
     }
-    coffer_kms_answer_done(&answer);
+    json_decref(answer);
     return exit_code;
 }
 
 static int ask_service(struct cof_tool_call *call, const struct guard *guard)
 {
     const struct trait *trait = trait_of(call->verb->name);
-    struct coffer_kms_answer answer = {.size = sizeof answer};
+    struct cof_key_session session;
     char operation[COF_KEY_NAME_BYTES];
-    struct cof_tool_kms kms;
-    json_t *params = NULL;
+    json_t *params = NULL, *answer = NULL;
     bool over = false;
     int exit_code = cof_key_required(call, trait->required);
     if (exit_code == 0) {
@@ -201,20 +140,16 @@ static int ask_service(struct cof_tool_call *call, const struct guard *guard)
         return exit_code;
     }
     cof_key_name(call->verb->name, operation);
-    exit_code = open_service(call, &kms, trait->creates);
+    exit_code = cof_key_open(&session, call, trait->creates);
     if (exit_code == 0) {
-        exit_code = guard != NULL ? ask_stores(&kms, guard, params, &over) : 0;
+        exit_code = guard != NULL ? ask_stores(&session, guard, params, &over) : 0;
         if (exit_code == 0 && !over) {
-            exit_code = send_request(&kms, operation, params, &answer);
+            exit_code = cof_key_ask(&session, operation, params, &answer);
         }
-        cof_tool_kms_done(&kms);
+        cof_key_close(&session);
     }
     json_decref(params);
-    if (exit_code == 0 && !over) {
-        exit_code = answer.error[0] != '\0' ? report(call, &answer) : print(call, trait, &answer);
-    }
-    coffer_kms_answer_done(&answer);
-    return exit_code;
+    return exit_code == 0 && !over ? print(call, trait, answer) : exit_code;
 }
 
 int cof_key_verb(struct cof_tool_call *call)

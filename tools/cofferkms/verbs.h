@@ -78,11 +78,6 @@ json_t *cof_key_time_json(uint64_t ns);
 json_t *cof_key_base64_json(const uint8_t *bytes, size_t count);
 /* Make jansson wipe what it frees. */
 void cof_key_wipe_json(void);
-/* Replace each time of an answer, a number of seconds, by that. */
-void cof_key_show_times(json_t *value);
-/* value as text in wiped memory; json_free it. NULL when there is none. */
-char *cof_key_json_text(const json_t *value, size_t *ret_bytes);
-void cof_key_json_text_free(char *text);
 
 /* ---- verbs of ours ----------------------------------------------------------------------- */
 
