@@ -33,7 +33,8 @@ done
 for page in "$man"/cofferkms*.1.scd; do
     for verb in $(grep -o '\*cofferkms [a-z-]*\*' "$page" | tr -d '*' | cut -d' ' -f2 | sort -u); do
         case $verb in help | completion) continue ;; esac
-        [ "$(table "Verbs[?Verb=='$verb'] | [0].Verb")" = "$verb" ] || die "$page has $verb"
+        [ "$(table "Verbs[?Verb=='$verb'] | [0].Verb")" = "$verb" ] ||
+            [ "$(table "Verbs[?Noun=='$verb'] | [0].Noun")" = "$verb" ] || die "$page has $verb"
     done
     for option in $(grep -o '\*--[a-z-]*\*' "$page" | tr -d '*' | sort -u); do
         [ "$(table "Options[?Name=='${option#--}'] | [0].Name")" = "${option#--}" ] ||
