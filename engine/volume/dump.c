@@ -106,6 +106,8 @@ static void root(struct dump *dump, const struct cof_root *fields)
 static void relations(struct dump *dump, const struct cof_catalogue_item *item)
 {
     static const char *const kinds[] = {"volume", "snapshot", "hidden", "copying"};
+    char grant[COF_GRANT_ID_MAX + 1u] = "";
+    memcpy(grant, item->grant_id, item->entry.grant_bytes);
     string(dump, "kind", kinds[item->entry.kind]);
     number(dump, "parent", item->entry.parent_number);
     number(dump, "family", item->entry.family);
@@ -114,6 +116,9 @@ static void relations(struct dump *dump, const struct cof_catalogue_item *item)
     boolean(dump, "verbatim", item->entry.verbatim);
     boolean(dump, "interim", item->entry.interim);
     boolean(dump, "tags_left", item->entry.tags_left);
+    number(dump, "access", item->entry.access);
+    number(dump, "access_since_ns", item->entry.access_since_ns);
+    string(dump, "grant", grant);
     array(dump, "lineages");
     for (uint32_t i = 0; i < item->entry.lineages; i++) {
         number(dump, NULL, item->lineages[i]);

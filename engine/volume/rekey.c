@@ -190,8 +190,7 @@ static int rewrap(struct rekey *rekey, unsigned at)
                              : cof_ring_rewrapped(rekey->store, item, cof_context_uuid(item),
                                                   rekey->arn, rekey->provider, &blob, rekey->fault);
     if (err == 0 && before == NULL) {
-        err = cof_ring_verify(rekey->store, item, rekey->arn, &blob, rekey->provider,
-                              rekey->fault);
+        err = cof_ring_verify(rekey->store, item, rekey->arn, &blob, rekey->provider, rekey->fault);
     }
     if (err == 0) {
         err = cof_ring_strip(rekey->store, next);
@@ -320,6 +319,9 @@ static int rekey_locked(struct rekey *rekey, const struct coffer_rekey_opts *opt
     struct coffer_key_info info;
     struct coffer_key_blob blob;
     int err = store->error != 0 ? COFFER_E_FAILED : find(rekey, opts->volume, &item);
+    if (err == 0) {
+        err = cof_access_check(store, item, NULL, rekey->fault);
+    }
     if (err == 0 && !item->entry.encrypted) {
         err = cof_fault(rekey->fault, COFFER_E_UNSUPPORTED, COFFER_STAGE_NONE,
                         "the volume is not encrypted: restore a snapshot of it under a key");

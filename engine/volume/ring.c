@@ -266,8 +266,8 @@ static int verify(struct coffer_store *store, const struct cof_catalogue_item *i
                   const uint8_t commitment[32], struct coffer_fault *fault)
 {
     struct cof_vk *again;
-    int err = unwrap_key(store, cof_context_uuid(item), vk_uuid, key_arn, blob, provider, &again,
-                         fault);
+    int err =
+        unwrap_key(store, cof_context_uuid(item), vk_uuid, key_arn, blob, provider, &again, fault);
     if (err != 0) {
         return err;
     }

@@ -23,7 +23,7 @@ unchanged "$store" fails 3 '"class":"key","exit":3' \
     "$COFFER" volume create "$store:w" --size 4K --kms-key-id "$missing" --output json
 fails 7 'volume describe' "$COFFER" volume describe "$store:w"
 
-# A disabled key: what needs it is refused, what does not goes on, and enabling and starting mend it.
+# A disabled key: what needs it is refused, the rest goes on, and enabling and starting mend it.
 # That a volume's key is lost is noted in the store, once (key_loss.sh).
 ok "$COFFERKMS" disable-key --key-id "$id"
 fails 5 'disabled' "$COFFER" volume read "$store:v" 0 6

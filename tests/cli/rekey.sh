@@ -93,10 +93,12 @@ ok "$COFFER" snapshot restore "$store:v@a" "$store:clone"
 ok "$COFFER" snapshot delete "$store:v@c" --yes
 ok "$COFFERKMS" enable-key --key-id "$id1"
 ok "$COFFERKMS" disable-key --key-id "$id2"
-unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v" 0 1
 unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v@a" 0 1
 unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v@b" 0 1
+fails 5 'disabled' "$COFFER" volume read "$store:v" 0 1
 ok "$COFFERKMS" enable-key --key-id "$id2"
+fails 5 'inaccessible' "$COFFER" rekey "$store:v" --kms-key-id "$id1"
+ok "$COFFER" volume start "$store:v"
 
 # ---- volume and data, and the present key anew -----------------------------------------------
 

@@ -313,7 +313,6 @@ unchanged "$store" fails 3 "$id.*disabled" snap restore "$store:v@a" "$store:new
     --kms-key-id "$id2"
 unchanged "$store" fails 3 '"code":"KEY_DISABLED","class":"key","exit":3' \
     snap restore "$store:v@a" "$store:new" --output json
-unchanged "$store" fails 3 'disabled' snap create "$store:v@late"
 unchanged "$store" fails 3 'disabled' snap delete "$store:v@a" --yes
 unchanged "$store" fails 3 'disabled' snap diff "$store:v@a" "$store:v@b"
 unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v@a" 0 1
@@ -325,8 +324,11 @@ prints "$arn" snap describe "$store:v@a" --query KmsKeyId
 ok snap list "$store"
 grep -q 'sealed' err || die "the list does not say why names are sealed"
 prints in-the-clear "$COFFER" volume read "$store:plain@p" 0 12
+fails 5 'disabled' snap create "$store:v@late"
 ok "$COFFERKMS" enable-key --key-id "$id"
 prints first "$COFFER" volume read "$store:v@a" 0 5
+fails 5 'inaccessible' snap create "$store:v@late"
+ok "$COFFER" volume start "$store:v"
 
 # ---- wait ------------------------------------------------------------------------------------
 

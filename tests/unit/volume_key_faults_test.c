@@ -21,9 +21,9 @@ struct operation {
 
 /* ---- operations ---- */
 
-static int volume_op(const char *name, int (*call)(struct coffer_store *,
-                                                   const struct coffer_volume_open_opts *,
-                                                   struct coffer_fault *))
+static int volume_op(const char *name,
+                     int (*call)(struct coffer_store *, const struct coffer_volume_open_opts *,
+                                 struct coffer_fault *))
 {
     struct coffer_volume_open_opts opts = open_opts(&l.f, name);
     opts.provider = &l.api;

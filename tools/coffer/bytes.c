@@ -46,8 +46,11 @@ static int begin(struct bytes *bytes, struct cof_tool_call *call, enum cli_what 
     if (exit_code == 0 && call->operand_count > 2) {
         exit_code = take_number(call, "LENGTH", call->operands[2], &bytes->length_bytes);
     }
-    return exit_code != 0 ? exit_code
-                          : cli_session_begin(&bytes->session, call, what, call->operands[0]);
+    if (exit_code == 0) {
+        exit_code = cli_session_begin(&bytes->session, call, what, call->operands[0]);
+        bytes->session.uses_data = true;
+    }
+    return exit_code;
 }
 
 static int open_it(struct bytes *bytes, unsigned flags)

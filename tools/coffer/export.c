@@ -175,6 +175,7 @@ int cli_volume_export(struct cof_tool_call *call)
     if (exit_code != 0) {
         return exit_code;
     }
+    export.session.uses_data = true;
     exit_code = cli_session_open_volume(&export.session, COFFER_VOLUME_READ_ONLY);
     if (exit_code == 0) {
         export.size_bytes = export.session.volume_info.size_bytes;

@@ -239,6 +239,7 @@ int cli_volume_import(struct cof_tool_call *call)
     int exit_code = cli_volume_check_kind(call);
     if (exit_code == 0) {
         exit_code = cli_session_begin(&import.session, call, CLI_VOLUME, call->operands[0]);
+        import.session.uses_data = true;
     }
     if (exit_code == 0) {
         exit_code = cli_source_open(&import.source, call, call->operands[1]);

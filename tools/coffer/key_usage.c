@@ -8,7 +8,7 @@
 #include "verbs.h"
 #include <string.h>
 
-/* The key's ARN, by the key service; a key that is gone from it is known by its ARN all the same. */
+/* The key's ARN, by the key service; one that is gone from it is known by its ARN all the same. */
 static int resolve(struct cli_session *session, const struct coffer_key_provider *provider,
                    const char *key, struct coffer_key_info *ret_key)
 {

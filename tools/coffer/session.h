@@ -42,6 +42,7 @@ struct cli_session {
     struct coffer_store *store;
     struct coffer_store_info store_info; /* at open */
     bool writes;                         /* the store is open for writing */
+    bool uses_data;   /* a volume whose key is refused is noted as lost */
     bool stopped_too; /* a volume that is stopped is none to open, but one to work on, closed */
     bool warned_of_space;
     struct coffer_volume *volume;

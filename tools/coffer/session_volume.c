@@ -177,7 +177,7 @@ int cli_session_open_named(struct cli_session *session, unsigned flags)
         (error == COFFER_E_STOPPED || error == COFFER_E_INACCESSIBLE_CREDENTIALS)) {
         return 0;
     }
-    if (cli_volume_is_lost(session, error)) {
+    if (session->uses_data && cli_volume_is_lost(session, error)) {
         return fail_lost(session, error, &fault);
     }
     if (error != 0) {

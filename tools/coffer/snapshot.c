@@ -193,6 +193,7 @@ int cli_snapshot_create(struct cof_tool_call *call)
     }
     if (exit_code == 0) {
         exit_code = cli_session_begin(&session, call, CLI_VOLUME_OR_SNAPSHOT, call->operands[0]);
+        session.uses_data = true;
     }
     return exit_code == 0 ? cli_session_end(&session, create(&session, &tags)) : exit_code;
 }
