@@ -138,6 +138,15 @@ static int find_blob_key(struct cof_kms_call *call, const char *named, struct co
     return error == COFFER_E_ARN ? COFFER_E_KEY_NOT_FOUND : error;
 }
 
+/* What policies may ask of ReEncrypt: whether it stays under the same key. */
+static void note_same_key(struct cof_kms_call *call, const struct cof_kms_key_row *source)
+{
+    if (call->re_encrypt_to != NULL) {
+        cof_kms_call_condition(call, "kms:ReEncryptOnSameKey",
+                               strcmp(source->arn, call->re_encrypt_to) == 0 ? "true" : "false");
+    }
+}
+
 /* Find the key to open view with: the one given, which must be the blob's, or the blob's. */
 static int choose_key(struct cof_kms_call *call, const struct cof_kms_decrypt *params,
                       const char *action, const struct cof_kms_blob_view *view,
@@ -148,6 +157,7 @@ static int choose_key(struct cof_kms_call *call, const struct cof_kms_decrypt *p
 
     if (error == 0) {
         memcpy(call->arn, row->arn, sizeof(call->arn));
+        note_same_key(call, row);
         error = cof_kms_authorize(call, row, action);
     }
     if (params->key == NULL && (error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_KEY_ACCESS)) {
@@ -217,7 +227,14 @@ static int open_blob(struct cof_kms_call *call, const struct cof_kms_decrypt *pa
                              "a ciphertext of %.40s does not name its key: give it",
                              params->algorithm);
     }
-    error = find_for(call, params->key, action, params->algorithm, &row);
+    error = cof_kms_key_find(call, params->key, false, &row);
+    if (error == 0) {
+        note_same_key(call, &row);
+        error = cof_kms_authorize(call, &row, action);
+    }
+    if (error == 0) {
+        error = check_use(call, &row, params->algorithm);
+    }
     if (error == 0) {
         fill_used(&row, NULL, used);
         error = cof_kms_rsa_decrypt(call, &row, params->algorithm, params->blob, ret_bytes);
@@ -262,6 +279,7 @@ int cof_kms_re_encrypt(struct cof_kms_call *call, const struct cof_kms_re_encryp
                        struct cof_kms_used *ret_used)
 {
     struct cof_kms_bytes plaintext = {call->ks->secrets->plaintext, 0};
+    char destination[COFFER_KEY_ARN_BYTES_MAX];
     struct cof_kms_key_row row;
     int error = cof_kms_call_context(call, 0, params->context);
 
@@ -269,9 +287,16 @@ int cof_kms_re_encrypt(struct cof_kms_call *call, const struct cof_kms_re_encryp
         error = cof_kms_call_context(call, 1, params->source.context);
     }
     if (error == 0) {
+        error = cof_kms_key_find(call, params->key, false, &row);
+    }
+    if (error == 0) {
+        memcpy(destination, row.arn, sizeof(destination));
+        memset(call->arn, 0, sizeof(call->arn));
+        call->re_encrypt_to = destination;
         error = open_blob(call, &params->source, "kms:ReEncryptFrom", call->source_context,
                           &plaintext.length_bytes, ret_source);
     }
+    call->re_encrypt_to = NULL;
     memcpy(call->source_arn, call->arn, sizeof(call->source_arn));
     memset(call->arn, 0, sizeof(call->arn));
     if (error == 0) {

@@ -245,6 +245,20 @@ static const char *or_else(const char *text, const char *fallback)
     return text == NULL ? fallback : text;
 }
 
+/* Why a key whose material would lie elsewhere is not made. */
+static int refuse_elsewhere(struct cof_kms_call *call, const char *key_store_id, const char *origin)
+{
+    struct cof_kms_key_store_row store;
+    int error = key_store_id == NULL ? 0
+                                     : cof_kms_db_key_store_get(call->ks->db, key_store_id, &store,
+                                                                call->fault);
+
+    return error != 0 ? error
+                      : cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
+                                      "keys of origin %.40s are made in a custom key store of "
+                                      "tokens", origin);
+}
+
 /* Spec, usage and origin into row: such a key there must be. */
 static int choose_kind(struct cof_kms_call *call, const struct cof_kms_create_key *params,
                        struct cof_kms_key_row *row)
@@ -260,8 +274,7 @@ static int choose_kind(struct cof_kms_call *call, const struct cof_kms_create_ke
     }
     if (params->key_store_id != NULL || (strcmp(origin, COF_KMS_ORIGIN_OWN) != 0 &&
                                          strcmp(origin, COF_KMS_ORIGIN_IMPORT) != 0)) {
-        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
-                             "keys of origin %.40s are made in a custom key store", origin);
+        return refuse_elsewhere(call, params->key_store_id, origin);
     }
     put_text(row->key_spec, sizeof(row->key_spec), name);
     put_text(row->key_usage, sizeof(row->key_usage), usage);

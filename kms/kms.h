@@ -101,6 +101,7 @@ struct cof_kms_call {
     char number[24];                           /* the one that a request has, spelled          */
     const struct cof_kms_grant_row *new_grant; /* of CreateGrant: what a parent grant must cover */
     const char *resource;                      /* of an action on no key; NULL: "*"            */
+    const char *re_encrypt_to;                 /* of ReEncrypt: the destination's ARN          */
 };
 
 enum cof_kms_access {
