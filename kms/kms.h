@@ -148,6 +148,9 @@ COFFER_MUST_CHECK int cof_kms_key_find(struct cof_kms_call *call, const char *ke
 COFFER_MUST_CHECK int cof_kms_key_material(struct cof_kms_call *call,
                                            const struct cof_kms_key_row *row,
                                            const uint8_t *material_id);
+/* key_make.c: the managed key and its alias, in the transaction of who asked for it first. */
+COFFER_MUST_CHECK int cof_kms_key_make_default(struct cof_kms_call *call,
+                                               struct cof_kms_key_row *ret_row);
 /* keys.c: the key of that ARN, unless the ledger knows that it was destroyed. */
 COFFER_MUST_CHECK int cof_kms_key_get(struct cof_kms_call *call, const char *arn,
                                       struct cof_kms_key_row *ret_row);

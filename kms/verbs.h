@@ -55,7 +55,7 @@ unsigned cof_kms_lister_asks(const struct cof_kms_lister *lister);
 bool cof_kms_lister_takes(struct cof_kms_lister *lister, const char *name);
 COFFER_MUST_CHECK int cof_kms_lister_close(struct cof_kms_lister *lister);
 
-/* ---- keys (keys.c, key_life.c) ----------------------------------------------------------- */
+/* ---- keys (keys.c, key_make.c, key_life.c) ----------------------------------------------- */
 
 struct cof_kms_tag {
     const char *name;
