@@ -96,7 +96,7 @@ static void retire(struct coffer_store *store, struct cof_catalogue_item *item, 
         err = provider->ops->retire_grant(provider->ctx, arn, id);
         pthread_mutex_lock(&store->lock);
     }
-    if (err != 0 && err != COFFER_E_NOT_FOUND) {
+    if (err != 0 && err != COFFER_E_NOT_FOUND && err != COFFER_E_GRANT_ID) {
         cof_log(&store->env, COFFER_LOG_WARN,
                 "the grant %.16s... on %s is of no use any more and could not be retired: %s", id,
                 arn, coffer_error_sentence(err));

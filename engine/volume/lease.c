@@ -23,7 +23,8 @@ bool cof_key_is_refused(int error)
 {
     return error == COFFER_E_KEY_ACCESS || error == COFFER_E_KEY_DISABLED ||
            error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_NOT_FOUND ||
-           error == COFFER_E_KEY_STATE || error == COFFER_E_KEY_CIPHERTEXT;
+           error == COFFER_E_KEY_STATE || error == COFFER_E_KEY_CIPHERTEXT ||
+           error == COFFER_E_KEY_USAGE || error == COFFER_E_KEY_INCORRECT;
 }
 
 /* ---- when ---- */
