@@ -279,7 +279,7 @@ static json_t *grant_json(struct coffer_kms_client *client, const char *key_arn,
                        "Name", name, "Operations", list);
     if (params != NULL && context != NULL && context->pair_count > 0 &&
         json_object_set_new(params, "Constraints",
-                            json_pack("{s:o}", "EncryptionContextEquals", context_json(context))) !=
+                            json_pack("{s:o}", "EncryptionContextSubset", context_json(context))) !=
             0) {
         json_decref(params);
         return NULL;

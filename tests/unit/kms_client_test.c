@@ -274,7 +274,7 @@ static void the_provider_asks_and_understands(void **state)
     assert_int_equal(blob.bytes[0], 4);
     assert_int_equal(p.ops->create_grant(p.ctx, ARN, "arn:x", operations, 1, &context, grant), 0);
     assert_string_equal(grant, "abc");
-    assert_non_null(strstr(f->server.body, "\"EncryptionContextEquals\":{\"a\":\"bc\"}"));
+    assert_non_null(strstr(f->server.body, "\"EncryptionContextSubset\":{\"a\":\"bc\"}"));
     assert_non_null(strstr(f->server.body, "\"Name\":\""));
     assert_int_equal(p.ops->retire_grant(p.ctx, ARN, grant), 0);
     client_stop(f);
