@@ -58,6 +58,7 @@ static int write_let_go(struct coffer_store *store, struct cof_root *root)
     pthread_mutex_lock(&store->lock);
     store->checkpoint.state = state;
     root->incompat |= store->root.incompat; /* what came meanwhile is for the next one */
+    root->ro_compat |= store->root.ro_compat;
     return err == 0 && store->error != 0 ? COFFER_E_FAILED : err;
 }
 
