@@ -234,6 +234,37 @@ static void other_volumes_of_the_store_go_on(void **state)
     assert_int_equal(coffer_volume_close(plain), 0);
 }
 
+/* What is kept for checkpoints is there for the last one of a volume, too. */
+static void a_full_store_does_not_keep_it(void **state)
+{
+    struct coffer_volume *volume, *filler;
+    struct coffer_volume_create_opts big = {.size = sizeof big,
+                                            .name = "big",
+                                            .size_bytes = 32768u * PAGE,
+                                            .not_encrypted = 1,
+                                            .provider = &l.f.kms.api};
+    uint64_t pages = 0;
+    uint8_t page[PAGE];
+    (void)state;
+    assert_int_equal(coffer_volume_create(l.f.store, &big, &l.f.fault), 0);
+    filler = open_volume(&l.f, "big");
+    volume = lease_open(&l, "v");
+    write_page(volume, 5, 5);
+    memset(page, 7, sizeof page);
+    while (coffer_volume_write(filler, page, pages * PAGE, PAGE, 0, NULL) == 0) {
+        pages++;
+    }
+    l.f.kms.keys[0].state = COFFER_KEY_IS_DISABLED;
+    lease_pass(&l, LEASE_NS / 2u + SECOND_NS);
+    assert_true(pages > 8192);
+    lease_is_stopped(&l, volume, COFFER_E_KEY_DISABLED);
+    l.f.kms.keys[0].state = COFFER_KEY_ENABLED;
+    lease_start(&l, 0);
+    volume = lease_open(&l, "v");
+    check_page(volume, 5, 5);
+    assert_int_equal(coffer_volume_close(volume), 0);
+}
+
 static void leases_are_a_second_to_a_day(void **state)
 {
     struct coffer_volume_open_opts opts = open_opts(&l.f, "v");
@@ -267,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_and_a_snapshot_stop_too, setup, teardown),
         cmocka_unit_test_setup_teardown(every_call_of_a_stopped_handle_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(other_volumes_of_the_store_go_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_store_does_not_keep_it, setup, teardown),
         cmocka_unit_test_setup_teardown(leases_are_a_second_to_a_day, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
