@@ -46,7 +46,7 @@ for what, params, error in (
         ("a tag of aws:", {"Tags": [{"TagKey": "aws:x", "TagValue": ""}]}, "TagException"),
         ("a tag twice", {"Tags": [{"TagKey": "x", "TagValue": "1"},
                                   {"TagKey": "x", "TagValue": "2"}]}, "TagException"),
-        ("a custom key store that is not there", {"Origin": "AWS_CLOUDHSM",
+        ("a custom key store that is not there", {"Origin": "PKCS11",
                                                   "CustomKeyStoreId": "cks-0123456789abcdef0"},
          "CustomKeyStoreNotFoundException")):
     case(f"CreateKey refuses {what}", check("CreateKey", params, error=error))

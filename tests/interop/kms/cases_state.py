@@ -83,7 +83,7 @@ def make(kind, state):
     if kind == "ext" or state == "PendingImport":
         made = [key(Origin="EXTERNAL", **TAGGED)] + imported("m")
     elif state == "Unavailable":
-        made = [do("CreateKey", {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "${store}",
+        made = [do("CreateKey", {"Origin": "PKCS11", "CustomKeyStoreId": "${store}",
                                  **TAGGED}, save="k")]
     else:
         made = [key(**TAGGED)]

@@ -15,6 +15,9 @@ import clients
 HOME, OTHER = "111122223333", "444455556666"
 REGION, OTHER_REGION = "test-1", "test-2"
 PATIENCE_S = 30
+PIN = "123456"
+MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/pkcs11/libsofthsm2.so",
+           "/usr/lib64/softhsm/libsofthsm2.so")
 
 
 @dataclass
@@ -30,6 +33,7 @@ class World:
         self.program = program
         self.clock = clients.Clock()
         self.has = set()
+        self.store = {}
         self.principals = {}
 
     def __enter__(self):
@@ -47,22 +51,31 @@ class World:
         self.clock_file = self.write("clock", "0")
         root_key = self.write("root", os.urandom(32).hex())
         store = os.path.join(self.folder, "keys")
-        maker = os.path.join(os.path.dirname(self.program), "kms_conform_prepare")
-        made = subprocess.run([maker, store, root_key, OTHER], capture_output=True, text=True,
-                              check=False)
-        if made.returncode != 0:
-            raise SystemExit(f"cannot prepare the store: {made.stderr.strip()}")
-        self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
-        self.server = subprocess.Popen(
-            [self.program, "serve", "--listen", "127.0.0.1:0", "--kms", f"file:{store}",
-             "--root-key-file", root_key, "--rate", "0"], stderr=self.log,
-            env={"PATH": os.environ["PATH"], "COFFER_CONFORM_CLOCK": self.clock_file})
-        self.url = self.wait_for_address()
-        for account, key in json.loads(made.stdout).items():
-            name = "root" if account == HOME else "other_root"
+        self.where = ["--kms", f"file:{store}", "--root-key-file", root_key,
+                      "--account", HOME, "--region", REGION]
+        self.tool("account", "create", OTHER)
+        for name, account in (("root", HOME), ("other_root", OTHER)):
+            key = self.tool("access-key", "create", "--user", "root", "--as", account)["AccessKey"]
             self.principals[name] = Principal(f"arn:coffer:iam::{account}:root",
                                               key["AccessKeyId"], key["SecretAccessKey"])
+        self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
+        self.make_token()
+        self.server = subprocess.Popen(
+            [self.program, "serve", "--listen", "127.0.0.1:0", "--rate", "0", *self.where],
+            stderr=self.log, env={"PATH": os.environ["PATH"],
+                                  "COFFER_CONFORM_CLOCK": self.clock_file,
+                                  "SOFTHSM2_CONF": os.path.join(self.folder, "softhsm")})
+        self.url = self.wait_for_address()
         self.make_users()
+        self.make_store()
+
+    def tool(self, *words):
+        """What the program answers, as JSON."""
+        done = subprocess.run([self.program, *words, *self.where, "--output", "json"],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(words)}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -131,10 +144,45 @@ class World:
         user("other_root", "carl")
         raw.close()
 
+    # ---- a token ------------------------------------------------------------------------------
+
+    def make_token(self):
+        """A PKCS#11 token by SoftHSM, for a custom key store."""
+        if shutil.which("softhsm2-util") is None:
+            return
+        tokens = os.path.join(self.folder, "tokens")
+        os.mkdir(tokens)
+        conf = self.write("softhsm", f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
+        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "conform", "--pin",
+                        PIN, "--so-pin", PIN], check=True, capture_output=True,
+                       env={"PATH": os.environ["PATH"], "SOFTHSM2_CONF": conf})
+        self.has.add("token")
+
+    def make_store(self):
+        """A custom key store on the token, connected."""
+        if "token" not in self.has:
+            return
+        module = next(path for path in MODULES if os.path.exists(path))
+        raw = clients.Raw(self)
+        for op, params in (("CreateCustomKeyStore", {
+                "CustomKeyStoreName": "conform", "CustomKeyStoreType": "PKCS11",
+                "KeyStorePassword": PIN,
+                "CofferTokenUri": f"pkcs11:token=conform?module-path={module}"}),
+                           ("ConnectCustomKeyStore", {})):
+            answer = raw.call(op, {**params, **self.store}, "root", None)
+            if answer.error == "UnknownOperationException":
+                self.has.discard("token")
+                break
+            if answer.status != 200:
+                raise SystemExit(f"cannot make a custom key store: {op}: {answer.error} "
+                                 f"{answer.message}")
+            self.store = self.store or answer.body
+        raw.close()
+
     def names(self):
         """What "${...}" of a case stands for."""
-        return {"account": HOME, "other_account": OTHER, "region": REGION,
-                "other_region": OTHER_REGION,
+        return {"store": self.store.get("CustomKeyStoreId", ""), "account": HOME,
+                "other_account": OTHER, "region": REGION, "other_region": OTHER_REGION,
                 **{name: who.arn for name, who in self.principals.items()}}
 
     def region_of(self, region):
