@@ -8,6 +8,7 @@
 #include <coffer/coffer.h>
 #include <coffer/keystore.h>
 #include <coffer/kms.h>
+#include <coffer/kms_client.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -553,6 +554,24 @@ static const struct {
     MEMBER(coffer_kms_signed, string_to_sign)
     MEMBER(coffer_kms_signed, signature)
     MEMBER(coffer_kms_signed, memory)
+    SIZE(coffer_kms_client_opts)
+    MEMBER(coffer_kms_client_opts, size)
+    MEMBER(coffer_kms_client_opts, url)
+    MEMBER(coffer_kms_client_opts, region)
+    MEMBER(coffer_kms_client_opts, access_key_id)
+    MEMBER(coffer_kms_client_opts, secret)
+    MEMBER(coffer_kms_client_opts, session_token)
+    MEMBER(coffer_kms_client_opts, ca_file)
+    MEMBER(coffer_kms_client_opts, flags)
+    MEMBER(coffer_kms_client_opts, connect_timeout_ms)
+    MEMBER(coffer_kms_client_opts, total_timeout_ms)
+    MEMBER(coffer_kms_client_opts, tries_max)
+    MEMBER(coffer_kms_client_opts, backoff_ms)
+    MEMBER(coffer_kms_client_opts, backoff_max_ms)
+    MEMBER(coffer_kms_client_opts, connections_max)
+    MEMBER(coffer_kms_client_opts, answer_bytes_max)
+    MEMBER(coffer_kms_client_opts, env)
+    MEMBER(coffer_kms_client_opts, wait_ns)
 };
 
 static void print_error(const char *name, int number)
