@@ -103,7 +103,7 @@ static int apply(struct burial *burial)
     if (error != 0) {
         return error;
     }
-    /* The store's own dead first: the ledger may be new, or say of material that it is back although
+    /* The store's own dead first: the ledger may be new, or say of material that it is back though
      * the import that said so never came to its end. */
     error = cof_kms_db_tombstone_each(ks->db, visit_tombstone, call, call->fault);
     if (error == 0 && cof_kms_ledger_is_there(ks->ledger)) {
@@ -148,7 +148,7 @@ int cof_kms_ledger_note(struct coffer_keystore *ks, struct coffer_fault *fault)
     struct cof_kms_audit_head head;
     int error;
 
-    if (ks->read_only || !(ks->keeps_heads || cof_kms_ledger_is_there(ks->ledger))) {
+    if (ks->db == NULL || ks->read_only || !(ks->keeps_heads || cof_kms_ledger_is_there(ks->ledger))) {
         return 0;
     }
     error = cof_kms_db_begin(ks->db, false, fault);

@@ -2,12 +2,12 @@
 /*
  * kms/copy.c - the store looked through, described, copied, and put back from a copy.
  *
- * Invariants: a copy is made of the file by a connection of its own, so that it holds up nobody, and
- * is checked before it gets its name; a restore changes the path by one step, and only to a store
+ * Invariants: a copy is made of the file by a connection of its own, so that it holds up nobody,
+ * and is checked before it gets its name; a restore changes the path by one step, and only to a store
  * that was opened, checked, and had what is dead destroyed. Nothing is unsealed but the root key.
  */
-#include "ledger.h"
 #include "kms.h"
+#include "ledger.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -240,9 +240,11 @@ static int settle_copy(struct coffer_keystore *copy, const char *from, const cha
     return error;
 }
 
-/* Open what was built by the secret, which is asked for here, and make a store of it. */
+/* Open what was built by the secret, which is asked for here, and make a store of it. *ret_copy has
+ * the ledger open, and its file no more; *ret_head is the end of its trail. */
 static int prepare_copy(const struct coffer_keystore_opts *opts, const char *built,
-                        const char *from, struct coffer_fault *fault)
+                        const char *from, struct coffer_keystore **ret_copy,
+                        struct cof_kms_audit_head *ret_head, struct coffer_fault *fault)
 {
     struct coffer_keystore_opts copy_opts = *opts;
     struct coffer_keystore *copy = NULL;
@@ -261,8 +263,28 @@ static int prepare_copy(const struct coffer_keystore_opts *opts, const char *bui
     if (error == 0) {
         error = coffer_keystore_check(copy, &rows, fault);
     }
-    coffer_keystore_close(copy);
+    if (error == 0) {
+        error = cof_kms_db_begin(copy->db, false, fault);
+    }
+    if (error == 0) {
+        error = cof_kms_db_audit_head(copy->db, ret_head, fault);
+        cof_kms_db_rollback(copy->db);
+    }
+    if (copy != NULL) {
+        cof_kms_db_close(copy->db);
+        copy->db = NULL;
+    }
+    *ret_copy = copy;
     return error;
+}
+
+/* The trail of the copy may end before that of the store: say in the ledger that this is meant. */
+static int note_restored(const struct coffer_keystore_opts *opts, struct coffer_keystore *copy,
+                         const struct cof_kms_audit_head *head, struct coffer_fault *fault)
+{
+    return opts->ledger_path != NULL || cof_kms_ledger_is_there(copy->ledger)
+               ? cof_kms_ledger_note_restored(copy->ledger, head, fault)
+               : 0;
 }
 
 static int check_restore(const struct coffer_keystore_opts *opts, const char *from, unsigned flags,
@@ -286,6 +308,8 @@ int coffer_keystore_restore(const struct coffer_keystore_opts *opts, const char 
                             unsigned flags, struct coffer_fault *fault)
 {
     char built[COF_KMS_BUILT_BYTES_MAX];
+    struct coffer_keystore *copy = NULL;
+    struct cof_kms_audit_head head;
     struct cof_kms_env env;
     int error = check_restore(opts, from, flags, fault);
 
@@ -299,12 +323,16 @@ int coffer_keystore_restore(const struct coffer_keystore_opts *opts, const char 
     }
     error = copy_file(&env, from, built, fault);
     if (error == 0) {
-        error = prepare_copy(opts, built, from, fault);
+        error = prepare_copy(opts, built, from, &copy, &head, fault);
     }
     if (error == 0) {
         error = flags != 0 ? cof_kms_file_replace(&env, built, opts->path, fault)
                            : cof_kms_file_link(built, opts->path, fault);
     }
+    if (error == 0) {
+        error = note_restored(opts, copy, &head, fault);
+    }
+    coffer_keystore_close(copy);
     cof_kms_file_discard(built);
     return error;
 }

@@ -216,18 +216,29 @@ int cof_kms_ledger_raise(struct cof_kms_ledger *ledger, const char *arn, const u
     return append(ledger, COF_LEDGER_BACK, &pack, fault);
 }
 
-int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger, const struct cof_kms_audit_head *head,
-                             struct coffer_fault *fault)
+static int append_head(struct cof_kms_ledger *ledger, enum cof_ledger_kind kind,
+                       const struct cof_kms_audit_head *head, struct coffer_fault *fault)
 {
     uint8_t payload[COF_LEDGER_PAYLOAD_BYTES_MAX];
     struct cof_kms_pack pack = cof_kms_pack_into(payload, sizeof(payload));
 
-    if (head->records <= ledger->head.records) {
-        return 0;
-    }
     cof_kms_pack_u64(&pack, head->records);
     cof_kms_pack_bytes(&pack, head->mac, sizeof(head->mac));
-    return append(ledger, COF_LEDGER_HEAD, &pack, fault);
+    return append(ledger, kind, &pack, fault);
+}
+
+int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger, const struct cof_kms_audit_head *head,
+                             struct coffer_fault *fault)
+{
+    return head->records <= ledger->head.records
+               ? 0
+               : append_head(ledger, COF_LEDGER_HEAD, head, fault);
+}
+
+int cof_kms_ledger_note_restored(struct cof_kms_ledger *ledger,
+                                 const struct cof_kms_audit_head *head, struct coffer_fault *fault)
+{
+    return append_head(ledger, COF_LEDGER_RESTORED, head, fault);
 }
 
 /* ---- open and close ---------------------------------------------------------------------- */

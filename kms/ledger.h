@@ -15,6 +15,7 @@
  *           text key id | u64 deleted_ns
  *   kind 2  material is back (imported again): text ARN | material id (32)
  *   kind 3  head of the audit trail: u64 records | mac (32); the one of most records counts
+ *   kind 4  a copy was put back, by its secret: the same as kind 3, and all heads before are void
  *
  * Appending is durable on return. Several processes append under a lock of the file, each after
  * reading what the others wrote. Whoever puts back store and ledger together undoes both: the
@@ -49,6 +50,11 @@ COFFER_MUST_CHECK int cof_kms_ledger_raise(struct cof_kms_ledger *ledger, const 
 COFFER_MUST_CHECK int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger,
                                                const struct cof_kms_audit_head *head,
                                                struct coffer_fault *fault);
+/* A copy of the store was put back by who has its secret: its trail ends at head, and what was noted
+ * of the one before counts no more. */
+COFFER_MUST_CHECK int cof_kms_ledger_note_restored(struct cof_kms_ledger *ledger,
+                                                   const struct cof_kms_audit_head *head,
+                                                   struct coffer_fault *fault);
 /* The head of most records that was noted; records 0: none. */
 void cof_kms_ledger_head(const struct cof_kms_ledger *ledger, struct cof_kms_audit_head *ret_head);
 

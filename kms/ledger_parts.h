@@ -14,7 +14,7 @@
 #define COF_LEDGER_PAYLOAD_BYTES_MAX 512u
 #define COF_LEDGER_FILE_BYTES_MAX (1ll << 30)
 
-enum cof_ledger_kind { COF_LEDGER_DEAD = 1, COF_LEDGER_BACK, COF_LEDGER_HEAD };
+enum cof_ledger_kind { COF_LEDGER_DEAD = 1, COF_LEDGER_BACK, COF_LEDGER_HEAD, COF_LEDGER_RESTORED };
 
 struct cof_kms_ledger {
     struct cof_kms_env *env;

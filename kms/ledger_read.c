@@ -140,18 +140,18 @@ static int take_record(struct cof_kms_ledger *ledger, unsigned kind, struct cof_
     if (kind == COF_LEDGER_DEAD) {
         read_text(&reader, dead.key_id, sizeof(dead.key_id));
     }
-    if (kind == COF_LEDGER_DEAD || kind == COF_LEDGER_HEAD) {
+    if (kind == COF_LEDGER_DEAD || kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
         read_bytes(&reader, number, sizeof(number));
     }
-    if (kind == COF_LEDGER_HEAD) {
+    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
         read_bytes(&reader, head.mac, sizeof(head.mac));
     }
     if (reader.bad) {
         return COFFER_E_TAMPER;
     }
-    if (kind == COF_LEDGER_HEAD) {
+    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
         head.records = cof_kms_unpack_number(number, 8);
-        if (head.records > ledger->head.records) {
+        if (kind == COF_LEDGER_RESTORED || head.records > ledger->head.records) {
             ledger->head = head;
         }
     } else if (kind == COF_LEDGER_BACK) {

@@ -233,6 +233,21 @@ static bool cost_ok(const struct cof_kms_header *header)
            header->argon2_memory_kib >= 8 * header->argon2_lanes;
 }
 
+const char *coffer_keystore_root_kind_name(enum coffer_root_kind kind)
+{
+    switch (kind) {
+    case COFFER_ROOT_PASSPHRASE:
+        return "PASSPHRASE";
+    case COFFER_ROOT_KEY_FILE:
+        return "ROOT_KEY_FILE";
+    case COFFER_ROOT_TOKEN:
+        return "PKCS11_TOKEN";
+    case COFFER_ROOT_TPM:
+        return "TPM";
+    }
+    return "UNKNOWN";
+}
+
 int cof_kms_root_kind_set(struct cof_kms_header *header, enum coffer_root_kind kind,
                           uint32_t memory_kib, uint32_t passes, uint32_t lanes,
                           struct coffer_fault *fault)

@@ -63,7 +63,8 @@ COFFER_MUST_CHECK int cof_kms_root_seal(struct cof_kms_env *env, struct cof_kms_
 /* What a header says of a secret by which it is to be sealed: kind, and the cost of Argon2id (0 is
  * the default). INVALID when that is out of bounds. */
 COFFER_MUST_CHECK int cof_kms_root_kind_set(struct cof_kms_header *header,
-                                            enum coffer_root_kind kind, uint32_t memory_kib, uint32_t passes, uint32_t lanes,
+                                            enum coffer_root_kind kind, uint32_t memory_kib,
+                                            uint32_t passes, uint32_t lanes,
                                             struct coffer_fault *fault);
 
 /* PASSPHRASE when secret is wrong or of the other kind. */

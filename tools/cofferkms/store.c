@@ -33,7 +33,7 @@ static json_t *summary_json(const char *path, const struct coffer_keystore_summa
         "{s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:o, s:I, s:I, s:I}", "File", path, "StoreId", id,
         "Account", info->account, "Region", info->region, "CreationDate",
         cof_key_time_json(info->created_ns), "SchemaVersion", (json_int_t)info->schema_version,
-        "SealedBy", passphrase ? "PASSPHRASE" : "ROOT_KEY_FILE", "SealedSince",
+        "SealedBy", coffer_keystore_root_kind_name(info->root_kind), "SealedSince",
         cof_key_time_json(summary->root_since_ns), "SealChanges", (json_int_t)summary->root_changes,
         "Keys", (json_int_t)summary->keys, "AuditRecords", (json_int_t)summary->audit_records);
     if (value != NULL && passphrase) {

@@ -201,12 +201,15 @@ COFFER_MUST_CHECK int coffer_keystore_audit_verify(struct coffer_keystore *store
                                                    struct coffer_fault *fault);
 
 /* Look through all of the store: the file's structure, the MAC of every row, what must hold between
- * rows, and the audit trail's chain. The number of rows, or TAMPER or CORRUPT. Reads everything, and
- * other calls wait meanwhile. */
+ * rows, and the audit trail's chain. The number of rows, or TAMPER or CORRUPT. It reads everything,
+ * and other calls wait meanwhile. */
 COFFER_MUST_CHECK int coffer_keystore_check(struct coffer_keystore *store, uint64_t *ret_rows,
                                             struct coffer_fault *fault);
 
 /* ---- copies and the root secret ---------------------------------------------------------- */
+
+/* PASSPHRASE, ROOT_KEY_FILE, PKCS11_TOKEN, TPM; UNKNOWN for any other; never NULL. */
+const char *coffer_keystore_root_kind_name(enum coffer_root_kind kind);
 
 /* What a file says of itself without any secret, and so without proof: nobody vouches for it. */
 struct coffer_keystore_summary {
@@ -225,8 +228,8 @@ COFFER_MUST_CHECK int coffer_keystore_inspect(const char *path,
 
 /*
  * Copy the store to the new file `to` (EXISTS when it is there), as it stands at one moment, while
- * others go on using it. The copy is sealed as the store is, has mode 0600, and is durable and whole,
- * every row checked, when this returns; on failure there is none. The audit trail, and the copy's,
+ * others go on using it. The copy is sealed as the store is, has mode 0600, and is durable, whole
+ * and checked row by row when this returns; on failure there is none. The audit trail, and the copy's,
  * has a record of it (event BackupKeyStore), except on a store that was opened READ_ONLY.
  */
 COFFER_MUST_CHECK int coffer_keystore_backup(struct coffer_keystore *store, const char *to,
@@ -261,9 +264,9 @@ struct coffer_keystore_root_opts {
 };
 
 /*
- * Seal the store's root key by another secret, in one transaction: after a crash it is sealed by the
- * old one or by the new one. The root key stays, so that handles which are open, and everything that
- * it sealed, go on: copies that were made before open by the old secret still. Whoever may have had
+ * Seal the store's root key by another secret, in one transaction: after a crash it is sealed by
+ * the old one or by the new one. The root key stays, so that handles which are open, and everything
+ * that it sealed, go on: copies that were made before open by the old secret still. Whoever may have had
  * the old secret and a copy has the root key: make new keys in a new store then.
  */
 COFFER_MUST_CHECK int coffer_keystore_root_change(struct coffer_keystore *store,

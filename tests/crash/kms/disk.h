@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash/kms/disk.h - what the process asks the system to do to the files of one directory, recorded,
- * and what would be there after a power cut.
+ * crash/kms/disk.h - what the process asks the system to do to the files of one directory,
+ * recorded, and what would be there after a power cut.
  *
  * write, pwrite, ftruncate, fsync, fdatasync, open with O_CREAT, and unlink of the C library are
  * taken over, for SQLite and the ledger alike; all go through, and while recording they are written

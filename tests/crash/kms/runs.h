@@ -16,7 +16,7 @@ struct run_counts {
 void kill_run(const char *directory, uint64_t seed, uint64_t steps, bool lie,
               struct run_counts *counts);
 
-/* Stories of `length` operations on a recorded disk until steps were done, each cut `cuts` times. */
+/* Stories of `length` operations on a recorded disk until steps were done, each cut so often. */
 void cut_run(const char *directory, uint64_t seed, uint64_t steps, uint64_t length, uint64_t cuts,
              struct run_counts *counts);
 /* One cut again: of story number seed, after so many events. */
