@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "verbs.h"
 
+#include <coffer/kms.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -154,4 +155,9 @@ int cof_kms_tick(struct coffer_keystore *ks, struct coffer_fault *fault)
     }
     cof_kms_call_leave(&call);
     return error;
+}
+
+int coffer_kms_tick(struct coffer_keystore *store, struct coffer_fault *fault)
+{
+    return store == NULL ? cof_kms_fault(fault, COFFER_E_INVALID, NULL) : cof_kms_tick(store, fault);
 }

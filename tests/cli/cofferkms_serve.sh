@@ -11,7 +11,7 @@ ok "$COFFERKMS" serve --help
 cp out help
 man=$COFFER_SOURCE_DIR/docs/man/cofferkms-serve.1.scd
 for option in listen unix tls-cert tls-key workers max-connections max-queue max-requests \
-    max-memory request-timeout idle-timeout stop-timeout rate burst log; do
+    max-memory request-timeout idle-timeout stop-timeout tick rate burst log; do
     grep -q -- "--$option " help || die "--help lacks --$option"
     grep -q -- "\*--$option\*" "$man" || die "the man page lacks --$option"
 done

@@ -108,6 +108,7 @@ static const struct cof_tool_option options[] = {
     {"request-timeout", COF_TOOL_NUMBER, "SECONDS", "to send a request or take an answer (20)"},
     {"idle-timeout", COF_TOOL_NUMBER, "SECONDS", "between two requests of a connection (60)"},
     {"stop-timeout", COF_TOOL_NUMBER, "SECONDS", "for what is under way at a stop (30)"},
+    {"tick", COF_TOOL_NUMBER, "SECONDS", "between two looks for what is due by the clock (60)"},
     {"rate", COF_TOOL_NUMBER, "N", "requests a second of one account; 0: no limit (5500)"},
     {"burst", COF_TOOL_NUMBER, "N", "requests at once of one account (twice the rate)"},
     {"log", COF_TOOL_CHOICE, "access|service", "a line for each request too, or not (access)"},
@@ -233,7 +234,7 @@ static const struct cof_tool_verb verbs[] = {
      "sign a request by AWS Signature Version 4", "cofferkms", cof_tool_sign_request},
     {NULL, "serve", "", 0, 0,
      "listen unix tls-cert tls-key workers max-connections max-queue max-requests max-memory "
-     "request-timeout idle-timeout stop-timeout rate burst log",
+     "request-timeout idle-timeout stop-timeout tick rate burst log",
      "serve the keys over the AWS KMS protocol", "cofferkms-serve", cof_key_serve},
     {"audit", "query", "", 0, 0,
      "key-id principal event-name class volume since until limit",

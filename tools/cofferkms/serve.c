@@ -30,6 +30,12 @@ static int on_http(void *ctx, const struct coffer_kms_http_request *request,
     return coffer_kms_http(serving->run.kms.store, request, ret_response);
 }
 
+static int on_tick(void *ctx, struct coffer_fault *fault)
+{
+    struct serving *serving = ctx;
+    return coffer_kms_tick(serving->run.kms.store, fault);
+}
+
 /* One write, so that lines of several writers do not mix. */
 static void on_log(void *ctx, bool access, const char *text)
 {
@@ -88,6 +94,7 @@ static int take_options(struct cof_tool_call *call, struct cof_server_opts *opts
         {"request-timeout", &opts->request_timeout_ms},
         {"idle-timeout", &opts->idle_timeout_ms},
         {"stop-timeout", &opts->stop_timeout_ms},
+        {"tick", &opts->tick_ms},
     };
     for (size_t i = 0; exit_code == 0 && i < sizeof numbers / sizeof numbers[0]; i++) {
         exit_code = take_number(call, numbers[i].name, numbers[i].least, numbers[i].most,
@@ -123,7 +130,7 @@ int cof_key_serve(struct cof_tool_call *call)
 {
     struct serving serving = {.access_log =
                                   strcmp(cof_tool_text(call, "log", "access"), "access") == 0};
-    const struct cof_server_calls calls = {&serving, on_http, coffer_kms_http_response_done, NULL,
+    const struct cof_server_calls calls = {&serving, on_http, coffer_kms_http_response_done, on_tick,
                                            on_log};
     struct cof_server_opts opts = {.calls = &calls};
     int exit_code = take_options(call, &opts);
