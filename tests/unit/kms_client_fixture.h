@@ -364,7 +364,7 @@ struct client_fixture {
     struct coffer_fault fault;
 };
 
-/* A server with that script, and a client of it that gives up after a third of a second. tls (or
+/* A server with that script, and a client of it. tls (or
  * NULL) is stolen. */
 static inline struct client_fixture *client_start_tls(const struct line *script, int lines,
                                                       SSL_CTX *tls)
@@ -384,7 +384,7 @@ static inline struct client_fixture *client_start_tls(const struct line *script,
                                               .url = f->url,
                                               .access_key_id = ACCESS_KEY,
                                               .secret = SECRET,
-                                              .total_timeout_ms = 300,
+                                              .total_timeout_ms = 10000,
                                               .backoff_ms = 10,
                                               .tries_max = 4,
                                               .answer_bytes_max = 65536,
