@@ -148,7 +148,8 @@ int cof_kms_ledger_note(struct coffer_keystore *ks, struct coffer_fault *fault)
     struct cof_kms_audit_head head;
     int error;
 
-    if (ks->db == NULL || ks->read_only || !(ks->keeps_heads || cof_kms_ledger_is_there(ks->ledger))) {
+    if (ks->db == NULL || ks->read_only ||
+        !(ks->keeps_heads || cof_kms_ledger_is_there(ks->ledger))) {
         return 0;
     }
     error = cof_kms_db_begin(ks->db, false, fault);

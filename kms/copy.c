@@ -3,8 +3,9 @@
  * kms/copy.c - the store looked through, described, copied, and put back from a copy.
  *
  * Invariants: a copy is made of the file by a connection of its own, so that it holds up nobody,
- * and is checked before it gets its name; a restore changes the path by one step, and only to a store
- * that was opened, checked, and had what is dead destroyed. Nothing is unsealed but the root key.
+ * and is checked before it gets its name; a restore changes the path by one step, and only to a
+ * store that was opened, checked, and had what is dead destroyed. Nothing is unsealed but the root
+ * key.
  */
 #include "kms.h"
 #include "ledger.h"

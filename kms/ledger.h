@@ -50,8 +50,8 @@ COFFER_MUST_CHECK int cof_kms_ledger_raise(struct cof_kms_ledger *ledger, const 
 COFFER_MUST_CHECK int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger,
                                                const struct cof_kms_audit_head *head,
                                                struct coffer_fault *fault);
-/* A copy of the store was put back by who has its secret: its trail ends at head, and what was noted
- * of the one before counts no more. */
+/* A copy of the store was put back by who has its secret: its trail ends at head, and what was
+ * noted of the one before counts no more. */
 COFFER_MUST_CHECK int cof_kms_ledger_note_restored(struct cof_kms_ledger *ledger,
                                                    const struct cof_kms_audit_head *head,
                                                    struct coffer_fault *fault);

@@ -158,7 +158,8 @@ int cof_kms_file_link(const char *built, const char *path, struct coffer_fault *
 /* ---- in the place of another ------------------------------------------------------------- */
 
 /* Be alone with the store that leaves, its log brought into it, until *ret_alone is closed. One
- * that SQLite can't make out is nobody's: *ret_alone is then of no use, and its log stays as it is. */
+ * that SQLite can't make out is nobody's: *ret_alone is then of no use, and its log stays as
+ * it is. */
 static int be_alone(const char *path, sqlite3 **ret_alone, struct coffer_fault *fault)
 {
     int result =

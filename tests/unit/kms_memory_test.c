@@ -194,6 +194,131 @@ static void no_key_is_in_the_file(void **state)
     f->opts.env = NULL;
 }
 
+/* ---- while the store is open ------------------------------------------------------------- */
+
+/* What the test itself knows of a secret is masked. */
+struct known {
+    uint8_t masked[DRAWS_MAX + 2][SEARCH_BYTES];
+    unsigned seen[DRAWS_MAX + 2]; /* how often it stands in a blob or a file: it is no secret */
+    unsigned count, plaintext;    /* the plaintext's number, behind what was drawn            */
+};
+
+/* Salts and ids are drawn as secrets are; those are in what is handed out. */
+static void see_blob(struct known *known, const struct coffer_key_blob *blob)
+{
+    search_bytes(blob->bytes, blob->length_bytes, draws, draw_count, known->seen);
+}
+
+static void know(struct known *known, const uint8_t *plaintext)
+{
+    memcpy(known->masked, draws, draw_count * sizeof(draws[0]));
+    known->plaintext = draw_count;
+    search_mask(plaintext, known->masked[draw_count]);
+    known->count = draw_count + 1;
+}
+
+/* Each call of the library once: 32 bytes of plaintext, data keys, a rotation, a copy, a check. */
+static void use_the_store(struct kms_fixture *f, struct known *known)
+{
+    struct coffer_key_blob blob, again;
+    uint8_t *secret = NULL;
+    uint64_t rows;
+    size_t bytes, i;
+    char path[160];
+
+    assert_int_equal(coffer_keystore_secret_new(64, &secret), 0);
+    for (i = 0; i < 32; i++) {
+        secret[i] = (uint8_t)random();
+    }
+    assert_int_equal(coffer_keystore_encrypt(f->store, NULL, secret, 32, NULL, &blob, NULL,
+                                             &f->fault), 0);
+    see_blob(known, &blob);
+    memset(secret, 0, 64);
+    assert_int_equal(coffer_keystore_decrypt(f->store, NULL, blob.bytes, blob.length_bytes, NULL,
+                                             secret, 64, &bytes, NULL, &f->fault), 0);
+    assert_int_equal(bytes, 32);
+    assert_int_equal(coffer_keystore_re_encrypt(f->store, NULL, blob.bytes, blob.length_bytes, NULL,
+                                                fixture_key(f)->key_id, NULL, &again, NULL, NULL,
+                                                &f->fault), 0);
+    see_blob(known, &again);
+    assert_int_equal(coffer_keystore_generate_data_key(f->store, NULL, 32, NULL, secret, &again,
+                                                       NULL, &f->fault), 0);
+    see_blob(known, &again);
+    assert_int_equal(coffer_keystore_decrypt(f->store, NULL, again.bytes, again.length_bytes, NULL,
+                                             secret, 64, &bytes, NULL, &f->fault), 0);
+    assert_int_equal(coffer_keystore_decrypt(f->store, NULL, blob.bytes, blob.length_bytes, NULL,
+                                             secret, 64, &bytes, NULL, &f->fault), 0);
+    know(known, secret);
+    coffer_keystore_secret_free(secret);
+    snprintf(path, sizeof(path), "%s/copy", f->directory);
+    assert_int_equal(coffer_keystore_backup(f->store, path, &f->fault), 0);
+    assert_int_equal(coffer_keystore_check(f->store, &rows, &f->fault), 0);
+}
+
+static void begin_drawing(struct kms_fixture *f, const struct coffer_env *env)
+{
+    fixture_close(f);
+    unlink(f->path);
+    f->opts.env = env;
+    draw_count = 0;
+    assert_int_equal(fixture_open(f), 0);
+}
+
+/* Add what stands in the files of the directory to known->seen. */
+static unsigned see_files(struct kms_fixture *f, struct known *known)
+{
+    static uint8_t bytes[8 << 20];
+    DIR *directory = opendir(f->directory);
+    struct dirent *entry;
+    unsigned files = 0;
+
+    assert_non_null(directory);
+    while ((entry = readdir(directory)) != NULL) {
+        char path[400];
+        ssize_t count;
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/%s", f->directory, entry->d_name);
+        fd = open(path, O_RDONLY);
+        count = entry->d_name[0] == '.' ? 0 : read(fd, bytes, sizeof(bytes));
+        close(fd);
+        assert_true(count < (ssize_t)sizeof(bytes));
+        files += count > 0;
+        search_bytes(bytes, count > 0 ? (size_t)count : 0, known->masked, known->count,
+                     known->seen);
+    }
+    closedir(directory);
+    memset(bytes, 0, sizeof(bytes));
+    return files;
+}
+
+static void no_secret_outlives_its_call_or_is_in_a_file_or_a_core(void **state)
+{
+    struct kms_fixture *f = *state;
+    struct coffer_env env = {.size = sizeof(env), .random = draw_and_keep};
+    static struct known known;
+    unsigned found[DRAWS_MAX + 2], secrets = 0, i;
+
+    begin_drawing(f, &env);
+    use_the_store(f, &known);
+    assert_true(see_files(f, &known) >= 3); /* the store, its log, a copy */
+    assert_true(known.seen[1] > 0);         /* the salt is in them, so the search works */
+    assert_int_equal(known.seen[0], 0);
+    assert_int_equal(known.seen[known.plaintext], 0);
+    search_memory(known.masked, known.count, found);
+    assert_int_equal(found[0], 1); /* the root key, once, in its locked page */
+    assert_int_equal(found[known.plaintext], 0);
+    for (i = 1; i < known.plaintext; i++) {
+        secrets += known.seen[i] == 0;
+        assert_true(known.seen[i] > 0 || found[i] == 0);
+    }
+    assert_int_equal(secrets, 3); /* material of two keys, and the data key */
+    /* And what a core dump has of the process lacks the root key, too. */
+    search_core(known.masked, known.count, found);
+    assert_int_equal(found[0], 0);
+    f->opts.env = NULL;
+}
+
 /* ---- failures ---------------------------------------------------------------------------- */
 
 static long allocations_until_failure, live_allocations, draws_until_failure;
@@ -332,6 +457,7 @@ int main(void)
         cmocka_unit_test(secret_memory_is_locked),
         CASE(no_key_is_left_in_memory_after_close),
         CASE(no_key_is_in_the_file),
+        CASE(no_secret_outlives_its_call_or_is_in_a_file_or_a_core),
         CASE(each_failing_allocation_is_an_error_and_no_leak),
         CASE(each_failing_draw_is_an_error_and_changes_nothing),
     };

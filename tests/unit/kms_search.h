@@ -56,42 +56,66 @@ static inline void search_bytes(const uint8_t *bytes, size_t count, uint8_t (*ma
     }
 }
 
-/* The same in all readable and writable pages; found begins at nought. */
-static inline void search_memory(uint8_t (*masked)[SEARCH_BYTES], unsigned secrets, unsigned *found)
+/* The same in the pages from `from` to `to`. */
+static inline void search_pages(int memory, unsigned long from, unsigned long to,
+                                uint8_t (*masked)[SEARCH_BYTES], unsigned secrets, unsigned *found)
+{
+    static uint8_t window[1 << 16];
+    unsigned long at;
+
+    for (at = from; at < to; at += sizeof(window) - 64) {
+        size_t want = to - at < sizeof(window) ? to - at : sizeof(window);
+        ssize_t got;
+
+        /* The window would find itself. */
+        if (at <= (uintptr_t)window + sizeof(window) && at + want >= (uintptr_t)window) {
+            continue;
+        }
+        got = pread(memory, window, want, (off_t)at);
+        if (got > (ssize_t)SEARCH_BYTES) {
+            search_bytes(window, (size_t)got, masked, secrets, found);
+        }
+        memset(window, 0, sizeof(window));
+    }
+}
+
+/* In all pages that can be written, or in those of them that a core dump would have; found begins at
+ * nought. */
+static inline void search_maps(int only_dumped, uint8_t (*masked)[SEARCH_BYTES], unsigned secrets,
+                               unsigned *found)
 {
     static char line[512];
-    static uint8_t window[1 << 16];
-    FILE *maps = fopen("/proc/self/maps", "r");
+    FILE *maps = fopen("/proc/self/smaps", "r");
     int memory = open("/proc/self/mem", O_RDONLY);
-    unsigned long from, to;
-    char rights[5];
+    unsigned long from = 0, to = 0, next_from, next_to;
+    char rights[5] = "----", next_rights[5];
 
     assert_non_null(maps);
     assert_true(memory >= 0);
     memset(found, 0, secrets * sizeof(*found));
     while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long at;
-
-        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || rights[1] != 'w') {
-            continue;
-        }
-        for (at = from; at < to; at += sizeof(window) - 64) {
-            size_t want = to - at < sizeof(window) ? to - at : sizeof(window);
-            ssize_t got;
-
-            /* The window would find itself. */
-            if (at <= (uintptr_t)window + sizeof(window) && at + want >= (uintptr_t)window) {
-                continue;
-            }
-            got = pread(memory, window, want, (off_t)at);
-            if (got > (ssize_t)SEARCH_BYTES) {
-                search_bytes(window, (size_t)got, masked, secrets, found);
-            }
-            memset(window, 0, sizeof(window));
+        if (sscanf(line, "%lx-%lx %4s", &next_from, &next_to, next_rights) == 3) {
+            from = next_from;
+            to = next_to;
+            memcpy(rights, next_rights, sizeof(rights));
+        } else if (strncmp(line, "VmFlags:", 8) == 0 && rights[1] == 'w' &&
+                   !(only_dumped && strstr(line, " dd") != NULL)) {
+            search_pages(memory, from, to, masked, secrets, found);
         }
     }
     close(memory);
     fclose(maps);
+}
+
+static inline void search_memory(uint8_t (*masked)[SEARCH_BYTES], unsigned secrets, unsigned *found)
+{
+    search_maps(0, masked, secrets, found);
+}
+
+/* What would be in a core dump. */
+static inline void search_core(uint8_t (*masked)[SEARCH_BYTES], unsigned secrets, unsigned *found)
+{
+    search_maps(1, masked, secrets, found);
 }
 
 #endif

@@ -229,8 +229,8 @@ COFFER_MUST_CHECK int coffer_keystore_inspect(const char *path,
 /*
  * Copy the store to the new file `to` (EXISTS when it is there), as it stands at one moment, while
  * others go on using it. The copy is sealed as the store is, has mode 0600, and is durable, whole
- * and checked row by row when this returns; on failure there is none. The audit trail, and the copy's,
- * has a record of it (event BackupKeyStore), except on a store that was opened READ_ONLY.
+ * and checked row by row when this returns; on failure there is none. The audit trail, and the
+ * copy's, has a record of it (event BackupKeyStore), except on a store that was opened READ_ONLY.
  */
 COFFER_MUST_CHECK int coffer_keystore_backup(struct coffer_keystore *store, const char *to,
                                              struct coffer_fault *fault);
@@ -266,8 +266,8 @@ struct coffer_keystore_root_opts {
 /*
  * Seal the store's root key by another secret, in one transaction: after a crash it is sealed by
  * the old one or by the new one. The root key stays, so that handles which are open, and everything
- * that it sealed, go on: copies that were made before open by the old secret still. Whoever may have had
- * the old secret and a copy has the root key: make new keys in a new store then.
+ * that it sealed, go on: copies that were made before open by the old secret still. Whoever may
+ * have had the old secret and a copy has the root key: make new keys in a new store then.
  */
 COFFER_MUST_CHECK int coffer_keystore_root_change(struct coffer_keystore *store,
                                                   const struct coffer_keystore_root_opts *opts,
