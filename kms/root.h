@@ -3,7 +3,8 @@
  * kms/root.h - the store's header and the root key that it holds sealed.
  *
  * The root key is 32 random bytes, drawn once. It is sealed under the root secret: Argon2id of a
- * passphrase, or the 32 bytes of a key file, of a PKCS#11 token or of a TPM. All other keys of the store derive from it.
+ * passphrase, or the 32 bytes of a key file, of a PKCS#11 token or of a TPM. All other keys of the
+ * store derive from it.
  */
 #ifndef COF_KMS_ROOT_H
 #define COF_KMS_ROOT_H

@@ -169,7 +169,8 @@ COFFER_MUST_CHECK int cof_kms_db_key_each_kin(
     int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx,
     struct coffer_fault *fault);
 /* The first key, in order of ARN and behind `after`, whose time has come at now_ns: of its
- * deletion, of its rotation, of expiry of its material. Altered rows are passed over. NOT_FOUND: none. */
+ * deletion, of its rotation, of expiry of its material. Altered rows are passed over. NOT_FOUND:
+ * none. */
 COFFER_MUST_CHECK int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns, const char *after,
                                          struct cof_kms_key_row *ret_row,
                                          struct coffer_fault *fault);

@@ -266,8 +266,8 @@ struct coffer_store {
 };
 
 /* ---- root.c ---- */
-/* Both of the root's flips, synced. let_go: the lock is let go meanwhile, the checkpoint being HELD;
- * what others set in store->root.incompat stays. */
+/* Both of the root's flips, synced. let_go: the lock is let go meanwhile, the checkpoint being
+ * HELD; what others set in store->root.incompat stays. */
 COFFER_MUST_CHECK int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
                                             bool let_go, struct coffer_fault *fault);
 

@@ -170,8 +170,8 @@ static void adopt(struct cof_connection *c)
         evhttp_connection_free(http);
         return;
     }
-    /* Head and body of an answer are two records of TLS: the second must not wait 40 ms for the first
-     * one's acknowledgement. A unix socket has no such option and no such wait. */
+    /* Head and body of an answer are two records of TLS: the second must not wait 40 ms for the
+     * first one's acknowledgement. A unix socket has no such option and no such wait. */
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->http = http;
     server->by_fd[c->fd] = c;
@@ -216,8 +216,8 @@ static void link_in(struct cof_connection *c)
     }
 }
 
-/* After NULL evhttp makes a plain bufferevent of its own, whose requests find no connection here and
- * are refused. */
+/* After NULL evhttp makes a plain bufferevent of its own, whose requests find no connection here
+ * and are refused. */
 struct bufferevent *cof_connection_new(struct event_base *base, void *ctx)
 {
     struct cof_front *front = ctx;

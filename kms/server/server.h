@@ -70,8 +70,8 @@ COFFER_MUST_CHECK int cof_server_run(const struct cof_server_opts *opts,
                                      struct coffer_fault *fault);
 
 /* Before anything secret is in the process: no core dump, no rights for others on new files, room
- * for so many connections, a heap without holes, and, where the limit on locked memory allows it, no
- * swapping. Returns a sentence about what could not be had, or NULL. */
+ * for so many connections, a heap without holes, and, where the limit on locked memory allows it,
+ * no swapping. Returns a sentence about what could not be had, or NULL. */
 const char *cof_server_harden(unsigned connections_max);
 
 #endif

@@ -7,8 +7,8 @@
  * from the caller; a PIN inside of the URI is refused, since URIs stand in argv and rows.
  *
  * Keys are made in the token, sensitive and not extractable, and found by their label (object).
- * Errors: KEY_UNREACHABLE when the token is gone or does not answer, NOT_FOUND for a missing object,
- * PASSPHRASE for a wrong PIN, UNSUPPORTED for what the token can't do, INVALID for the URI.
+ * Errors: KEY_UNREACHABLE when the token is gone or does not answer, NOT_FOUND for a missing
+ * object, PASSPHRASE for a wrong PIN, UNSUPPORTED for what the token can't do, INVALID for the URI.
  *
  * A token is used by one thread at a time. A forked child must not use it.
  */

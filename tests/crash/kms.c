@@ -3,10 +3,11 @@
  * crash/kms - the key store dies: kill -9 at any moment, and the power cut at any event.
  *
  * Random operations (keys made, rotated, given material, robbed of it, disabled, described, tagged,
- * granted, named, scheduled for deletion, destroyed) are done one by one. After a death the store is
- * opened: it holds together (coffer_keystore_check: every row's MAC, the audit trail's chain), shows
- * everything that was acknowledged, what was under way whole or not at all, opens what it sealed, and
- * has nothing that was destroyed; nor has an older copy of it that is opened by its ledger.
+ * granted, named, scheduled for deletion, destroyed) are done one by one. After a death the store
+ * is opened: it holds together (coffer_keystore_check: every row's MAC, the audit trail's chain),
+ * shows everything that was acknowledged, what was under way whole or not at all, opens what it
+ * sealed, and has nothing that was destroyed; nor has an older copy of it that is opened by its
+ * ledger.
  *
  * Without --cuts, a child is killed; with it, the power is cut so often for each story of --length
  * operations, and an older copy is opened by the ledger that the cut left. --break LAZY_SYNC or

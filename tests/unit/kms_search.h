@@ -79,8 +79,8 @@ static inline void search_pages(int memory, unsigned long from, unsigned long to
     }
 }
 
-/* In all pages that can be written, or in those of them that a core dump would have; found begins at
- * nought. */
+/* In all pages that can be written, or in those of them that a core dump would have; found begins
+ * at nought. */
 static inline void search_maps(int only_dumped, uint8_t (*masked)[SEARCH_BYTES], unsigned secrets,
                                unsigned *found)
 {

@@ -79,7 +79,8 @@ bool cof_tool_kms_two(const struct cof_tool_call *call);
 int cof_tool_kms_open(struct cof_tool_kms *kms);
 
 /* For what isn't done with an open store: call use with the options of an open, the secret's source
- * among them, and return its error. use leaves the sentence in fault; a source's own goes before. */
+ * among them, and return its error. use leaves the sentence in fault; a source's own goes before.
+ *  */
 typedef int (*cof_tool_kms_use_fn)(void *ctx, const struct coffer_keystore_opts *opts,
                                    struct coffer_fault *fault);
 int cof_tool_kms_use(struct cof_tool_kms *kms, cof_tool_kms_use_fn use, void *ctx);

@@ -110,8 +110,8 @@ COFFER_MUST_CHECK int coffer_kms_http(struct coffer_keystore *store,
 void coffer_kms_http_response_done(struct coffer_kms_http_response *response);
 
 /* Do what is due by the clock: rotations, deletions, expiry of imported material, each with its
- * record; and note in the ledger how far the audit trail goes. Calls do what is due of the keys that
- * they name by themselves: this is for those that nobody names. */
+ * record; and note in the ledger how far the audit trail goes. Calls do what is due of the keys
+ * that they name by themselves: this is for those that nobody names. */
 COFFER_MUST_CHECK int coffer_kms_tick(struct coffer_keystore *store, struct coffer_fault *fault);
 
 /* ---- rates ------------------------------------------------------------------------------- */
