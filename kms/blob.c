@@ -36,7 +36,11 @@ static int derive_subkey(const struct cof_kms_material *material, const uint8_t 
 {
     struct cof_kms_bytes salt_bytes = {salt, SALT_BYTES};
     struct cof_kms_bytes info = {material->id, sizeof(material->id)};
+    int error = material->derive != NULL ? material->derive(material->ctx, salt_bytes) : 0;
 
+    if (error != 0) {
+        return error;
+    }
     return cof_kms_derive(material->key, salt_bytes, LABEL, info, subkey, COF_KMS_SUBKEY_BYTES);
 }
 

@@ -35,6 +35,9 @@
 struct cof_kms_material {
     uint8_t id[COF_KMS_MATERIAL_ID_BYTES];
     const uint8_t *key; /* 32 bytes of secret memory */
+    /* Of a key in a token: fills key for a blob of this salt. NULL: key is the same for all. */
+    int (*derive)(void *ctx, struct cof_kms_bytes salt);
+    void *ctx;
 };
 
 struct cof_kms_blob_view {

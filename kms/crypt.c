@@ -63,12 +63,10 @@ static int seal_under(struct cof_kms_call *call, const struct cof_kms_key_row *r
         return cof_kms_rsa_encrypt(call, row, algorithm, plaintext, blob->bytes,
                                    &blob->length_bytes);
     }
-    error = cof_kms_key_material(call, row, row->material_id);
+    error = cof_kms_key_open(call, row, row->material_id, &material);
     if (error != 0) {
         return error;
     }
-    memcpy(material.id, row->material_id, sizeof(material.id));
-    material.key = secrets->material;
     error = cof_kms_blob_seal(&call->ks->env, &material, row->arn, call->context, plaintext,
                               secrets->subkey, blob);
     cof_kms_wipe(secrets->material, sizeof(secrets->material));
@@ -193,13 +191,11 @@ static int open_symmetric(struct cof_kms_call *call, const struct cof_kms_decryp
     }
     error = choose_key(call, params, action, &view, row);
     if (error == 0) {
-        error = cof_kms_key_material(call, row, view.material_id);
+        error = cof_kms_key_open(call, row, view.material_id, &material);
     }
     if (error != 0) {
         return error;
     }
-    memcpy(material.id, view.material_id, sizeof(material.id));
-    material.key = secrets->material;
     error = cof_kms_blob_open(&material, &view, context, secrets->subkey, secrets->plaintext);
     cof_kms_wipe(secrets->material, sizeof(secrets->material));
     if (error == COFFER_E_KEY_CIPHERTEXT) {

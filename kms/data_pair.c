@@ -29,7 +29,8 @@ int cof_kms_data_pair_draw(const char *spec_name, uint8_t *private_half,
 }
 
 /* The key that encrypts, by which only symmetric keys may. */
-static int find_key(struct cof_kms_call *call, const char *key, struct cof_kms_key_row *row)
+static int find_key(struct cof_kms_call *call, const char *key, struct cof_kms_key_row *row,
+                    struct cof_kms_material *material)
 {
     char action[64];
     int error = cof_kms_key_find(call, key, false, row);
@@ -46,7 +47,7 @@ static int find_key(struct cof_kms_call *call, const char *key, struct cof_kms_k
                              "%s is a %s key: data key pairs are encrypted under symmetric ones",
                              row->key_id, row->key_spec);
     }
-    return error == 0 ? cof_kms_key_material(call, row, row->material_id) : error;
+    return error == 0 ? cof_kms_key_open(call, row, row->material_id, material) : error;
 }
 
 int cof_kms_data_pair_seal(struct cof_kms_call *call, const char *key, const uint8_t *private_half,
@@ -59,13 +60,11 @@ int cof_kms_data_pair_seal(struct cof_kms_call *call, const char *key, const uin
     int error = cof_kms_call_context(call, 0, context);
 
     if (error == 0) {
-        error = find_key(call, key, &row);
+        error = find_key(call, key, &row, &material);
     }
     if (error != 0) {
         return error;
     }
-    memcpy(material.id, row.material_id, sizeof(material.id));
-    material.key = secrets->material;
     error =
         cof_pair_to_pkcs8(pair->spec, private_half, secrets->plaintext, &plaintext.length_bytes);
     if (error == 0) {

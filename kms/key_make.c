@@ -5,6 +5,7 @@
  * Row, material, tags and record are one transaction. Under the store's lock.
  */
 #include "spec.h"
+#include "token_key.h"
 #include "verbs.h"
 
 #include <stdio.h>
@@ -58,12 +59,16 @@ static int begin_row(struct cof_kms_call *call, bool multi_region, struct cof_km
 /* Put the row and, unless it is to be imported, its material. */
 static int end_row(struct cof_kms_call *call, struct cof_kms_key_row *row)
 {
+    bool in_token = row->key_store_id[0] != '\0';
     int error;
 
-    row->has_material = strcmp(row->origin, COF_KMS_ORIGIN_OWN) == 0;
+    row->has_material = in_token || strcmp(row->origin, COF_KMS_ORIGIN_OWN) == 0;
     row->state = row->has_material ? COFFER_KEY_ENABLED : COFFER_KEY_PENDING_IMPORT;
     error = cof_kms_db_key_add(call->ks->db, row, call->fault);
     memcpy(call->arn, row->arn, sizeof(call->arn));
+    if (error == 0 && in_token) {
+        return cof_kms_token_key_make(call, row);
+    }
     return error == 0 && row->has_material ? cof_kms_key_draw(call, row) : error;
 }
 
@@ -118,18 +123,27 @@ static const char *or_else(const char *text, const char *fallback)
     return text == NULL ? fallback : text;
 }
 
-/* Why a key whose material would lie elsewhere is not made. */
-static int refuse_elsewhere(struct cof_kms_call *call, const char *key_store_id, const char *origin)
+/* Origin and key store go together, and both are there. */
+static int check_place(struct cof_kms_call *call, const char *key_store_id, const char *origin)
 {
+    bool in_token = strcmp(origin, COF_KMS_ORIGIN_TOKEN) == 0;
     struct cof_kms_key_store_row store;
     int error = key_store_id == NULL ? 0
                                      : cof_kms_db_key_store_get(call->ks->db, key_store_id, &store,
                                                                 call->fault);
 
-    return error != 0 ? error
-                      : cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
-                                      "keys of origin %.40s are made in a custom key store of "
-                                      "tokens", origin);
+    if (error == 0 && !in_token && strcmp(origin, COF_KMS_ORIGIN_OWN) != 0 &&
+        strcmp(origin, COF_KMS_ORIGIN_IMPORT) != 0) {
+        return cof_kms_fault(call->fault, COFFER_E_UNSUPPORTED,
+                             "there are no keys of origin %.40s here: custom key stores have those "
+                             "of origin " COF_KMS_ORIGIN_TOKEN, origin);
+    }
+    if (error == 0 && (key_store_id != NULL) != in_token) {
+        return cof_kms_fault(call->fault, COFFER_E_INVALID,
+                             "CustomKeyStoreId and Origin " COF_KMS_ORIGIN_TOKEN
+                             " belong together");
+    }
+    return error;
 }
 
 /* Spec, usage and origin into row: such a key there must be. */
@@ -140,19 +154,21 @@ static int choose_kind(struct cof_kms_call *call, const struct cof_kms_create_ke
     const char *origin = or_else(params->origin, COF_KMS_ORIGIN_OWN);
     const struct cof_kms_spec *spec = cof_kms_spec_find(name);
     const char *usage = or_else(params->key_usage, COF_KMS_USAGE_ENCRYPT);
+    int error;
 
     if (spec == NULL || !cof_kms_spec_allows(spec, usage)) {
         return cof_kms_fault(call->fault, COFFER_E_INVALID,
                              "there are no keys of spec %.40s for %.40s", name, usage);
     }
-    if (params->key_store_id != NULL || (strcmp(origin, COF_KMS_ORIGIN_OWN) != 0 &&
-                                         strcmp(origin, COF_KMS_ORIGIN_IMPORT) != 0)) {
-        return refuse_elsewhere(call, params->key_store_id, origin);
+    error = check_place(call, params->key_store_id, origin);
+    if (error != 0) {
+        return error;
     }
     put_text(row->key_spec, sizeof(row->key_spec), name);
     put_text(row->key_usage, sizeof(row->key_usage), usage);
     put_text(row->origin, sizeof(row->origin), origin);
-    return 0;
+    return params->key_store_id == NULL ? 0
+                                        : cof_kms_token_key_place(call, params->key_store_id, row);
 }
 
 static int choose_rotation(struct cof_kms_call *call, const struct cof_kms_create_key *params,

@@ -6,6 +6,7 @@
  * Under the store's lock.
  */
 #include "ledger.h"
+#include "token_key.h"
 #include "verbs.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ int cof_kms_key_get(struct cof_kms_call *call, const char *arn, struct cof_kms_k
         ret_row->state == COFFER_KEY_ENABLED) {
         ret_row->state = COFFER_KEY_PENDING_IMPORT;
     }
-    return 0;
+    return cof_kms_token_key_look(call, ret_row);
 }
 
 static int follow_alias(struct cof_kms_call *call, const struct cof_kms_key_ref *ref,

@@ -11,6 +11,7 @@
 #include "ledger.h"
 #include "pack.h"
 #include "secret.h"
+#include "token_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -324,6 +325,7 @@ void coffer_keystore_close(struct coffer_keystore *store)
         }
     }
     if (store->secrets == NULL || store->secrets->canary == COF_KMS_CANARY) {
+        cof_kms_token_forget(store, NULL);
         cof_kms_db_close(store->db);
     }
     cof_kms_ledger_close(store->ledger);

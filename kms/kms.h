@@ -39,6 +39,14 @@ struct cof_kms_secrets {
     uint8_t plaintext[COFFER_PLAINTEXT_BYTES_MAX];
 };
 
+#define COF_KMS_TOKEN_SLOTS 10u
+
+/* An open token of a custom key store; id "": none. */
+struct cof_kms_token_slot {
+    char id[COF_KMS_KEY_STORE_ID_BYTES_MAX];
+    struct cof_token *token;
+};
+
 struct coffer_keystore {
     struct cof_kms_env env;
     pthread_mutex_t lock;
@@ -52,6 +60,8 @@ struct coffer_keystore {
 
     struct cof_kms_ledger *ledger; /* ledger.h */
     bool keeps_heads; /* the ledger was asked for: it has heads of the audit trail from the start */
+    struct cof_kms_token_slot tokens[COF_KMS_TOKEN_SLOTS]; /* token_key.h */
+    unsigned token_turn; /* the slot that is given up next */
     int (*guard)(void *ctx, const struct cof_kms_key_row *row, const char *event,
                  struct coffer_fault *fault); /* may be NULL; verbs.h */
     void *guard_ctx;
@@ -92,6 +102,8 @@ struct cof_kms_call {
     char source_arn[COFFER_KEY_ARN_BYTES_MAX];
     struct cof_kms_bytes context;        /* packed; length 0 until given */
     struct cof_kms_bytes source_context;
+    struct cof_token *token; /* of the key that was opened, when a token has it */
+    unsigned long token_key;
     char detail[768];                    /* JSON of parameters that are no secret; "" is {} */
 
     /* What the caller's request has for conditions of policies, beside what every request has. */
@@ -151,11 +163,17 @@ COFFER_MUST_CHECK int cof_kms_key_material(struct cof_kms_call *call,
 /* key_make.c: the managed key and its alias, in the transaction of who asked for it first. */
 COFFER_MUST_CHECK int cof_kms_key_make_default(struct cof_kms_call *call,
                                                struct cof_kms_key_row *ret_row);
+/* material.c: make material ready to seal or open blobs of key; it uses secrets->material, to be
+ * wiped after that. */
+COFFER_MUST_CHECK int cof_kms_key_open(struct cof_kms_call *call, const struct cof_kms_key_row *row,
+                                       const uint8_t *material_id,
+                                       struct cof_kms_material *ret_material);
 /* keys.c: the key of that ARN, unless the ledger knows that it was destroyed. */
 COFFER_MUST_CHECK int cof_kms_key_get(struct cof_kms_call *call, const char *arn,
                                       struct cof_kms_key_row *ret_row);
 #define COF_KMS_ORIGIN_OWN "AWS_KMS"
 #define COF_KMS_ORIGIN_IMPORT "EXTERNAL"
+#define COF_KMS_ORIGIN_TOKEN "PKCS11"
 #define COF_KMS_SPEC_DEFAULT "SYMMETRIC_DEFAULT"
 
 /* keys.c: 0 when the key may be changed: it isn't managed, and not about to be deleted. */

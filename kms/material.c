@@ -10,6 +10,7 @@
 #include "pack.h"
 #include "pair/pair.h"
 #include "secret.h"
+#include "token_key.h"
 
 #include <string.h>
 
@@ -84,6 +85,17 @@ int cof_kms_key_material(struct cof_kms_call *call, const struct cof_kms_key_row
                              row->key_id);
     }
     return error == 0 ? 0 : cof_kms_fault(call->fault, error, NULL);
+}
+
+int cof_kms_key_open(struct cof_kms_call *call, const struct cof_kms_key_row *row,
+                     const uint8_t *material_id, struct cof_kms_material *ret_material)
+{
+    memcpy(ret_material->id, material_id, sizeof(ret_material->id));
+    ret_material->key = call->ks->secrets->material;
+    ret_material->derive = NULL;
+    ret_material->ctx = call;
+    return row->key_store_id[0] == '\0' ? cof_kms_key_material(call, row, material_id)
+                                        : cof_kms_token_key_open(call, row, ret_material);
 }
 
 int cof_kms_key_seal(struct cof_kms_call *call, const struct cof_kms_key_row *row,

@@ -40,11 +40,11 @@ static int use_token(struct cof_token *token, int creating, uint8_t *ret_key,
         return cof_kms_fault(fault, COFFER_E_INVALID,
                              "the token's URI names no object=LABEL, the key of the key store");
     }
-    error = cof_token_find(token, COF_TOKEN_MAC, label, &handle, fault);
+    error = cof_token_find(token, label, &handle, fault);
     if (error == COFFER_E_NOT_FOUND && creating) {
-        error = cof_token_make(token, COF_TOKEN_MAC, label, fault);
+        error = cof_token_make(token, label, fault);
         if (error == 0) {
-            error = cof_token_find(token, COF_TOKEN_MAC, label, &handle, fault);
+            error = cof_token_find(token, label, &handle, fault);
         }
     }
     return error == 0 ? cof_token_mac(token, handle, data, ret_key, fault) : error;

@@ -39,7 +39,7 @@ static const struct {
     {COFFER_E_TAMPER, "SELECT 1 FROM pragma_foreign_key_check LIMIT 1",
      "a row belongs to a key that isn't there"},
     {COFFER_E_TAMPER,
-     "SELECT 1 FROM key AS k WHERE k.material_id IS NOT NULL AND NOT EXISTS"
+     "SELECT 1 FROM key AS k WHERE k.material_id IS NOT NULL AND k.key_store_id = '' AND NOT EXISTS"
      " (SELECT 1 FROM material AS m WHERE m.key_arn = k.arn AND m.material_id = k.material_id)"
      " LIMIT 1",
      "a key's material is missing"},

@@ -11,6 +11,7 @@
  */
 #include "import.h"
 #include "ledger.h"
+#include "token_key.h"
 #include "verbs.h"
 
 #include <coffer/kms.h>
@@ -35,6 +36,9 @@ int cof_kms_key_destroy(struct cof_kms_call *call, const struct cof_kms_key_row 
     }
     if (error == 0 && cof_kms_key_is_replica(row)) {
         error = cof_kms_replica_gone(call, row);
+    }
+    if (error == 0) {
+        cof_kms_token_key_destroy(call, row);
     }
     return error == 0 ? cof_kms_call_note(call, "DeleteKey", row->arn, NULL) : error;
 }

@@ -228,6 +228,20 @@ static int open_session(struct cof_token *token, struct coffer_fault *fault)
     return say(fault, rv, "open a session");
 }
 
+int cof_token_check_uri(struct cof_kms_env *env, const char *uri, struct coffer_fault *fault)
+{
+    struct cof_token *token = cof_kms_alloc(env, sizeof(*token));
+    int error;
+
+    if (token == NULL) {
+        return cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
+    }
+    token->env = env;
+    error = parse_uri(token, uri, fault);
+    cof_token_close(token);
+    return error;
+}
+
 int cof_token_open(struct cof_kms_env *env, const char *uri, const struct cof_kms_bytes *pin,
                    struct cof_token **ret_token, struct coffer_fault *fault)
 {
@@ -281,11 +295,11 @@ const char *cof_token_object(const struct cof_token *token)
 
 /* ---- keys -------------------------------------------------------------------------------- */
 
-int cof_token_find(struct cof_token *token, enum cof_token_key kind, const char *label,
-                   unsigned long *ret_handle, struct coffer_fault *fault)
+int cof_token_find(struct cof_token *token, const char *label, unsigned long *ret_handle,
+                   struct coffer_fault *fault)
 {
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = kind == COF_TOKEN_AES ? CKK_AES : CKK_GENERIC_SECRET;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE wanted[] = {
         {CKA_CLASS, &class, sizeof(class)},
@@ -314,15 +328,11 @@ int cof_token_find(struct cof_token *token, enum cof_token_key kind, const char 
     return 0;
 }
 
-int cof_token_make(struct cof_token *token, enum cof_token_key kind, const char *label,
-                   struct coffer_fault *fault)
+int cof_token_make(struct cof_token *token, const char *label, struct coffer_fault *fault)
 {
-    bool aes = kind == COF_TOKEN_AES;
-    CK_MECHANISM mechanism = {aes ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
+    CK_MECHANISM mechanism = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
     CK_ULONG bytes = KEY_BYTES;
-    CK_ATTRIBUTE_TYPE first = aes ? CKA_ENCRYPT : CKA_SIGN;
-    CK_ATTRIBUTE_TYPE second = aes ? CKA_DECRYPT : CKA_VERIFY;
     CK_ATTRIBUTE wanted[] = {
         {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)},
         {CKA_VALUE_LEN, &bytes, sizeof(bytes)},
@@ -330,11 +340,11 @@ int cof_token_make(struct cof_token *token, enum cof_token_key kind, const char 
         {CKA_PRIVATE, &yes, sizeof(yes)},
         {CKA_SENSITIVE, &yes, sizeof(yes)},
         {CKA_EXTRACTABLE, &no, sizeof(no)},
-        {first, &yes, sizeof(yes)},
-        {second, &yes, sizeof(yes)},
+        {CKA_SIGN, &yes, sizeof(yes)},
+        {CKA_VERIFY, &yes, sizeof(yes)},
     };
     unsigned long handle = 0;
-    int error = cof_token_find(token, kind, label, &handle, NULL);
+    int error = cof_token_find(token, label, &handle, NULL);
 
     if (error == 0 || error == COFFER_E_CONFLICT) {
         return cof_kms_fault(fault, COFFER_E_EXISTS, "the token has a key of label %.80s already",
@@ -344,6 +354,16 @@ int cof_token_make(struct cof_token *token, enum cof_token_key kind, const char 
                token->module->C_GenerateKey(token->session, &mechanism, wanted,
                                             sizeof(wanted) / sizeof(wanted[0]), &handle),
                "make the key");
+}
+
+int cof_token_destroy(struct cof_token *token, const char *label, struct coffer_fault *fault)
+{
+    unsigned long handle = 0;
+    int error = cof_token_find(token, label, &handle, fault);
+
+    return error == 0
+               ? say(fault, token->module->C_DestroyObject(token->session, handle), "destroy it")
+               : error;
 }
 
 int cof_token_mac(struct cof_token *token, unsigned long handle, struct cof_kms_bytes data,

@@ -11,9 +11,9 @@
  *   file:  magic "CfTP" | format u8 (1) | TPM2B_PUBLIC | TPM2B_PRIVATE, as the TPM marshals them
  *
  * The parent is the owner hierarchy's primary of the fixed template in tpm.c, which the TPM derives
- * anew each time, so nothing is stored in it. Errors: KEY_UNREACHABLE (no TPM, or none that
- * answers), PASSPHRASE (wrong auth value, or locked out), TAMPER (the file is not this TPM's),
- * NOT_FOUND, EXISTS, INVALID. One thread at a time.
+ * anew each time, so nothing is stored in it. Errors: KEY_UNREACHABLE (no TPM that answers),
+ * PASSPHRASE (wrong auth value, or locked out), TAMPER (the file is not this TPM's), NOT_FOUND,
+ * EXISTS, INVALID. One thread at a time.
  */
 #ifndef COF_KMS_TOKEN_TPM_H
 #define COF_KMS_TOKEN_TPM_H

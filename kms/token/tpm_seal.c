@@ -2,9 +2,9 @@
 /*
  * kms/token/tpm_seal.c - sealing and unsealing by a TPM 2.0, through tpm2-tss's ESYS.
  *
- * Invariants: the secret and the auth value cross the bus under a session that encrypts them,
- * salted by the primary; what the library holds of them is overwritten before it is freed, since it
- * does not wipe; objects and sessions are flushed on every path. One thread at a time.
+ * Invariants: the secret and the auth value cross the bus in a session that encrypts them, salted
+ * by the primary; what the library holds of them is overwritten before it is freed, since it does
+ * not wipe; objects and sessions are flushed on every path. One thread at a time.
  */
 #include "tpm_internal.h"
 

@@ -106,7 +106,7 @@ const struct cof_wire_shape cof_shape_old_key_spec = ENUM_OF(
 const struct cof_wire_shape cof_shape_key_usage =
     ENUM_OF("SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT");
 const struct cof_wire_shape cof_shape_origin =
-    ENUM_OF("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE");
+    ENUM_OF("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE", "PKCS11");
 const struct cof_wire_shape cof_shape_data_key_spec = ENUM_OF("AES_256", "AES_128");
 const struct cof_wire_shape cof_shape_encryption_algorithm =
     ENUM_OF("SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE");

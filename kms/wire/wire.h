@@ -65,6 +65,7 @@ extern const struct cof_wire_operation cof_wire_identity_rows[];
 extern const struct cof_wire_operation cof_wire_access_rows[];
 extern const struct cof_wire_operation cof_wire_import_rows[];
 extern const struct cof_wire_operation cof_wire_asymmetric_rows[];
+extern const struct cof_wire_operation cof_wire_key_store_rows[];
 extern const struct cof_wire_operation cof_wire_key_rows[];
 extern const struct cof_wire_operation cof_wire_policy_rows[];
 extern const struct cof_wire_operation cof_wire_alias_rows[];

@@ -25,8 +25,8 @@ kms=$COFFERKMS
 # Make a store by root, encrypt, and decrypt with another process; "$@" takes the hardware away.
 round() {
     local store=$1 root=$2; shift 2
-    exits 0 "$kms" create-key --kms "file:$store" --root-key-file "$root" --query KeyMetadata.KeyId \
-        --output text
+    exits 0 "$kms" create-key --kms "file:$store" --root-key-file "$root" --output text \
+        --query KeyMetadata.KeyId
     grep -q -- "$3" err || fail "stderr lacks '$3': $(cat err)"
     local key; key=$(cat out)
     exits 0 env COFFER_ROOT_KEY_FILE="$root" "$kms" describe-key --kms "file:$store" --key-id "$key"
@@ -51,7 +51,8 @@ if [ -n "$module" ] && command -v softhsm2-util >/dev/null; then
     mkdir tokens
     printf 'directories.tokendir = %s/tokens\nlog.level = ERROR\n' "$dir" >softhsm.conf
     export SOFTHSM2_CONF=$dir/softhsm.conf
-    softhsm2-util --init-token --free --label box --pin 1234 --so-pin 4321 >/dev/null || fail "no token"
+    softhsm2-util --init-token --free --label box --pin 1234 --so-pin 4321 >/dev/null ||
+        fail "no token"
     (umask 077; echo 1234 >pin)
     round token "pkcs11:token=box;object=root?module-path=$module&pin-source=file:$dir/pin" \
         token_away token_back 'PKCS#11 token'

@@ -32,10 +32,10 @@ static inline const char *softhsm_module(void)
     return NULL;
 }
 
-/* A token `label` whose PIN is 1234, named by h->uri with that object. */
+/* A token `label` whose PIN is 12345678, named by h->uri with that object. */
 static inline void softhsm_token(struct softhsm *h, const char *label, const char *object)
 {
-    openssl_run(h->o, "softhsm2-util --init-token --free --label %s --pin 1234 --so-pin 4321",
+    openssl_run(h->o, "softhsm2-util --init-token --free --label %s --pin 12345678 --so-pin 4321",
                 label);
     snprintf(h->uri, sizeof(h->uri),
              "pkcs11:token=%s;object=%s?module-path=%s&pin-source=file:%s/pin", label, object,
@@ -61,7 +61,7 @@ static inline void softhsm_setup(struct softhsm *h)
     openssl_write(h->o, "conf", text, strlen(text));
     openssl_run(h->o, "mkdir tokens");
     setenv("SOFTHSM2_CONF", path, 1);
-    openssl_write(h->o, "pin", "1234\n", 5);
+    openssl_write(h->o, "pin", "12345678\n", 9);
     openssl_run(h->o, "chmod 600 pin");
 }
 

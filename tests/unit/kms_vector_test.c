@@ -69,7 +69,7 @@ static void blob_is_as_documented(void **state)
     static const uint8_t context[] = {1, 0, 0, 0, 1, 0, 0, 0, 'a', 2, 0, 0, 0, 'b', 'c'};
     struct cof_kms_bytes context_bytes = {context, sizeof(context)};
     struct cof_kms_bytes plaintext = {(const uint8_t *)"attack at dawn", 14}, bytes;
-    struct cof_kms_material material;
+    struct cof_kms_material material = {.derive = NULL};
     struct cof_kms_blob_view view;
     struct cof_kms_env env;
     struct coffer_key_blob blob;
