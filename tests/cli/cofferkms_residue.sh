@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# After a server has encrypted, decrypted and drawn data keys, neither plaintext nor data key nor the
-# root key file's bytes stand in its memory, its log or any file of the store, raw or as base64. The
-# control: the key's id does stand in its memory.
+# After a server has encrypted, decrypted and drawn data keys, no plaintext, data key, access key
+# secret or root key file's bytes stand in its memory, its log or a file of the store, raw or as
+# base64. The control: the key's id does stand in its memory.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 key=$(make_key)
 "$COFFERKMS" access-key create --user root --output json >made
-AWS_ACCESS_KEY_ID=$(python3 -c 'import json; print(json.load(open("made"))["AccessKey"]["AccessKeyId"])')
-AWS_SECRET_ACCESS_KEY=$(python3 -c '
-import json
-print(json.load(open("made"))["AccessKey"]["SecretAccessKey"])')
+made() { python3 -c "import json; print(json.load(open('made'))['AccessKey']['$1'])"; }
+AWS_ACCESS_KEY_ID=$(made AccessKeyId)
+AWS_SECRET_ACCESS_KEY=$(made SecretAccessKey)
 rm made
 
 "$COFFERKMS" serve --unix s 2>log &

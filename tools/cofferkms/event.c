@@ -31,7 +31,8 @@ const char *cof_event_class(const char *event)
     static const char *const usage[] = {"Encrypt", "Decrypt", "ReEncrypt", "Generate", "Sign",
                                         "Verify", "ExportPlaintext", "GetPublicKey",
                                         "DeriveSharedSecret", NULL};
-    static const char *const reading[] = {"Describe", "List", "Get", NULL};
+    static const char *const reading[] = {"Describe", "List", "Get", "BackupKeyStore",
+                                          "CheckKeyStore", NULL};
     if (strcmp(event, "VerifyAudit") == 0) {
         return "reading";
     }

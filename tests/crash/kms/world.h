@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash/kms/world.h - a key store, random operations on it, and a model that says what it must
- * hold.
+ * crash/kms/world.h - a key store, random operations on it, and a model of what it must hold.
  *
  * An operation is announced, done, and acknowledged; whoever listens (a pipe, a list) can say at
  * any moment which ones were acknowledged and which one was under way. The model is plain values,
@@ -108,8 +107,7 @@ void step_end(struct model *model, const struct step *step);
 void step_do(struct world *world, struct step *step);
 
 /* look.c: the store must be the model, or, when pending isn't NULL, the model with it done; the
- * model is then the one that it is. What is gone must be gone. Returns the rows that were checked.
- *  */
+ * model is then the one that it is. What is gone must be gone. Returns how many rows it has. */
 uint64_t world_look(struct world *world, const struct step *pending);
 /* look.c: an older copy of the store, beside a copy of its ledger, has nothing that is gone. */
 void world_look_at_old(struct world *world, const char *old_path);
