@@ -166,6 +166,9 @@ void cof_move_reseal(struct cof_move *move, const uint8_t uuid[16], uint32_t key
 void cof_move_commit(struct cof_cleaner *cleaner, struct cof_move *move);
 /* What was put stays in its group, as nobody's. */
 void cof_move_abandon(struct cof_cleaner *cleaner, struct cof_move *move);
+/* The extent of this name is another from now on: one came with a copy where one had died. What is
+ * on its way of the old one is nobody's, although name and uuid are the same. */
+void cof_moves_overtake(struct cof_cleaner *cleaner, uint32_t lineage, uint64_t extent);
 /* Moves that are not published yet, of any extent. */
 static inline bool cof_moves_pending(const struct cof_cleaner *cleaner)
 {

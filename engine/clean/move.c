@@ -6,9 +6,9 @@
  * given to those of its pages that lived. Moves into a head are published in order, each when the
  * device has the last group with a page of it: the descriptor is replaced, and the live counts of
  * the segments go with it. What the descriptor is then decides: the extent may be gone, or another
- * (re-sealed), or in other pieces; then nothing changes, and the pages that were copied are
- * nobody's. Pages that died meanwhile are present in their new place, and dead.
- * Under the store's lock.
+ * (re-sealed), or in other pieces, or it died and came again with a copy, under the same name and
+ * uuid; then nothing changes, and the pages that were copied are nobody's. Pages that died
+ * meanwhile are present in their new place, and dead. Under the store's lock.
  */
 #include "clean/internal.h"
 
@@ -31,7 +31,7 @@ struct cof_move {
     unsigned source_count;
     double up2;
     uint64_t last_group;
-    bool reseal;
+    bool reseal, overtaken;
     uint8_t new_uuid[16];
     uint32_t new_key_id;
 };
@@ -129,6 +129,15 @@ void cof_move_commit(struct cof_cleaner *cleaner, struct cof_move *move)
     cof_moves_publish(cleaner, move->head, cleaner->heads[move->head].done_upto);
 }
 
+void cof_moves_overtake(struct cof_cleaner *cleaner, uint32_t lineage, uint64_t extent)
+{
+    for (struct cof_move *move = cleaner->first_move; move != NULL; move = move->next) {
+        if (move->lineage == lineage && move->extent == extent) {
+            move->overtaken = true;
+        }
+    }
+}
+
 /* ---- publication ---- */
 
 /* The pieces that begin and end where the move's did when it was begun. */
@@ -213,7 +222,7 @@ static void publish(struct cof_cleaner *cleaner, const struct cof_move *move)
 {
     struct cof_desc *desc, *next;
     unsigned from, to;
-    if (move->piece_count == 0 ||
+    if (move->piece_count == 0 || move->overtaken ||
         cof_place_find(cleaner->place, move->lineage, move->extent, &desc) != 0 ||
         memcmp(desc->uuid, move->uuid, sizeof desc->uuid) != 0 ||
         !find_range(desc, move, &from, &to) || !has_all(desc, move) ||

@@ -88,6 +88,7 @@ int cof_extent_write(struct coffer_store *store, uint32_t number,
     struct cof_desc *desc = cof_desc_new(&store->env, COF_BATCH_REFS_MAX);
     int err = desc == NULL ? COFFER_E_NO_MEMORY : make_room(lane, copy->pages);
     if (err != 0) {
+        cof_free(&store->env, desc);
         return err;
     }
     desc->extent = copy->extent;
@@ -115,6 +116,7 @@ int cof_extent_write(struct coffer_store *store, uint32_t number,
         cof_free(&store->env, desc);
         return err;
     }
+    cof_moves_overtake(&store->cleaner, copy->lineage, copy->extent);
     cof_segments_live_add(&store->segments, desc->pieces[0].segment, copy->pages);
     return cof_lane_poll(lane, false) < 0 ? COFFER_E_IO : 0; /* the device has them meanwhile */
 }
