@@ -163,5 +163,6 @@ int cof_kms_tick(struct coffer_keystore *ks, struct coffer_fault *fault)
 
 int coffer_kms_tick(struct coffer_keystore *store, struct coffer_fault *fault)
 {
-    return store == NULL ? cof_kms_fault(fault, COFFER_E_INVALID, NULL) : cof_kms_tick(store, fault);
+    return store == NULL ? cof_kms_fault(fault, COFFER_E_INVALID, NULL)
+                         : cof_kms_tick(store, fault);
 }

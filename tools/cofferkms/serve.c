@@ -130,8 +130,8 @@ int cof_key_serve(struct cof_tool_call *call)
 {
     struct serving serving = {.access_log =
                                   strcmp(cof_tool_text(call, "log", "access"), "access") == 0};
-    const struct cof_server_calls calls = {&serving, on_http, coffer_kms_http_response_done, on_tick,
-                                           on_log};
+    const struct cof_server_calls calls = {&serving, on_http, coffer_kms_http_response_done,
+                                           on_tick, on_log};
     struct cof_server_opts opts = {.calls = &calls};
     int exit_code = take_options(call, &opts);
     if (exit_code != 0) {
