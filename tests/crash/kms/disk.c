@@ -395,8 +395,9 @@ void disk_image(uint64_t events, enum cut_variant variant, uint64_t seed, const 
         images[i].length = 0;
         images[i].there = disk.began[i];
         reserve(&images[i], disk.length[i]);
-        memcpy(images[i].bytes, disk.bytes[i] != NULL ? disk.bytes[i] : (const uint8_t *)"",
-               disk.length[i]);
+        if (disk.length[i] > 0) {
+            memcpy(images[i].bytes, disk.bytes[i], disk.length[i]);
+        }
     }
     for (uint64_t i = 0; i < events; i++) {
         const struct event *event = &disk.events[i];
