@@ -12,7 +12,7 @@
  *  2. A segment is reused only after the roots that do not need it are durable.
  *  3. The persisted counts, bitmaps and trees are those of the freeze: what was appended after it
  *     is young, and left to the log.
- * Under the store's lock, which is let go while the roots are on their way to the device.
+ * Under the store's lock throughout.
  */
 #include "volume/store.h"
 
@@ -294,21 +294,16 @@ void cof_segments_free_early(struct coffer_store *store)
     }
 }
 
-static int flip(struct coffer_store *store, bool clean, bool let_go)
+int cof_checkpoint_roots(struct coffer_store *store, bool clean)
 {
     struct cof_root root;
     int err;
     build_root(store, clean, &root);
-    err = cof_store_write_roots(store, &root, let_go, NULL);
+    err = cof_store_write_roots(store, &root, NULL);
     if (err == 0 && root.lanes[COF_LANE_USER].next_segment == store->lane.next_segment) {
         cof_lane_announced(&store->lane);
     }
     return err;
-}
-
-int cof_checkpoint_roots(struct coffer_store *store, bool clean)
-{
-    return flip(store, clean, false);
 }
 
 /* ---- all of it ---- */
@@ -325,6 +320,18 @@ static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
     }
     birth->done = err == 0;
     return err;
+}
+
+/* A device tells a failure to write back once: of two syncs at a time the one may have the error and
+ * the other lie. So the log's has ended before a checkpoint's begins, and the lock is held until all
+ * of the checkpoint's have. */
+static int end_sync(struct cof_lane *log)
+{
+    int err = 0;
+    while (err >= 0 && log->error == 0 && log->sync_in_flight) {
+        err = cof_lane_poll(log, true);
+    }
+    return log->error != 0 ? log->error : err < 0 ? err : 0;
 }
 
 static int write_all(struct coffer_store *store, bool full)
@@ -360,6 +367,9 @@ static int write_all(struct coffer_store *store, bool full)
     if (err == 0) {
         err = write_segment_table(store, &writer);
     }
+    if (err == 0) {
+        err = end_sync(&store->lane);
+    }
     return err == 0 ? cof_lane_drain(&store->meta) : err;
 }
 
@@ -370,7 +380,7 @@ int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
         err = write_all(store, full);
     }
     if (err == 0) {
-        err = flip(store, clean, true);
+        err = cof_checkpoint_roots(store, clean);
     }
     if (err != 0) {
         return err;

@@ -47,22 +47,7 @@ static int write_both(struct coffer_store *store, struct cof_root *root)
     return err;
 }
 
-/* While the device has them: reads and writes go on, and nothing changes that a root names. */
-static int write_let_go(struct coffer_store *store, struct cof_root *root)
-{
-    enum cof_checkpoint_state state = store->checkpoint.state;
-    int err;
-    store->checkpoint.state = COF_CHECKPOINT_HELD;
-    pthread_mutex_unlock(&store->lock);
-    err = write_both(store, root);
-    pthread_mutex_lock(&store->lock);
-    store->checkpoint.state = state;
-    root->incompat |= store->root.incompat; /* what came meanwhile is for the next one */
-    root->ro_compat |= store->root.ro_compat;
-    return err == 0 && store->error != 0 ? COFFER_E_FAILED : err;
-}
-
-int cof_store_write_roots(struct coffer_store *store, struct cof_root *root, bool let_go,
+int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
                           struct coffer_fault *fault)
 {
     int err;
@@ -74,7 +59,7 @@ int cof_store_write_roots(struct coffer_store *store, struct cof_root *root, boo
     if (err != 0) {
         return err;
     }
-    err = let_go ? write_let_go(store, root) : write_both(store, root);
+    err = write_both(store, root);
     if (err != 0) {
         return cof_fault(fault, err, COFFER_STAGE_ROOT, "the root could not be written: %s",
                          coffer_error_sentence(err));

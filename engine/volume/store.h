@@ -154,8 +154,7 @@ enum cof_checkpoint_state {
     COF_CHECKPOINT_DRAIN,  /* batches below the freeze are on their way */
     COF_CHECKPOINT_MERGE,  /* one volume after another */
     COF_CHECKPOINT_FINISH, /* placement, catalogue, segment table, roots */
-    COF_CHECKPOINT_HELD    /* none may begin: trees are walked that must not change, or roots are on
-                            * their way */
+    COF_CHECKPOINT_HELD    /* none may begin: trees are walked that must not change */
 };
 
 struct cof_checkpoint {
@@ -266,10 +265,9 @@ struct coffer_store {
 };
 
 /* ---- root.c ---- */
-/* Both of the root's flips, synced. let_go: the lock is let go meanwhile, the checkpoint being
- * HELD; what others set in store->root.incompat stays. */
+/* Both of the root's flips, synced. */
 COFFER_MUST_CHECK int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
-                                            bool let_go, struct coffer_fault *fault);
+                                            struct coffer_fault *fault);
 
 /* ---- anchor.c ---- */
 /* Compare the root and the catalogue, both just read, with the anchor. ROLLBACK unless accept. */
