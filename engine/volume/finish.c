@@ -322,9 +322,9 @@ static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
     return err;
 }
 
-/* A device tells a failure to write back once: of two syncs at a time the one may have the error and
- * the other lie. So the log's has ended before a checkpoint's begins, and the lock is held until all
- * of the checkpoint's have. */
+/* A device tells a failure to write back once: of two syncs at a time the one may have the error
+ * and the other lie. So the log's has ended before a checkpoint's begins, and the lock is held
+ * until all of the checkpoint's have. */
 static int end_sync(struct cof_lane *log)
 {
     int err = 0;

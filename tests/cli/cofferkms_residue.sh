@@ -4,7 +4,6 @@
 # After a server has encrypted, decrypted and drawn data keys, no plaintext, data key, access key
 # secret or root key file's bytes stand in its memory, its log or a file of the store, raw or as
 # base64. The control: the key's id does stand in its memory.
-# shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 key=$(make_key)

@@ -3,7 +3,6 @@
 #
 # cofferkms serve, as a shell uses it: what it refuses to do, what it says, how it ends. The
 # server itself is tested by tests/interop/kms_server.py.
-# shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # Options, help and man page say the same.

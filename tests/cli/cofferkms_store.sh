@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # cofferkms store: describe, check, backup, restore, rekey-root from the shell.
-# shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 k() { "$COFFERKMS" "$@"; }

@@ -330,8 +330,9 @@ matches "^Recipients: $arn1, $arn2\$" "$COFFER" snapshot describe "$store:v@a"
 ok "$COFFERKMS" disable-key --key-id "$id1"
 [ "$(content "$store:v@a")" = "$at_a" ] || die "the recipient's key does not open the snapshot"
 unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v@b" 0 1
-unchanged "$store" fails 3 'disabled' "$COFFER" volume read "$store:v" 0 1
+fails 5 'inaccessible-encryption-credentials' "$COFFER" volume read "$store:v" 0 1
 ok "$COFFERKMS" enable-key --key-id "$id1"
+ok "$COFFER" volume start "$store:v"
 ok "$COFFER" snapshot remove-recipient "$store:v@a" --kms-key-id "$arn2"
 prints "$arn1" "$COFFER" snapshot describe "$store:v@a" --query "join(',', Recipients)"
 ok "$COFFERKMS" disable-key --key-id "$id1"

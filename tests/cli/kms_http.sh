@@ -3,7 +3,6 @@
 #
 # Both programs with their keys in a service elsewhere: by loopback, by a unix socket, by TLS; what
 # they say when it refuses, is not itself, or is gone.
-# shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 server=

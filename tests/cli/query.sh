@@ -20,7 +20,7 @@ prints 'set' q "Verbs[?Noun!='store' && Noun!='volume' && Noun!='snapshot'] | [0
 prints "$(printf 'rekey\tscrub')" q 'Verbs[?contains(Options, `"rate"`)].Verb'
 prints "$(printf 'bs\tmemory\trate\tsegment-size\tsize')" q "sort(Options[?Kind=='size'].Name)"
 prints 'size' q "Options[?Kind=='size'].Name | [0]"
-prints 'bench' q 'Verbs[-1].Verb'
+prints 'sign' q 'Verbs[-1].Verb'
 prints 'bs,rate' q "join(',', sort(Options[?Kind=='size'].Name)[?length(@) < \`5\` && @ != 'size'])"
 prints FALSE q "contains(Common, 'size')"
 prints TRUE q "contains(Common, 'query')"

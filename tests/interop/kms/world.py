@@ -15,7 +15,7 @@ import clients
 HOME, OTHER = "111122223333", "444455556666"
 REGION, OTHER_REGION = "test-1", "test-2"
 PATIENCE_S = 30
-PIN = "123456"
+PIN = "12345678"
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/pkcs11/libsofthsm2.so",
            "/usr/lib64/softhsm/libsofthsm2.so")
 
