@@ -183,7 +183,6 @@ case("what is not multi-Region stays", key(),
      check("ReplicateKey", {"KeyId": ID, "ReplicaRegion": "${other_region}"}, error=UNSUPPORTED),
      check("UpdatePrimaryRegion", {"KeyId": ID, "PrimaryRegion": "${other_region}"},
            error=UNSUPPORTED))
-case("GetKeyLastUsage", key(), sealed(), check("GetKeyLastUsage", {"KeyId": ID}, {"KeyId": ARN}))
 
 # ---- custom key stores -----------------------------------------------------------------------
 
