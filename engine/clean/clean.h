@@ -73,8 +73,8 @@ struct cof_cleaner_stats {
 
 enum cof_cleaner_state { COF_CLEANER_IDLE = 0, COF_CLEANER_READ, COF_CLEANER_MOVE };
 
-#define COF_VICTIM_READS \
-    2u /* in flight: more would stand in the way of those whom callers wait for */
+/* In flight: more would stand in the way of those whom callers wait for. */
+#define COF_VICTIM_READS 2u
 
 /* A segment that is read, or was. */
 struct cof_victim {
