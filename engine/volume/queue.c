@@ -189,10 +189,8 @@ static int poll_reads(struct coffer_queue *queue, bool wait)
     }
     count = queue->store->dev->ops->poll(queue->channel, wait ? 1u : 0u, &list);
     queue->poll_failures = count < 0 ? queue->poll_failures + 1u : 0u;
-    while (count > 0 && list != NULL) {
-        struct coffer_segdev_request *next = list->next;
-        cof_read_complete(queue, list);
-        list = next;
+    if (count > 0) {
+        cof_read_arrived(queue, list);
     }
     return count;
 }
@@ -237,6 +235,11 @@ static void enter(struct coffer_queue *queue)
     }
 }
 
+static bool holds_something(const struct coffer_queue *queue)
+{
+    return queue->done != NULL || queue->arrived != NULL;
+}
+
 /*
  * What was collected from the devices' channels no longer makes the descriptor readable: whoever
  * polls it must find it readable as long as there is something to hand over or to move on.
@@ -245,18 +248,26 @@ static void leave(struct coffer_queue *queue)
 {
     pthread_mutex_lock(&queue->store->lock);
     queue->inside = false;
-    if (queue->done != NULL || (queue->stale && queue->in_flight > 0)) {
+    if ((queue->watched && holds_something(queue)) || (queue->stale && queue->in_flight > 0)) {
         wake(queue);
     }
     pthread_mutex_unlock(&queue->store->lock);
 }
 
-/* Collect and move on until neither the lane nor a read gives anything new. */
-static void work(struct coffer_queue *queue)
+/*
+ * Collect and move on until neither the lane nor a read gives anything new. One run a round is
+ * opened, and none when enough requests can be handed over: the caller who gets one soon puts the
+ * device to work again while the others are opened. A device that answers many reads at once would
+ * otherwise stand still until all of them are open (docs/profile.md).
+ */
+static void work(struct coffer_queue *queue, unsigned wanted)
 {
     bool moved;
     (void)poll_reads(queue, false);
     do {
+        if (queue->arrived != NULL && queue->done_count < wanted) {
+            cof_read_open_next(queue);
+        }
         moved = pump(queue);
     } while (poll_reads(queue, false) > 0 || moved);
 }
@@ -405,7 +416,7 @@ int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io, unsign
         begin(request);
         taken++;
     }
-    work(queue);
+    work(queue, 0);
     leave(queue);
     if (taken > 0) {
         return (int)taken;
@@ -438,6 +449,16 @@ static unsigned hand_over(struct coffer_queue *queue, struct coffer_cqe *cqe, un
     return count;
 }
 
+/* What is waited for comes through the channel of the queue's own reads, and nowhere else. */
+static bool only_reads(const struct coffer_queue *queue, int cleaning_fd)
+{
+    const struct cof_io_request *request = queue->active;
+    while (request != NULL && request->phase == COF_PHASE_READ) {
+        request = request->next;
+    }
+    return request == NULL && cleaning_fd < 0;
+}
+
 /* Nothing moves unless something outside does: sleep, or poll devices that have no descriptor.
  * What the cleaner has in flight is waited for, too, so that it goes on while a caller waits. */
 static void wait_for_more(struct coffer_queue *queue, int cleaning_fd)
@@ -445,11 +466,11 @@ static void wait_for_more(struct coffer_queue *queue, int cleaning_fd)
     struct coffer_store *store = queue->store;
     struct pollfd fds[2] = {{.fd = queue->epoll_fd, .events = POLLIN},
                             {.fd = cleaning_fd, .events = POLLIN}};
+    if (queue->reads_in_flight > 0 && (queue->epoll_fd < 0 || only_reads(queue, cleaning_fd))) {
+        (void)poll_reads(queue, true);
+        return;
+    }
     if (queue->epoll_fd < 0) {
-        if (queue->reads_in_flight > 0) {
-            (void)poll_reads(queue, true);
-            return;
-        }
         pthread_mutex_lock(&store->lock);
         if (store->lanes_ready) {
             (void)cof_lane_poll(&store->lane, true);
@@ -473,7 +494,7 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
         bool more;
         int cleaning_fd;
         enter(queue);
-        work(queue);
+        work(queue, max - count);
         count += hand_over(queue, cqe + count, max - count);
         leave(queue);
         if (count >= want) {
@@ -487,7 +508,7 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
                !(store->lanes_ready && cof_lane_busy(&store->lane));
         cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);
         pthread_mutex_unlock(&store->lock);
-        if (!more) {
+        if (!more && !holds_something(queue)) {
             wait_for_more(queue, cleaning_fd);
         }
     }
@@ -627,6 +648,12 @@ void coffer_queue_destroy(struct coffer_queue *queue)
 
 int coffer_queue_fd(struct coffer_queue *queue)
 {
+    pthread_mutex_lock(&queue->store->lock);
+    queue->watched = true;
+    if (holds_something(queue)) {
+        wake(queue);
+    }
+    pthread_mutex_unlock(&queue->store->lock);
     return queue->epoll_fd;
 }
 

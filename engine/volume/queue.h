@@ -78,7 +78,9 @@ struct coffer_queue {
     struct cof_io_request *free_list;
     struct cof_io_request *active, *active_last; /* in order of submission */
     struct cof_io_request *done, *done_last;
+    struct cof_read_run *arrived, *arrived_last; /* read from the device, not yet opened */
     unsigned done_count, reads_in_flight, poll_failures;
+    bool watched; /* the caller has the descriptor, and may be asleep on it */
     struct cof_read_run *run_pool;
     unsigned run_pool_count;
     uint64_t device_reads, device_read_bytes;
@@ -91,8 +93,10 @@ void cof_queues_done(struct coffer_store *store);
 /* queue_read.c: begin to read count pages into the request's memory; reads_in_flight tells whether
  * there is anything to wait for. Errors of pages go to cof_request_fail. */
 void cof_read_start(struct cof_io_request *request, uint64_t first_page, uint64_t count);
-/* A device completion: opens the pages when it was the last of its run. */
-void cof_read_complete(struct coffer_queue *queue, struct coffer_segdev_request *done);
+/* Device completions: runs that are all there wait to be opened, in order. */
+void cof_read_arrived(struct coffer_queue *queue, struct coffer_segdev_request *list);
+/* Open the pages of the run that arrived first. There is one. */
+void cof_read_open_next(struct coffer_queue *queue);
 /* queue_write.c: go on with a write as far as it can get. Under the store's lock, which is let go
  * while pages are sealed. */
 void cof_write_advance(struct cof_io_request *request);

@@ -133,16 +133,37 @@ static void open_run(struct cof_read_run *run)
     cof_run_free(queue, run);
 }
 
-void cof_read_complete(struct coffer_queue *queue, struct coffer_segdev_request *done)
+static void arrive(struct coffer_queue *queue, struct cof_read_run *run)
 {
-    struct cof_read_run *run = done->user;
-    struct cof_io_request *request = run->owner;
-    queue->reads_in_flight--;
-    run->waiting--;
-    if (run->waiting == 0) {
-        request->reads_in_flight--;
-        open_run(run);
+    run->next = NULL;
+    *(queue->arrived_last != NULL ? &queue->arrived_last->next : &queue->arrived) = run;
+    queue->arrived_last = run;
+}
+
+void cof_read_arrived(struct coffer_queue *queue, struct coffer_segdev_request *list)
+{
+    while (list != NULL) {
+        struct coffer_segdev_request *next = list->next;
+        struct cof_read_run *run = list->user;
+        queue->reads_in_flight--;
+        run->waiting--;
+        if (run->waiting == 0) {
+            arrive(queue, run);
+        }
+        list = next;
     }
+}
+
+void cof_read_open_next(struct coffer_queue *queue)
+{
+    struct cof_read_run *run = queue->arrived;
+    struct cof_io_request *request = run->owner;
+    queue->arrived = run->next;
+    if (queue->arrived == NULL) {
+        queue->arrived_last = NULL;
+    }
+    open_run(run);
+    request->reads_in_flight--;
 }
 
 /* ---- finding ---- */
@@ -262,11 +283,7 @@ static void submit_one(struct coffer_queue *queue, struct cof_read_run *run,
             if (count < 0) {
                 err = count;
             }
-            while (list != NULL) {
-                struct coffer_segdev_request *next = list->next;
-                cof_read_complete(queue, list);
-                list = next;
-            }
+            cof_read_arrived(queue, list);
         }
     } while (err == COFFER_E_AGAIN);
     request->result = err;
@@ -309,8 +326,7 @@ static void submit_run(struct cof_read_run *run)
     submit_one(queue, run, &run->data, run->block, run->iov, iov_count);
     queue->device_read_bytes += (uint64_t)run->pages * COF_PAGE_BYTES;
     if (run->waiting == 0) {
-        run->owner->reads_in_flight--;
-        open_run(run);
+        arrive(queue, run); /* with the error of not having been submitted */
     }
 }
 
