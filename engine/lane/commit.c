@@ -39,7 +39,6 @@ void cof_lane_register(struct cof_lane *lane)
 static void submit(struct cof_lane *lane, struct cof_batch *batch, uint8_t *from, uint32_t blocks)
 {
     struct coffer_segdev_request *request = &batch->request;
-    int err;
     uint32_t block =
         batch->footer ? batch->block : batch->block - (batch->first_in_segment ? 1u : 0u);
     memset(request, 0, sizeof *request);
@@ -53,12 +52,7 @@ static void submit(struct cof_lane *lane, struct cof_batch *batch, uint8_t *from
     request->buffer_index = (int)(batch - lane->batches);
     request->user = batch;
     batch->submitted = true;
-    err = lane->dev->ops->submit(lane->channel, request);
-    if (err != 0) {
-        batch->done = true;
-        cof_lane_fail(lane, err);
-        return;
-    }
+    cof_lane_send(lane, request);
     lane->writes_in_flight++;
     lane->stats.writes++;
     lane->stats.write_bytes += batch->iov.iov_len;
@@ -78,7 +72,8 @@ void cof_lane_maybe_condition(struct cof_lane *lane)
     request->op = COFFER_SEGDEV_CONDITION;
     request->segment = lane->next_segment;
     request->buffer_index = -1;
-    lane->conditioning = lane->dev->ops->submit(lane->channel, request) == 0;
+    lane->conditioning = true;
+    cof_lane_send(lane, request);
 }
 
 /* The lists of all runs, sealed, behind the run array. */
@@ -250,7 +245,6 @@ static void sync_done(struct cof_lane *lane, int result)
 static void start_sync(struct cof_lane *lane)
 {
     struct coffer_segdev_request *request = &lane->sync_request;
-    int err;
     lane->sync_covers = lane->completed_upto;
     lane->sync_in_flight = true;
     lane->stats.syncs++;
@@ -263,10 +257,7 @@ static void start_sync(struct cof_lane *lane)
     memset(request, 0, sizeof *request);
     request->op = COFFER_SEGDEV_SYNC;
     request->buffer_index = -1;
-    err = lane->dev->ops->submit(lane->channel, request);
-    if (err != 0) {
-        sync_done(lane, err);
-    }
+    cof_lane_send(lane, request);
 }
 
 static void maybe_sync(struct cof_lane *lane)
@@ -323,30 +314,41 @@ bool cof_lane_busy(const struct cof_lane *lane)
     return lane->writes_in_flight > 0 || lane->sync_in_flight;
 }
 
-int cof_lane_poll(struct cof_lane *lane, bool wait)
+bool cof_lane_pending(const struct cof_lane *lane)
 {
-    struct coffer_segdev_request *list = NULL;
-    bool pending = cof_lane_busy(lane) || lane->conditioning;
-    int count;
-    if (!pending) {
-        return 0;
+    return cof_lane_busy(lane) || lane->conditioning;
+}
+
+int cof_lane_collect(struct cof_lane *lane)
+{
+    struct coffer_segdev_request *request;
+    bool any = false;
+    int err;
+    while ((request = cof_lane_receive(lane, &err)) != NULL) {
+        complete(lane, request);
+        any = true;
     }
-    count = lane->dev->ops->poll(lane->channel, wait ? 1u : 0u, &list);
-    if (count < 0) {
-        cof_lane_fail(lane, count);
-        return count;
+    if (err != 0) {
+        cof_lane_fail(lane, err);
+        return err;
     }
-    while (list != NULL) {
-        struct coffer_segdev_request *next = list->next;
-        complete(lane, list);
-        list = next;
-    }
-    if (count > 0) {
+    if (any) {
         advance(lane);
         maybe_sync(lane);
         cof_lane_kick(lane);
     }
-    return count > 0 ? 1 : 0;
+    return any ? 1 : 0;
+}
+
+int cof_lane_poll(struct cof_lane *lane, bool wait)
+{
+    int count, moved;
+    if (!cof_lane_pending(lane)) {
+        return 0;
+    }
+    count = cof_lane_carry_locked(lane, wait);
+    moved = cof_lane_collect(lane);
+    return count < 0 ? count : moved;
 }
 
 int cof_lane_complete(struct cof_lane *lane)

@@ -11,6 +11,16 @@
 void cof_lane_submit_ready(struct cof_lane *lane);
 /* Have the next segment written with zeros if it is fresh and appends are small. */
 void cof_lane_maybe_condition(struct cof_lane *lane);
+/* device.c: the channel and its locks. */
+COFFER_MUST_CHECK int cof_lane_device_open(struct cof_lane *lane);
+void cof_lane_device_close(struct cof_lane *lane);
+/* Put a request into the outbox, behind those that were put there before. */
+void cof_lane_send(struct cof_lane *lane, struct coffer_segdev_request *request);
+/* As cof_lane_carry, for who has the store's lock: waits for the channel, and with wait for one
+ * completion if none has come. The channel's error, or 0 and more. */
+int cof_lane_carry_locked(struct cof_lane *lane, bool wait);
+/* A request that came back, or NULL and, once, the channel's error. */
+struct coffer_segdev_request *cof_lane_receive(struct cof_lane *lane, int *ret_error);
 /* Register the batch buffers with the channel, where the device can. */
 void cof_lane_register(struct cof_lane *lane);
 

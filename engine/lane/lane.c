@@ -41,9 +41,8 @@ int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_l
         }
     }
     lane->batches_free = lane->batch_count;
-    err = lane->dev->ops->channel_open(lane->dev, lane->batch_count + 4u, &lane->channel);
+    err = cof_lane_device_open(lane);
     if (err != 0) {
-        lane->channel = NULL;
         cof_lane_done(lane);
         return err;
     }
@@ -54,12 +53,10 @@ int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_l
 void cof_lane_done(struct cof_lane *lane)
 {
     if (lane->channel != NULL) {
-        for (unsigned failures = 0;
-             (cof_lane_busy(lane) || lane->conditioning) && failures < POLL_FAILURES_MAX;) {
+        for (unsigned failures = 0; cof_lane_pending(lane) && failures < POLL_FAILURES_MAX;) {
             failures += cof_lane_poll(lane, true) < 0 ? 1u : 0u;
         }
-        lane->dev->ops->channel_close(lane->channel);
-        lane->channel = NULL;
+        cof_lane_device_close(lane);
     }
     for (unsigned i = 0; lane->batches != NULL && i < lane->batch_count; i++) {
         cof_free_aligned(lane->env, lane->batches[i].buffer);

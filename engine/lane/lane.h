@@ -14,9 +14,10 @@
  *  3. After a failed write or sync the lane has failed: nothing is ever complete again.
  *  4. The lane goes on only in a segment that a header or a root has named before.
  *
- * Threads: every function is called under the store's lock. Only the sealing of reserved pages
- * happens outside it; cof_lane_sealed says that it is over. A lane knows runs and words as bytes
- * to carry: whose extents they are, and how lists are sealed, its owner knows (cof_lane_ops).
+ * Threads: every function but cof_lane_carry is called under the store's lock. Only the sealing of
+ * reserved pages happens outside it besides; cof_lane_sealed says that it is over. A lane knows runs
+ * and words as bytes to carry: whose extents they are, and how lists are sealed, its owner knows
+ * (cof_lane_ops).
  */
 #ifndef COF_LANE_LANE_H
 #define COF_LANE_LANE_H
@@ -27,6 +28,8 @@
 #include "format/vaddr.h"
 
 #include <coffer/segdev.h>
+
+#include <pthread.h>
 
 #define COF_BATCH_WORDS_MAX 512u
 
@@ -69,6 +72,11 @@ struct cof_lane_ops {
     void (*progress)(void *ctx);
 };
 
+/* Requests on their way, oldest first. */
+struct cof_lane_box {
+    struct coffer_segdev_request *first, *last;
+};
+
 struct cof_lane_stats {
     uint64_t writes, write_bytes, syncs;
 };
@@ -76,7 +84,11 @@ struct cof_lane_stats {
 struct cof_lane {
     struct cof_env *env;
     struct coffer_segdev *dev;
-    struct coffer_segdev_channel *channel;
+    struct coffer_segdev_channel *channel;  /* under carrier_lock */
+    pthread_mutex_t carrier_lock, box_lock; /* device.c says what they guard, and their order */
+    struct cof_lane_box outbox, inbox;      /* under box_lock */
+    int carrier_error; /* likewise: the channel's first error, until cof_lane_collect saw it */
+    bool carrier_failed;
     const struct cof_lane_ops *ops;
     void *ctx;
     unsigned id;
@@ -184,8 +196,14 @@ void cof_lane_want_durable(struct cof_lane *lane, uint64_t number);
 /* Number of the last batch that has anything in it, open or not. */
 uint64_t cof_lane_last(const struct cof_lane *lane);
 
-/* Collect completions; waits for one when wait is set and something is in flight. Returns 1 when
- * anything happened. */
+/* Without the store's lock: hand what was placed to the device and fetch its answers. True when
+ * cof_lane_collect would now find something. */
+bool cof_lane_carry(struct cof_lane *lane);
+/* Whether cof_lane_carry can have anything to do. */
+bool cof_lane_pending(const struct cof_lane *lane);
+/* Act on the answers that were fetched. Returns 1 when anything happened, or the lane's error. */
+int cof_lane_collect(struct cof_lane *lane);
+/* Carry and collect; waits for an answer when wait is set and something is in flight. */
 int cof_lane_poll(struct cof_lane *lane, bool wait);
 bool cof_lane_busy(const struct cof_lane *lane);
 /* Submit and wait until all placed so far is on the device, where it can be read; sync it until it

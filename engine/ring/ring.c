@@ -4,9 +4,10 @@
  *
  * Invariants: queued <= in_flight <= depth <= entries of the submission queue, so an entry is there
  * for each operation that was let in, and the completion queue (twice as long) cannot overflow.
- * Runs in its owner's thread; starts none. It never retries or interprets a transfer.
+ * Runs in its owner's thread; starts none. It never retries or interprets a transfer. Rings of
+ * COF_RING_INLINE are inline.c's.
  */
-#include "ring/ring.h"
+#include "ring/inline.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -22,6 +23,7 @@
 
 struct cof_ring {
     struct cof_env *env;
+    struct cof_inline *inline_queue; /* instead of all below, or NULL */
     struct io_uring uring;
     int fd;
     unsigned depth;
@@ -94,7 +96,8 @@ int cof_ring_open(struct cof_env *env, int fd, unsigned depth, unsigned flags,
 {
     struct cof_ring *ring;
     int result;
-    if (depth == 0 || depth > DEPTH_MAX || (flags & ~(unsigned)COF_RING_ONE_THREAD) != 0) {
+    if (depth == 0 || depth > DEPTH_MAX ||
+        (flags & ~(unsigned)(COF_RING_ONE_THREAD | COF_RING_INLINE)) != 0) {
         return COFFER_E_INVALID;
     }
     ring = cof_calloc(env, 1, sizeof *ring);
@@ -102,6 +105,15 @@ int cof_ring_open(struct cof_env *env, int fd, unsigned depth, unsigned flags,
         return COFFER_E_NO_MEMORY;
     }
     ring->env = env;
+    if ((flags & COF_RING_INLINE) != 0) {
+        result = cof_inline_open(env, fd, depth, &ring->inline_queue);
+        if (result != 0) {
+            cof_free(env, ring);
+            return result;
+        }
+        *ret_ring = ring;
+        return 0;
+    }
     ring->fd = fd;
     ring->event_fd = -1;
     ring->depth = depth;
@@ -119,6 +131,11 @@ int cof_ring_open(struct cof_env *env, int fd, unsigned depth, unsigned flags,
 void cof_ring_close(struct cof_ring *ring)
 {
     if (ring == NULL) {
+        return;
+    }
+    if (ring->inline_queue != NULL) {
+        cof_inline_close(ring->inline_queue);
+        cof_free(ring->env, ring);
         return;
     }
     /* The kernel takes a ring apart some time after its descriptor is closed, and until then holds
@@ -141,6 +158,9 @@ int cof_ring_register_buffers(struct cof_ring *ring, const struct iovec *buffers
     int result;
     if (buffer_count > BUFFERS_MAX || (buffer_count > 0 && buffers == NULL)) {
         return COFFER_E_INVALID;
+    }
+    if (ring->inline_queue != NULL) {
+        return 0; /* plain calls take memory as it is */
     }
     if (ring->buffer_count > 0) {
         (void)io_uring_unregister_buffers(&ring->uring);
@@ -210,6 +230,9 @@ int cof_ring_queue(struct cof_ring *ring, const struct cof_ring_op *op)
 {
     int fd = ring->file_registered ? 0 : ring->fd;
     struct io_uring_sqe *sqe;
+    if (ring->inline_queue != NULL) {
+        return cof_inline_queue(ring->inline_queue, op);
+    }
     if (ring->in_flight >= ring->depth) {
         return COFFER_E_AGAIN;
     }
@@ -334,6 +357,9 @@ int cof_ring_reap(struct cof_ring *ring, unsigned min_complete,
                   struct cof_ring_completion *ret_completions, unsigned capacity)
 {
     int result;
+    if (ring->inline_queue != NULL) {
+        return (int)cof_inline_reap(ring->inline_queue, ret_completions, capacity);
+    }
     drain_event(ring);
     result = reap(ring, min_complete, ret_completions, capacity);
     if (io_uring_cq_ready(&ring->uring) > 0) {
@@ -346,6 +372,9 @@ int cof_ring_reap(struct cof_ring *ring, unsigned min_complete,
  * for its thread to come and run it. An event descriptor is signalled all the same. */
 int cof_ring_fd(struct cof_ring *ring)
 {
+    if (ring->inline_queue != NULL) {
+        return cof_inline_fd(ring->inline_queue);
+    }
     if (!ring->one_thread) {
         return ring->uring.ring_fd;
     }
@@ -362,5 +391,5 @@ int cof_ring_fd(struct cof_ring *ring)
 
 unsigned cof_ring_in_flight(const struct cof_ring *ring)
 {
-    return ring->in_flight;
+    return ring->inline_queue != NULL ? cof_inline_in_flight(ring->inline_queue) : ring->in_flight;
 }

@@ -19,7 +19,10 @@
 
 struct cof_ring;
 
-enum cof_ring_flags { COF_RING_ONE_THREAD = 1u << 0 };
+enum cof_ring_flags {
+    COF_RING_ONE_THREAD = 1u << 0,
+    COF_RING_INLINE = 1u << 1 /* no io_uring: reap makes the system calls (ring/inline.h) */
+};
 
 enum cof_ring_verb {
     COF_RING_READ,

@@ -14,8 +14,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,6 +147,14 @@ static int learn_alignment(struct cof_file *file, struct cof_file_opening *open_
     return 0;
 }
 
+/* Whether the file lives in memory alone, where there is no cache to pass by. */
+static bool lives_in_memory(const struct cof_file *file)
+{
+    struct statfs system;
+    return !file->block_device && fstatfs(file->fd, &system) == 0 &&
+           (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
+}
+
 static int choose_transfer(struct cof_file *file, struct cof_file_opening *open_)
 {
     int flags = fcntl(file->fd, F_GETFL);
@@ -152,7 +162,8 @@ static int choose_transfer(struct cof_file *file, struct cof_file_opening *open_
         return cof_file_refuse_errno(open_, errno, "cannot examine the file");
     }
     flags &= ~O_NONBLOCK;
-    if ((open_->flags & COFFER_SEGDEV_BUFFERED) != 0) {
+    file->in_memory = lives_in_memory(file);
+    if (file->in_memory || (open_->flags & COFFER_SEGDEV_BUFFERED) != 0) {
         file->base.memory_align = 1;
         return fcntl(file->fd, F_SETFL, flags) == 0
                    ? 0
@@ -172,7 +183,7 @@ static int choose_transfer(struct cof_file *file, struct cof_file_opening *open_
 static int probe_ring(struct cof_file *file, struct cof_file_opening *open_)
 {
     struct cof_ring *ring = NULL;
-    int error = cof_ring_open(&file->base.env, file->fd, 1, 0, &ring);
+    int error = file->in_memory ? 0 : cof_ring_open(&file->base.env, file->fd, 1, 0, &ring);
     if (error == COFFER_E_ACCESS || error == COFFER_E_UNSUPPORTED) {
         return cof_file_refuse(
             open_, error,

@@ -16,6 +16,7 @@ struct cof_file {
     int fd;
     pid_t opener;
     bool block_device;
+    bool in_memory; /* tmpfs and the like: a transfer is a copy, and never waits */
     _Atomic uint32_t cas_busy; /* bit per root slot: a compare-and-set is under way */
 };
 

@@ -32,7 +32,8 @@ int cof_file_channel_open(struct coffer_segdev *dev, unsigned depth,
     channel->depth = depth;
     channel->root_blocks = cof_alloc_aligned(env, COFFER_ROOT_SLOTS * COFFER_BLOCK_BYTES);
     if (channel->root_blocks != NULL) {
-        error = cof_ring_open(env, file->fd, depth, 0, &channel->ring);
+        error = cof_ring_open(env, file->fd, depth, file->in_memory ? COF_RING_INLINE : 0,
+                              &channel->ring);
     }
     if (error != 0) {
         cof_file_channel_close((struct coffer_segdev_channel *)channel);

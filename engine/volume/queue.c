@@ -129,11 +129,14 @@ static bool pump(struct coffer_queue *queue)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
-    bool moved = false, leases;
+    bool leases, lane = false;
     queue->active = NULL;
     queue->active_last = NULL;
     pthread_mutex_lock(&store->lock);
     queue->stale = false;
+    if (store->lanes_ready) {
+        (void)cof_lane_collect(&store->lane);
+    }
     if (cof_store_slice(store) < 0) {
         cof_log(&store->env, COFFER_LOG_ERROR, "work that was due failed");
     }
@@ -169,15 +172,14 @@ static bool pump(struct coffer_queue *queue)
     }
     if (store->lanes_ready) {
         cof_lane_kick(&store->lane);
-        /* Hands what was queued to the device. */
-        moved = cof_lane_poll(&store->lane, false) > 0;
+        lane = cof_lane_pending(&store->lane);
     }
     leases = cof_lease_due(store, false);
     pthread_mutex_unlock(&store->lock);
     if (leases) {
         cof_lease_run(store, false);
     }
-    return moved;
+    return lane && cof_lane_carry(&store->lane);
 }
 
 static int poll_reads(struct coffer_queue *queue, bool wait)

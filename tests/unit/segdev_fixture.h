@@ -57,10 +57,10 @@ static inline unsigned transfer_flags(const char *path)
     return (unsigned)known;
 }
 
-static inline void fixture_paths(struct fixture *f)
+static inline void fixture_paths_at(struct fixture *f, const char *parent)
 {
     memset(f, 0, sizeof *f);
-    strcpy(f->directory, "segdev-test-XXXXXX");
+    snprintf(f->directory, sizeof f->directory, "%s/segdev-test-XXXXXX", parent);
     assert_non_null(mkdtemp(f->directory));
     snprintf(f->path, sizeof f->path, "%s/store", f->directory);
     f->a = aligned_alloc(4096, SEGMENT);
@@ -73,18 +73,27 @@ static inline void fixture_paths(struct fixture *f)
     memset(f->b, 0xEE, SEGMENT);
 }
 
-static inline void fixture_open_file(struct fixture *f, unsigned flags)
+static inline void fixture_paths(struct fixture *f)
+{
+    fixture_paths_at(f, ".");
+}
+
+static inline void fixture_open_path(struct fixture *f, unsigned flags)
 {
     struct coffer_fault fault;
     int error;
-    fixture_paths(f);
-    flags |= transfer_flags(f->path);
     error = coffer_segdev_file_open(NULL, f->path, COFFER_SEGDEV_CREATE | flags, DEVICE, SEGMENT,
                                     &f->dev, &fault);
     if (error != 0) {
         fail_msg("open: %s: %s", coffer_error_name(error), fault.detail);
     }
     assert_int_equal(f->dev->ops->channel_open(f->dev, 16, &f->channel), 0);
+}
+
+static inline void fixture_open_file(struct fixture *f, unsigned flags)
+{
+    fixture_paths(f);
+    fixture_open_path(f, flags | transfer_flags(f->path));
 }
 
 static inline void fixture_open_memory(struct fixture *f)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unit/segdev_ops_test.c - every operation, on a file and in memory: one contract, two devices.
+ * unit/segdev_ops_test.c - every operation, on a file of a disk and of tmpfs, and in memory: one
+ * contract.
  */
 #include "segdev_fixture.h"
 
@@ -20,6 +21,21 @@ static int set_up_buffered(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     fixture_open_file(f, COFFER_SEGDEV_BUFFERED);
+    *state = f;
+    return 0;
+}
+
+/* Files of tmpfs go without io_uring. */
+static int set_up_tmpfs(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    if (access("/dev/shm", W_OK) != 0) {
+        fprintf(stderr, "note: no /dev/shm here, a disk in its place\n");
+        fixture_open_file(f, 0);
+    } else {
+        fixture_paths_at(f, "/dev/shm");
+        fixture_open_path(f, 0);
+    }
     *state = f;
     return 0;
 }
@@ -306,6 +322,7 @@ static void closing_a_channel_waits_for_what_is_in_flight(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ALL(set_up_file), ALL(set_up_buffered), ALL(set_up_memory)};
+    const struct CMUnitTest tests[] = {ALL(set_up_file), ALL(set_up_buffered), ALL(set_up_tmpfs),
+                                       ALL(set_up_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

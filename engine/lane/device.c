@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane/device.c - requests to the lane's channel and back, without the store's lock.
+ *
+ * What is to be written is put into the outbox under the store's lock, in the order of places. Any
+ * thread then carries it to the device with that lock let go, and what the device answers into the
+ * inbox; whoever has the store's lock next takes it from there. So system calls, and the copies
+ * they make on devices in memory, hold nobody up who places pages meanwhile.
+ *
+ * Invariants: the channel is used under carrier_lock, and emptied into inside it, so that order is
+ * kept; lists are used under box_lock, which is held for no more than moving pointers. Order of
+ * locks: the store's, carrier_lock, box_lock; a carrier never takes the store's.
+ */
+#include "lane/internal.h"
+
+int cof_lane_device_open(struct cof_lane *lane)
+{
+    int err = lane->dev->ops->channel_open(lane->dev, lane->batch_count + 4u, &lane->channel);
+    if (err != 0) {
+        lane->channel = NULL;
+        return err;
+    }
+    pthread_mutex_init(&lane->carrier_lock, NULL);
+    pthread_mutex_init(&lane->box_lock, NULL);
+    return 0;
+}
+
+void cof_lane_device_close(struct cof_lane *lane)
+{
+    lane->dev->ops->channel_close(lane->channel);
+    lane->channel = NULL;
+    pthread_mutex_destroy(&lane->carrier_lock);
+    pthread_mutex_destroy(&lane->box_lock);
+}
+
+static void append(struct cof_lane_box *box, struct coffer_segdev_request *request)
+{
+    request->next = NULL;
+    *(box->last != NULL ? &box->last->next : &box->first) = request;
+    box->last = request;
+}
+
+static struct coffer_segdev_request *take(struct cof_lane_box *box)
+{
+    struct coffer_segdev_request *request = box->first;
+    if (request != NULL) {
+        box->first = request->next;
+        if (box->first == NULL) {
+            box->last = NULL;
+        }
+    }
+    return request;
+}
+
+static bool empty(struct cof_lane *lane, const struct cof_lane_box *box)
+{
+    bool nothing;
+    pthread_mutex_lock(&lane->box_lock);
+    nothing = box->first == NULL;
+    pthread_mutex_unlock(&lane->box_lock);
+    return nothing;
+}
+
+void cof_lane_send(struct cof_lane *lane, struct coffer_segdev_request *request)
+{
+    pthread_mutex_lock(&lane->box_lock);
+    append(&lane->outbox, request);
+    pthread_mutex_unlock(&lane->box_lock);
+}
+
+struct coffer_segdev_request *cof_lane_receive(struct cof_lane *lane, int *ret_error)
+{
+    struct coffer_segdev_request *request;
+    pthread_mutex_lock(&lane->box_lock);
+    request = take(&lane->inbox);
+    *ret_error = 0;
+    if (request == NULL) {
+        *ret_error = lane->carrier_error;
+        lane->carrier_error = 0;
+    }
+    pthread_mutex_unlock(&lane->box_lock);
+    return request;
+}
+
+/* What came back, or what the channel said instead of taking or giving anything. */
+static void deliver(struct cof_lane *lane, struct coffer_segdev_request *list, int channel_error)
+{
+    pthread_mutex_lock(&lane->box_lock);
+    while (list != NULL) {
+        struct coffer_segdev_request *next = list->next;
+        append(&lane->inbox, list);
+        list = next;
+    }
+    if (channel_error != 0 && !lane->carrier_failed) {
+        lane->carrier_error = channel_error;
+        lane->carrier_failed = true;
+    }
+    pthread_mutex_unlock(&lane->box_lock);
+}
+
+/* Under carrier_lock. */
+static void hand_over(struct cof_lane *lane)
+{
+    for (;;) {
+        struct coffer_segdev_request *request;
+        int err;
+        pthread_mutex_lock(&lane->box_lock);
+        request = take(&lane->outbox);
+        pthread_mutex_unlock(&lane->box_lock);
+        if (request == NULL) {
+            return;
+        }
+        err = lane->dev->ops->submit(lane->channel, request);
+        if (err != 0) {
+            request->result = err;
+            request->next = NULL;
+            deliver(lane, request, 0);
+        }
+    }
+}
+
+static int carry(struct cof_lane *lane, bool wait)
+{
+    struct coffer_segdev_request *list = NULL;
+    int count;
+    hand_over(lane);
+    wait = wait && empty(lane, &lane->inbox);
+    count = lane->dev->ops->poll(lane->channel, wait ? 1u : 0u, &list);
+    if (count != 0) {
+        deliver(lane, count > 0 ? list : NULL, count < 0 ? count : 0);
+    }
+    return count;
+}
+
+bool cof_lane_carry(struct cof_lane *lane)
+{
+    bool more = true, found;
+    /* Whoever carries now may have looked into the outbox just before something was put there, so
+     * it looks again after it has let go of the channel. */
+    while (more && pthread_mutex_trylock(&lane->carrier_lock) == 0) {
+        (void)carry(lane, false);
+        pthread_mutex_unlock(&lane->carrier_lock);
+        more = !empty(lane, &lane->outbox);
+    }
+    pthread_mutex_lock(&lane->box_lock);
+    found = lane->inbox.first != NULL || lane->carrier_error != 0;
+    pthread_mutex_unlock(&lane->box_lock);
+    return found;
+}
+
+int cof_lane_carry_locked(struct cof_lane *lane, bool wait)
+{
+    int count;
+    pthread_mutex_lock(&lane->carrier_lock);
+    count = carry(lane, wait);
+    pthread_mutex_unlock(&lane->carrier_lock);
+    return count;
+}
