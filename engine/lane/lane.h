@@ -15,9 +15,9 @@
  *  4. The lane goes on only in a segment that a header or a root has named before.
  *
  * Threads: every function but cof_lane_carry is called under the store's lock. Only the sealing of
- * reserved pages happens outside it besides; cof_lane_sealed says that it is over. A lane knows runs
- * and words as bytes to carry: whose extents they are, and how lists are sealed, its owner knows
- * (cof_lane_ops).
+ * reserved pages happens outside it besides; cof_lane_sealed says that it is over. A lane knows
+ * runs and words as bytes to carry: whose extents they are, and how lists are sealed, its owner
+ * knows (cof_lane_ops).
  */
 #ifndef COF_LANE_LANE_H
 #define COF_LANE_LANE_H
