@@ -32,6 +32,8 @@ enum cof_break {
     COF_BREAK_UNLISTED,        /* it seals under data keys that no table has */
     COF_BREAK_SAME_UUID,       /* what it seals anew keeps its extent uuid */
     COF_BREAK_COPY_STALE,      /* a copy takes a base whose pages were sealed anew */
+    COF_BREAK_NO_VAES,         /* nothing broken: ipsec-mb's narrow code runs on any processor */
+    COF_BREAK_KNOWN_ANSWER,    /* ipsec-mb's known answers differ */
     COF_BREAK_STOP_EARLY       /* a volume that loses its key stops without a checkpoint */
 };
 

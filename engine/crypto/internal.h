@@ -19,6 +19,10 @@ struct cof_secret {
     uint8_t bytes[COF_SECRET_BYTES];
 };
 
+struct cof_schedule {
+    _Alignas(64) uint8_t bytes[COF_SCHEDULE_BYTES];
+};
+
 struct cof_vk {
     struct cof_env *env;
     struct cof_arena *arena;
@@ -49,6 +53,7 @@ struct cof_subkey {
     struct cof_env *env;
     struct cof_arena *arena;
     struct cof_secret *secret;
+    struct cof_schedule *schedule; /* for ipsec-mb; NULL: not used, or no room */
     uint64_t serial;
 };
 
@@ -60,14 +65,18 @@ struct cof_subkey_open {
     struct cof_subkey key;
 };
 
-/* One direction of a struct cof_aead; serial 0: not keyed. */
+/* One direction of a struct cof_aead; serial 0: not keyed. The schedule is for subkeys without one
+ * of their own; NULL: those are EVP's. */
 struct cof_keyed_context {
     EVP_CIPHER_CTX *context;
     uint64_t serial;
+    struct cof_schedule *schedule;
+    uint64_t schedule_serial;
 };
 
 struct cof_aead {
     struct cof_env *env;
+    struct cof_arena *arena;
     struct cof_keyed_context seal;
     struct cof_keyed_context open;
 };
@@ -89,12 +98,40 @@ COFFER_MUST_CHECK int cof_gcm_context_new(EVP_CIPHER_CTX **ret_context);
 /* Load key's schedule into the context, for sealing (1) or opening (0). */
 COFFER_MUST_CHECK int cof_gcm_key(EVP_CIPHER_CTX *context, int sealing,
                                   const struct cof_secret *key);
-/* Under the key that the context holds; the caller names it again for the recorder of seals. */
-COFFER_MUST_CHECK int cof_gcm_seal(EVP_CIPHER_CTX *context, const struct cof_secret *key,
+/* What each of the two back ends makes of a message: by EVP under the key that the context holds,
+ * and by ipsec-mb under the expanded key, of a message that is not empty. No gate: cof_gcm_seal is.
+ * Sealing gives 0 or CRYPTO; opening 0, TAMPER or CRYPTO. The caller wipes out unless it is 0. */
+COFFER_MUST_CHECK int cof_evp_seal(EVP_CIPHER_CTX *context, const struct cof_gcm_message *message,
+                                   uint8_t ret_tag[COF_TAG_BYTES]);
+COFFER_MUST_CHECK int cof_evp_open(EVP_CIPHER_CTX *context, const struct cof_gcm_message *message,
+                                   const uint8_t tag[COF_TAG_BYTES]);
+COFFER_MUST_CHECK int cof_ipsec_mb_seal(const struct cof_schedule *schedule,
+                                        const struct cof_gcm_message *message,
+                                        uint8_t ret_tag[COF_TAG_BYTES]);
+COFFER_MUST_CHECK int cof_ipsec_mb_open(const struct cof_schedule *schedule,
+                                        const struct cof_gcm_message *message,
+                                        const uint8_t tag[COF_TAG_BYTES]);
+
+/* Which of its two codes ipsec-mb runs here; expanded keys differ between them. */
+enum cof_ipsec_mb {
+    COF_IPSEC_MB_NONE = 0, /* not built in, another release, or not this processor */
+    COF_IPSEC_MB_AVX2,
+    COF_IPSEC_MB_VAES /* 512 bits wide */
+};
+
+/* Once a process; to be called before the other three. 0 or NO_MEMORY. */
+COFFER_MUST_CHECK int cof_ipsec_mb_find(struct cof_env *env, enum cof_ipsec_mb *ret_found);
+void cof_ipsec_mb_expand(const struct cof_secret *key, struct cof_schedule *schedule);
+
+/* The gate: every seal of any kind passes here. By ipsec-mb when there is a schedule, else by the
+ * key that the context holds; either is key's, which is named again for the recorder of seals. */
+COFFER_MUST_CHECK int cof_gcm_seal(EVP_CIPHER_CTX *context, const struct cof_schedule *schedule,
+                                   const struct cof_secret *key,
                                    const struct cof_gcm_message *message,
                                    uint8_t ret_tag[COF_TAG_BYTES]);
 /* 0, TAMPER or CRYPTO. The caller wipes out unless it is 0. */
-COFFER_MUST_CHECK int cof_gcm_open(EVP_CIPHER_CTX *context, const struct cof_gcm_message *message,
+COFFER_MUST_CHECK int cof_gcm_open(EVP_CIPHER_CTX *context, const struct cof_schedule *schedule,
+                                   const struct cof_gcm_message *message,
                                    const uint8_t tag[COF_TAG_BYTES]);
 
 /* GMAC of both, one behind the other, under the key that the context holds for sealing: for the

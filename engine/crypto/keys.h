@@ -20,6 +20,8 @@
 
 #include "crypto/secret.h"
 
+#include <coffer/coffer.h>
+
 #define COF_NONCE_BYTES 12u
 #define COF_TAG_BYTES 16u
 #define COF_COMMITMENT_BYTES 32u
@@ -101,7 +103,16 @@ void cof_subkey_open_free(struct cof_subkey_open *subkey);
 
 /* ---- pages ---- */
 
-COFFER_MUST_CHECK int cof_aead_new(struct cof_env *env, struct cof_aead **ret_aead);
+/* Settle which back end the pages of an arena go by, before it is shared: `wanted`, or EVP where
+ * that is not to be had. It gets schedules_bytes more of locked memory if that is ipsec-mb. CRYPTO:
+ * not even EVP knows the answers; NO_MEMORY. */
+COFFER_MUST_CHECK int cof_cipher_choose(struct cof_env *env, struct cof_arena *arena,
+                                        enum coffer_cipher_backend wanted, size_t schedules_bytes,
+                                        enum coffer_cipher_backend *ret_chosen);
+
+/* May take room for two expanded keys from the arena, which must outlive it. */
+COFFER_MUST_CHECK int cof_aead_new(struct cof_env *env, struct cof_arena *arena,
+                                   struct cof_aead **ret_aead);
 void cof_aead_free(struct cof_aead *aead);
 
 /* Seal length bytes from in to out (which may not overlap unless equal) under nonce

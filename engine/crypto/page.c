@@ -2,9 +2,11 @@
 /*
  * crypto/page.c - subkeys of extents, and the seal and open of pages under them.
  *
- * The path that runs once a page. A struct cof_aead has one EVP context for sealing and one for
- * opening, so that the cleaner's or a reader's opens don't throw out the writer's schedule; each is
- * keyed again only when the subkey differs from its last one (by serial, never by address).
+ * The path that runs once a page. A subkey of an arena with room for it brings its expanded key
+ * along, for ipsec-mb. A struct cof_aead serves the others: for sealing and for opening it has a
+ * schedule, or where there is no room at all, and for EVP, a context. Those are keyed again only
+ * when the subkey differs from their last one (by serial, never by address), and each direction has
+ * its own, so that the cleaner's or a reader's opens don't throw out the writer's.
  *
  * 1. cof_page_seal takes a struct cof_subkey_seal, which only a drawn data key can give.
  * 2. (kind, slot) is the nonce; that it is used once under a subkey is the caller's duty.
@@ -21,17 +23,30 @@
 
 static const char subkey_label[] = "coffer/x1";
 
+/* Leaves keep expanded keys free: there are as many opening subkeys as extents are read. */
 static int derive(struct cof_subkey *subkey, const struct cof_ek *ek,
-                  const uint8_t info[COF_SUBKEY_INFO_BYTES])
+                  const uint8_t info[COF_SUBKEY_INFO_BYTES], unsigned keep)
 {
     static const uint8_t same_info[COF_SUBKEY_INFO_BYTES];
     static _Atomic uint64_t last_serial;
+    int error;
     subkey->env = ek->env;
     subkey->arena = ek->arena;
     subkey->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
-    return cof_kdf_derive(ek->arena, ek->secret, subkey_label,
-                          COF_BROKEN(REUSE_NONCE) ? same_info : info, COF_SUBKEY_INFO_BYTES,
-                          &subkey->secret);
+    error = cof_kdf_derive(ek->arena, ek->secret, subkey_label,
+                           COF_BROKEN(REUSE_NONCE) ? same_info : info, COF_SUBKEY_INFO_BYTES,
+                           &subkey->secret);
+    subkey->schedule = error == 0 ? cof_schedule_new(ek->arena, keep) : NULL;
+    if (subkey->schedule != NULL) {
+        cof_ipsec_mb_expand(subkey->secret, subkey->schedule);
+    }
+    return error;
+}
+
+static void forget(struct cof_subkey *subkey)
+{
+    cof_schedule_free(subkey->arena, subkey->schedule);
+    cof_secret_free(subkey->arena, subkey->secret);
 }
 
 int cof_subkey_seal_new(const struct cof_ek_seal *ek, const uint8_t info[COF_SUBKEY_INFO_BYTES],
@@ -42,7 +57,7 @@ int cof_subkey_seal_new(const struct cof_ek_seal *ek, const uint8_t info[COF_SUB
     if (subkey == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    error = derive(&subkey->key, &ek->key, info);
+    error = derive(&subkey->key, &ek->key, info, 0);
     if (error != 0) {
         cof_free(ek->key.env, subkey);
         return error;
@@ -54,7 +69,7 @@ int cof_subkey_seal_new(const struct cof_ek_seal *ek, const uint8_t info[COF_SUB
 void cof_subkey_seal_free(struct cof_subkey_seal *subkey)
 {
     if (subkey != NULL) {
-        cof_secret_free(subkey->key.arena, subkey->key.secret);
+        forget(&subkey->key);
         cof_free(subkey->key.env, subkey);
     }
 }
@@ -74,7 +89,7 @@ int cof_subkey_open_new(const struct cof_ek_seal *seal, const struct cof_ek_open
     if (subkey == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    error = derive(&subkey->key, ek, info);
+    error = derive(&subkey->key, ek, info, cof_arena_schedules(ek->arena) / 8u);
     if (error != 0) {
         cof_free(ek->env, subkey);
         return error;
@@ -86,12 +101,12 @@ int cof_subkey_open_new(const struct cof_ek_seal *seal, const struct cof_ek_open
 void cof_subkey_open_free(struct cof_subkey_open *subkey)
 {
     if (subkey != NULL) {
-        cof_secret_free(subkey->key.arena, subkey->key.secret);
+        forget(&subkey->key);
         cof_free(subkey->key.env, subkey);
     }
 }
 
-int cof_aead_new(struct cof_env *env, struct cof_aead **ret_aead)
+int cof_aead_new(struct cof_env *env, struct cof_arena *arena, struct cof_aead **ret_aead)
 {
     struct cof_aead *aead = cof_calloc(env, 1, sizeof *aead);
     int error;
@@ -99,6 +114,9 @@ int cof_aead_new(struct cof_env *env, struct cof_aead **ret_aead)
         return COFFER_E_NO_MEMORY;
     }
     aead->env = env;
+    aead->arena = arena;
+    aead->seal.schedule = cof_schedule_new(arena, 0);
+    aead->open.schedule = cof_schedule_new(arena, 0);
     error = cof_gcm_context_new(&aead->seal.context);
     if (error == 0) {
         error = cof_gcm_context_new(&aead->open.context);
@@ -116,6 +134,8 @@ void cof_aead_free(struct cof_aead *aead)
     if (aead != NULL) {
         EVP_CIPHER_CTX_free(aead->seal.context);
         EVP_CIPHER_CTX_free(aead->open.context);
+        cof_schedule_free(aead->arena, aead->seal.schedule);
+        cof_schedule_free(aead->arena, aead->open.schedule);
         cof_free(aead->env, aead);
     }
 }
@@ -135,16 +155,35 @@ void cof_page_nonce(uint8_t nonce[COF_NONCE_BYTES], uint32_t kind, uint32_t slot
     memset(nonce + 8, 0, 4);
 }
 
-static int load_key(struct cof_keyed_context *keyed, int sealing, const struct cof_subkey *subkey)
+/* The expanded key for ipsec-mb; NULL when the message is EVP's. */
+static const struct cof_schedule *find_schedule(struct cof_keyed_context *keyed,
+                                                const struct cof_subkey *subkey,
+                                                size_t length_bytes)
 {
-    int error;
-    if (keyed->serial == subkey->serial) {
-        return 0;
+    if (length_bytes == 0) {
+        return NULL;
     }
-    keyed->serial = 0;
-    error = cof_gcm_key(keyed->context, sealing, subkey->secret);
-    if (error == 0) {
-        keyed->serial = subkey->serial;
+    if (subkey->schedule != NULL || keyed->schedule == NULL) {
+        return subkey->schedule;
+    }
+    if (keyed->schedule_serial != subkey->serial) {
+        cof_ipsec_mb_expand(subkey->secret, keyed->schedule);
+        keyed->schedule_serial = subkey->serial;
+    }
+    return keyed->schedule;
+}
+
+static int load_key(struct cof_keyed_context *keyed, int sealing, const struct cof_subkey *subkey,
+                    size_t length_bytes, const struct cof_schedule **ret_schedule)
+{
+    int error = 0;
+    *ret_schedule = find_schedule(keyed, subkey, length_bytes);
+    if (*ret_schedule == NULL && keyed->serial != subkey->serial) {
+        keyed->serial = 0;
+        error = cof_gcm_key(keyed->context, sealing, subkey->secret);
+        if (error == 0) {
+            keyed->serial = subkey->serial;
+        }
     }
     return error;
 }
@@ -155,14 +194,15 @@ int cof_page_seal(struct cof_aead *aead, const struct cof_subkey_seal *subkey, u
 {
     uint8_t nonce[COF_NONCE_BYTES];
     struct cof_gcm_message message = {nonce, aad, COF_AAD_BYTES, in, length_bytes, out};
+    const struct cof_schedule *schedule = NULL;
     int error = cof_arena_usable(subkey->key.arena);
     if (error != 0) {
         return error;
     }
     cof_page_nonce(nonce, kind, slot);
-    error = load_key(&aead->seal, 1, &subkey->key);
+    error = load_key(&aead->seal, 1, &subkey->key, length_bytes, &schedule);
     if (error == 0) {
-        error = cof_gcm_seal(aead->seal.context, subkey->key.secret, &message, ret_tag);
+        error = cof_gcm_seal(aead->seal.context, schedule, subkey->key.secret, &message, ret_tag);
     }
     if (error != 0) {
         aead->seal.serial = 0;
@@ -177,13 +217,14 @@ int cof_page_open(struct cof_aead *aead, const struct cof_subkey_open *subkey, u
 {
     uint8_t nonce[COF_NONCE_BYTES];
     struct cof_gcm_message message = {nonce, aad, COF_AAD_BYTES, in, length_bytes, out};
+    const struct cof_schedule *schedule = NULL;
     int error = cof_arena_usable(subkey->key.arena);
     if (error == 0) {
         cof_page_nonce(nonce, kind, slot);
-        error = load_key(&aead->open, 0, &subkey->key);
+        error = load_key(&aead->open, 0, &subkey->key, length_bytes, &schedule);
     }
     if (error == 0) {
-        error = cof_gcm_open(aead->open.context, &message, tag);
+        error = cof_gcm_open(aead->open.context, schedule, &message, tag);
     }
     if (error == COFFER_E_TAMPER && COF_BROKEN(SKIP_TAG)) {
         return 0;

@@ -39,6 +39,7 @@ static void fill_space(const struct coffer_store *store, struct coffer_store_inf
     }
     info->warn_percent = store->warn_percent;
     info->space_warning = cof_space_is_low(store) ? 1u : 0u;
+    info->cipher_backend = (uint32_t)store->cipher;
     info->cleaner_heads = store->read_only ? cof_cleaning_heads(store) : store->cleaner.head_count;
     info->segments_waiting = store->cleaning.waiting_count;
     info->written_bytes = store->written_pages * COF_PAGE_BYTES;

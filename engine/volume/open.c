@@ -79,11 +79,20 @@ static int open_keys(struct opening *opening)
                          "(ulimit -l) or give a smaller arena",
                          bytes);
     }
+    err = cof_cipher_choose(&store->env, store->arena,
+                            (enum coffer_cipher_backend)opening->opts->cipher_backend, bytes,
+                            &store->cipher);
+    if (err != 0) {
+        return cof_fault(opening->fault, err, COFFER_STAGE_KEY,
+                         err == COFFER_E_CRYPTO
+                             ? "OpenSSL's AES-256-GCM fails a test with known answers"
+                             : coffer_error_sentence(err));
+    }
     store->opener_max = cof_arena_slots_free(store->arena) / 2u;
     if (store->opener_max > OPENERS_MAX) {
         store->opener_max = OPENERS_MAX;
     }
-    return cof_aead_new(&store->env, &store->aead);
+    return cof_aead_new(&store->env, store->arena, &store->aead);
 }
 
 /* ---- tables ---- */
@@ -401,12 +410,14 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
     }
     memset(&all, 0, sizeof all); /* a caller of before knows fewer members */
     memcpy(&all, opts, opts->size < sizeof all ? opts->size : sizeof all);
-    if (all.warn_percent > 100u || all.cleaner_heads > COF_CLEANER_HEADS_MAX) {
+    if (all.warn_percent > 100u || all.cleaner_heads > COF_CLEANER_HEADS_MAX ||
+        all.cipher_backend > (uint32_t)COFFER_CIPHER_IPSEC_MB) {
         if (all.device != NULL) {
             all.device->ops->close(all.device);
         }
         return cof_fault(fault, COFFER_E_INVALID, COFFER_STAGE_NONE,
-                         "a warning comes at 1 to 100 percent, and there are 1 to %u cleaner heads",
+                         "a warning comes at 1 to 100 percent, there are 1 to %u cleaner heads, "
+                         "and the cipher's back end is auto, evp or ipsec-mb",
                          COF_CLEANER_HEADS_MAX);
     }
     cof_env_init(&env, opts->env);

@@ -578,7 +578,7 @@ static int fill_queue(struct coffer_queue *queue)
     struct coffer_store *store = queue->store;
     unsigned depth =
         queue->depth * 2u < READ_CHANNEL_DEPTH ? READ_CHANNEL_DEPTH : queue->depth * 2u;
-    int err = cof_aead_new(&store->env, &queue->aead);
+    int err = cof_aead_new(&store->env, store->arena, &queue->aead);
     if (err == 0) {
         err = store->dev->ops->channel_open(store->dev, depth, &queue->channel);
     }

@@ -52,8 +52,9 @@ static int run_new(struct coffer_store *store, const struct coffer_reencrypt_opt
     if (run->copy != NULL) {
         run->copy->buffer = cof_alloc_aligned(env, COF_IMPORT_BUFFER_BYTES);
     }
-    err = run->copy == NULL || run->copy->buffer == NULL ? COFFER_E_NO_MEMORY
-                                                         : cof_aead_new(env, &run->aead);
+    err = run->copy == NULL || run->copy->buffer == NULL
+              ? COFFER_E_NO_MEMORY
+              : cof_aead_new(env, store->arena, &run->aead);
     if (err == 0) {
         err = cof_reader_init(&run->reader, store->dev, 1);
     }

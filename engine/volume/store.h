@@ -222,6 +222,7 @@ struct coffer_store {
     struct cof_tag_cache tags;
     struct cof_last_header last_header;
     struct cof_arena *arena;
+    enum coffer_cipher_backend cipher;
     struct cof_aead *aead; /* for seals and opens under the lock */
     struct cof_opener *openers[1024];
     struct cof_opener *opener_newest, *opener_oldest;

@@ -11,6 +11,8 @@ RULES = [
     # what, where it may stand, the words
     ("OpenSSL", r"engine/crypto/|kms/(?:seal|pair/|token/|server/tls|client/tls)",
      r"\bEVP_\w+|\bOPENSSL_\w+|\bRAND_\w+|\bHMAC\b|<openssl/"),
+    ("intel-ipsec-mb", r"engine/crypto/ipsec_mb\.c$",
+     r"\bIMB_\w+|\bimb_\w+|\binit_mb_mgr_\w+|\balloc_mb_mgr\b|<intel-ipsec-mb\.h>"),
     ("io_uring", r"engine/ring/", r"\bio_uring_\w+|<liburing\.h>|\bIORING_\w+"),
     ("xxHash", r"engine/base/", r"\bXXH\w*|<xxhash\.h>"),
     ("SQLite", r"kms/store", r"\bsqlite3\w*|<sqlite3\.h>|\bSQLITE_\w+"),
@@ -47,6 +49,7 @@ SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 CONTROLS = [
     ("engine/lane/planted.c", SPDX + "int f(void) { return EVP_CIPHER_CTX_new() != 0; }\n"),
     ("engine/volume/planted.h", SPDX + "#include <openssl/evp.h>\n"),
+    ("engine/crypto/planted.c", SPDX + "#include <intel-ipsec-mb.h>\n"),
     ("engine/segdev/planted.c", SPDX + "void f(void) { io_uring_submit(0); }\n"),
     ("engine/lane/planted2.c", SPDX + "long f(void) { return XXH3_64bits(0, 0); }\n"),
     ("kms/client_planted.c", SPDX + "void f(void) { sqlite3_close(0); }\n"),

@@ -237,7 +237,7 @@ static int make_all(struct cof_env *poor)
         (error = cof_ek_draw(poor, own, &keys.ek)) == 0 &&
         (error = cof_subkey_seal_new(keys.ek, info, &keys.seal)) == 0 &&
         (error = cof_subkey_open_new(keys.ek, NULL, info, &keys.open)) == 0 &&
-        (error = cof_aead_new(poor, &keys.aead)) == 0 &&
+        (error = cof_aead_new(poor, own, &keys.aead)) == 0 &&
         (error = cof_sha256_begin(poor, &stream)) == 0) {
         error = cof_sha256_end(stream, digest);
     }

@@ -39,7 +39,7 @@ static int setup(void **state)
     assert_int_equal(cof_random(&f.env, f.plain, sizeof f.plain), 0);
     assert_int_equal(cof_arena_new(&f.env, 8192, &f.arena), 0);
     assert_int_equal(cof_ek_draw(&f.env, f.arena, &f.ek), 0);
-    assert_int_equal(cof_aead_new(&f.env, &f.aead), 0);
+    assert_int_equal(cof_aead_new(&f.env, f.arena, &f.aead), 0);
     assert_int_equal(cof_subkey_seal_new(f.ek, info, &f.seal), 0);
     assert_int_equal(cof_subkey_open_new(f.ek, NULL, info, &f.open), 0);
     return 0;

@@ -255,7 +255,7 @@ static void a_forked_child_has_no_keys_and_seals_nothing(void **state)
     assert_int_equal(cof_ek_draw(&env, arena, &keys.ek), 0);
     assert_int_equal(cof_subkey_seal_new(keys.ek, info, &keys.seal), 0);
     assert_int_equal(cof_subkey_open_new(keys.ek, NULL, info, &keys.open), 0);
-    assert_int_equal(cof_aead_new(&env, &keys.aead), 0);
+    assert_int_equal(cof_aead_new(&env, arena, &keys.aead), 0);
     assert_int_equal(cof_page_seal(keys.aead, keys.seal, 0, 0, aad, plain, 64, keys.page, keys.tag),
                      0);
     status = status_of_child(try_everything, &keys);

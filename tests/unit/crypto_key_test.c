@@ -111,7 +111,7 @@ static void the_data_key_gives_the_known_subkey_and_page(void **state)
         page_aad[i % sizeof page_aad] = (uint8_t)(0x80 + i % sizeof page_aad);
     }
     assert_int_equal(cof_ek_draw(&known, arena, &ek), 0);
-    assert_int_equal(cof_aead_new(&known, &aead), 0);
+    assert_int_equal(cof_aead_new(&known, arena, &aead), 0);
     assert_int_equal(cof_ek_wrap(vk, ek, aad, sizeof aad, nonce, wrapped, commitment), 0);
     assert_hex(commitment, "41ddc59a8883e465284fc4be7b7ff338"
                            "2c29fb5e852c4743be8879367027c855");

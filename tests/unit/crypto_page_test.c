@@ -47,7 +47,7 @@ static int setup(void **state)
     memset(f.info, 0x11, sizeof f.info);
     assert_int_equal(cof_arena_new(&f.env, 8192, &f.arena), 0);
     assert_int_equal(cof_ek_draw(&f.env, f.arena, &f.ek), 0);
-    assert_int_equal(cof_aead_new(&f.env, &f.aead), 0);
+    assert_int_equal(cof_aead_new(&f.env, f.arena, &f.aead), 0);
     assert_int_equal(cof_subkey_seal_new(f.ek, f.info, &f.seal), 0);
     assert_int_equal(cof_subkey_open_new(f.ek, NULL, f.info, &f.open), 0);
     return 0;
@@ -235,8 +235,9 @@ static void a_text_too_long_for_evp_is_refused(void **state)
     struct cof_gcm_message message = {nonce, f.aad, sizeof f.aad, f.plain, (size_t)1 << 31, f.out};
     assert_int_equal(cof_gcm_context_new(&context), 0);
     assert_int_equal(cof_gcm_key(context, 1, f.seal->key.secret), 0);
-    assert_int_equal(cof_gcm_seal(context, f.seal->key.secret, &message, f.tag), COFFER_E_INVALID);
-    assert_int_equal(cof_gcm_open(context, &message, f.tag), COFFER_E_INVALID);
+    assert_int_equal(cof_gcm_seal(context, NULL, f.seal->key.secret, &message, f.tag),
+                     COFFER_E_INVALID);
+    assert_int_equal(cof_gcm_open(context, NULL, &message, f.tag), COFFER_E_INVALID);
     EVP_CIPHER_CTX_free(context);
 }
 

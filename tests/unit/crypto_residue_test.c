@@ -207,7 +207,7 @@ static void a_subkey_outlives_no_context(void **state)
     assert_int_equal(cof_subkey_open_new(ek, NULL, info, &open_key), 0);
     subkey = needle_of(seal->key.secret);
     assert_int_equal(found(&subkey), 0);
-    assert_int_equal(cof_aead_new(&env, &aead), 0);
+    assert_int_equal(cof_aead_new(&env, arena, &aead), 0);
     assert_int_equal(cof_page_seal(aead, seal, 0, 0, aad, text, sizeof text, text, tag), 0);
     assert_int_equal(cof_page_open(aead, open_key, 0, 0, aad, text, sizeof text, tag, text), 0);
     /* How a schedule looks is the processor's matter, so there may be none to find here. */

@@ -116,7 +116,7 @@ static void seal_and_compare(const struct cof_secret *key, struct cof_gcm_messag
     assert_int_equal(cof_gcm_seal_once(key, message, made[0]), 0);
     message->out = out[1];
     assert_int_equal(cof_gcm_key(sealing, 1, key), 0);
-    assert_int_equal(cof_gcm_seal(sealing, key, message, made[1]), 0);
+    assert_int_equal(cof_gcm_seal(sealing, NULL, key, message, made[1]), 0);
     for (unsigned i = 0; i < 2; i++) {
         int same = memcmp(out[i], cipher->bytes, cipher->length_bytes) == 0 &&
                    memcmp(made[i], tag->bytes, COF_TAG_BYTES) == 0;
@@ -135,7 +135,7 @@ static void open_and_compare(const struct cof_secret *key, struct cof_gcm_messag
     assert_int_equal(cof_gcm_open_once(key, message, tag->bytes), valid ? 0 : COFFER_E_TAMPER);
     assert_memory_equal(out, expected, plain->length_bytes);
     assert_int_equal(cof_gcm_key(opening, 0, key), 0);
-    assert_int_equal(cof_gcm_open(opening, message, tag->bytes), valid ? 0 : COFFER_E_TAMPER);
+    assert_int_equal(cof_gcm_open(opening, NULL, message, tag->bytes), valid ? 0 : COFFER_E_TAMPER);
 }
 
 static unsigned run_gcm(const json_t *group, const json_t *test)

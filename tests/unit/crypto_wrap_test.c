@@ -87,7 +87,7 @@ static void an_unwrapped_key_opens_what_the_drawn_one_sealed(void **state)
     struct cof_aead *aead = NULL;
     struct cof_vk *next_vk = new_vk(100);
     struct wrap wrap, rewrap;
-    assert_int_equal(cof_aead_new(&env, &aead), 0);
+    assert_int_equal(cof_aead_new(&env, arena, &aead), 0);
     assert_int_equal(cof_ek_draw(&env, arena, &drawn), 0);
     assert_int_equal(cof_subkey_seal_new(drawn, info, &seal), 0);
     assert_int_equal(cof_page_seal(aead, seal, 0, 1, page_aad, plain, 512, sealed, tag), 0);

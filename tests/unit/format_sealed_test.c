@@ -257,7 +257,7 @@ static void pages_and_lists_seal_as_in_the_vectors(void **state)
     struct cof_aead *aead;
     uint8_t aad[COF_PAGE_AAD_BYTES], out[4096], tag[16], digest[32];
     (void)state;
-    assert_int_equal(cof_aead_new(&env, &aead), 0);
+    assert_int_equal(cof_aead_new(&env, arena, &aead), 0);
     assert_int_equal(cof_subkey_seal_new(s.ek, s.info, &subkey), 0);
     cof_page_aad(true, COF_PAGE_DATA, s.slot, s.word, aad);
     assert_int_equal(cof_page_seal(aead, subkey, 0, s.slot, aad, s.page, 4096, out, tag), 0);

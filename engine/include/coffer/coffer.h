@@ -122,6 +122,16 @@ enum coffer_open_flags {
     COFFER_OPEN_BACKGROUND = 1u << 3       /* a thread of the library's own runs what is due     */
 };
 
+/* Which code seals and opens pages. All make the same bytes: a store is not tied to one. */
+enum coffer_cipher_backend {
+    COFFER_CIPHER_AUTO = 0, /* intel-ipsec-mb where its 512-bit code runs, else OpenSSL    */
+    COFFER_CIPHER_EVP,      /* OpenSSL                                                     */
+    COFFER_CIPHER_IPSEC_MB  /* intel-ipsec-mb; OpenSSL where that isn't there, or won't do */
+};
+
+/* "auto", "evp", "ipsec-mb". Never NULL; static storage. */
+const char *coffer_cipher_backend_name(enum coffer_cipher_backend backend);
+
 struct coffer_store_opts {
     size_t size;
     const char *path;
@@ -138,11 +148,12 @@ struct coffer_store_opts {
     uint64_t node_cache_bytes;  /* map nodes [64 MiB]                                         */
     uint64_t tag_cache_bytes;   /* page tags, 32 bytes a page [64 MiB]                        */
     uint64_t placement_bytes;   /* placement descriptors [64 MiB]                             */
-    uint64_t key_arena_bytes;   /* locked memory for keys [1 MiB]                             */
+    uint64_t key_arena_bytes;   /* locked memory for keys; as much again with ipsec-mb [1 MiB]*/
     uint64_t checkpoint_ns;     /* longest time between checkpoints under writes [60 s]       */
     uint64_t sync_ns;           /* longest time a completed write waits for a sync [1 s]      */
     uint32_t warn_percent;      /* of the capacity: a warning is logged above it [85]         */
     uint32_t cleaner_heads;     /* 1 to 3 ages kept apart; 0: by the store's size             */
+    uint32_t cipher_backend;    /* enum coffer_cipher_backend                                 */
 };
 
 /* Open a store. Costs time in proportion to the log since the last checkpoint, never to the
@@ -218,6 +229,7 @@ struct coffer_store_info {
     uint64_t cleaner_written_bytes; /* all blocks that it wrote, headers and rests included      */
     uint64_t cleaner_damaged_pages; /* moved as they were, although their checksum is wrong      */
     uint64_t light_checkpoints;     /* since open                                                */
+    uint32_t cipher_backend;        /* in use: COFFER_CIPHER_EVP or COFFER_CIPHER_IPSEC_MB       */
 };
 
 COFFER_MUST_CHECK int coffer_store_info_get(struct coffer_store *store,
