@@ -22,7 +22,7 @@ struct cof_bench_slot {
     struct iovec iov;
     uint64_t offset_bytes;
     uint64_t start_ns;
-    bool flushing;
+    bool reads, flushing;
 };
 
 void cof_bench_loop_done(struct cof_bench_loop *loop)
@@ -81,9 +81,8 @@ static void offer(struct cof_bench_loop *loop, struct cof_bench_slot *slot)
         io->op = COFFER_IO_FLUSH;
         return;
     }
-    bool writes = cof_bench_is_write(loop->options->rw);
-    io->op = writes ? COFFER_IO_WRITE : COFFER_IO_READ;
-    io->flags = writes && loop->options->durable == COF_BENCH_FUA ? COFFER_IO_FUA : 0;
+    io->op = slot->reads ? COFFER_IO_READ : COFFER_IO_WRITE;
+    io->flags = !slot->reads && loop->options->durable == COF_BENCH_FUA ? COFFER_IO_FUA : 0;
     io->offset_bytes = slot->offset_bytes;
     io->length_bytes = slot->iov.iov_len;
     io->iov = &slot->iov;
@@ -114,7 +113,8 @@ static void top_up(struct cof_bench_loop *loop, uint64_t now_ns)
         struct cof_bench_slot *slot = loop->free_slots[--loop->free_count];
         slot->offset_bytes = offset_bytes;
         slot->flushing = false;
-        if (cof_bench_is_write(loop->options->rw)) {
+        slot->reads = cof_bench_plan_reads(&loop->plan);
+        if (!slot->reads) {
             cof_bench_stamp(slot->iov.iov_base, offset_bytes, slot->iov.iov_len);
         }
         slot->start_ns = now_ns;
@@ -140,17 +140,17 @@ static int push(struct cof_bench_loop *loop)
 static int finish(struct cof_bench_loop *loop, const struct coffer_cqe *cqe, uint64_t now_ns)
 {
     struct cof_bench_slot *slot = cqe->user;
-    bool writes = cof_bench_is_write(loop->options->rw);
     loop->in_flight--;
     if (cqe->result != 0) {
         return cof_bench_complain("a request", cqe->result, &cqe->fault);
     }
-    if (writes && loop->options->durable == COF_BENCH_FLUSH && !slot->flushing) {
+    if (!slot->reads && loop->options->durable == COF_BENCH_FLUSH && !slot->flushing) {
         slot->flushing = true;
         offer(loop, slot);
         return 0;
     }
-    if (!writes && !cof_bench_stamped(slot->iov.iov_base, slot->offset_bytes, slot->iov.iov_len)) {
+    if (slot->reads &&
+        !cof_bench_stamped(slot->iov.iov_base, slot->offset_bytes, slot->iov.iov_len)) {
         fprintf(stderr, "%s: byte %llu and on: not what was written there\n",
                 program_invocation_short_name, (unsigned long long)slot->offset_bytes);
         return COFFER_E_INTERNAL;

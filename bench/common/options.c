@@ -8,12 +8,13 @@
 
 #define PLACE(member) offsetof(struct cof_bench_options, member)
 
-static const char *const rw_names[] = {"none", "write", "read", "randwrite", "randread", NULL};
+static const char *const rw_names[] = {"none",     "write",  "read", "randwrite",
+                                       "randread", "randrw", NULL};
 static const char *const durable_names[] = {"end", "flush", "fua", NULL};
 
 static const struct cof_bench_arg args[] = {
-    {"rw", COF_BENCH_WORD, PLACE(rw), "write, read, randwrite, randread, or none: open and close",
-     rw_names},
+    {"rw", COF_BENCH_WORD, PLACE(rw),
+     "write, read, randwrite, randread, randrw, or none: open and close", rw_names},
     {"file", COF_BENCH_TEXT, PLACE(file), "the store", NULL},
     {"keys", COF_BENCH_TEXT, PLACE(keys), "directory of key store and root key, made when absent",
      NULL},
@@ -35,6 +36,7 @@ static const struct cof_bench_arg args[] = {
      NULL},
     {"rate", COF_BENCH_SIZE, PLACE(rate), "requests a second, of all threads (as many as go)",
      NULL},
+    {"read-percent", COF_BENCH_SIZE, PLACE(read_percent), "of the requests of randrw (70)", NULL},
     {"readers", COF_BENCH_SIZE, PLACE(readers),
      "threads that read single pages at random meanwhile, measured apart (0)", NULL},
     {"seed", COF_BENCH_SIZE, PLACE(seed), "of random offsets (1)", NULL},
@@ -57,12 +59,12 @@ static const struct cof_bench_arg args[] = {
 
 bool cof_bench_is_write(enum cof_bench_rw rw)
 {
-    return rw == COF_BENCH_WRITE || rw == COF_BENCH_RANDWRITE;
+    return rw == COF_BENCH_WRITE || rw == COF_BENCH_RANDWRITE || rw == COF_BENCH_RANDRW;
 }
 
 bool cof_bench_is_random(enum cof_bench_rw rw)
 {
-    return rw == COF_BENCH_RANDWRITE || rw == COF_BENCH_RANDREAD;
+    return rw == COF_BENCH_RANDWRITE || rw == COF_BENCH_RANDREAD || rw == COF_BENCH_RANDRW;
 }
 
 const char *cof_bench_rw_name(enum cof_bench_rw rw)
@@ -88,10 +90,14 @@ static int validate(const struct cof_bench_options *options)
     if (options->readers > 64 || (options->readers > 0 && options->rw == COF_BENCH_NONE)) {
         return cof_bench_args_refuse("--readers are at most 64, beside a load");
     }
+    if (options->read_percent > 100) {
+        return cof_bench_args_refuse("--read-percent is 0 to 100");
+    }
     if (options->rw != COF_BENCH_NONE && options->amount_bytes == 0 && options->runtime_ns == 0) {
         return cof_bench_args_refuse("give --amount or --runtime, or it would never end");
     }
-    if (options->raw && (!cof_bench_is_write(options->rw) || options->span_bytes == 0)) {
+    if (options->raw && (!cof_bench_is_write(options->rw) || options->rw == COF_BENCH_RANDRW ||
+                         options->span_bytes == 0)) {
         return cof_bench_args_refuse("--raw needs --rw write or randwrite, and --span");
     }
     return 0;
@@ -103,6 +109,7 @@ int cof_bench_options_parse(int argc, char **argv, struct cof_bench_options *ret
                                         .block_bytes = 4096,
                                         .depth = 1,
                                         .threads = 1,
+                                        .read_percent = 70,
                                         .seed = 1,
                                         .store_bytes = 8ull << 30,
                                         .size_bytes = 1ull << 30};

@@ -13,7 +13,8 @@ enum cof_bench_rw {
     COF_BENCH_WRITE,
     COF_BENCH_READ,
     COF_BENCH_RANDWRITE,
-    COF_BENCH_RANDREAD
+    COF_BENCH_RANDREAD,
+    COF_BENCH_RANDRW /* read_percent of the requests read, the others write */
 };
 
 enum cof_bench_durable {
@@ -48,6 +49,7 @@ struct cof_bench_options {
     uint64_t threads;       /* each has a queue and a part of the span                    */
     uint64_t seed;          /* of the random offsets                                      */
     uint64_t rate;          /* requests a second, all threads together; 0: as many as go  */
+    uint64_t read_percent;  /* of the requests of COF_BENCH_RANDRW                        */
     uint64_t readers;       /* threads that read at random, one page at a time, meanwhile */
 
     /* Budgets of coffer_store_opts; 0 is the library's default. */
@@ -60,6 +62,7 @@ struct cof_bench_options {
  * standard error about what is wrong. Strings are borrowed from argv. */
 int cof_bench_options_parse(int argc, char **argv, struct cof_bench_options *ret_options);
 
+/* Whether a load writes at all; one that also reads does. */
 bool cof_bench_is_write(enum cof_bench_rw rw);
 bool cof_bench_is_random(enum cof_bench_rw rw);
 const char *cof_bench_rw_name(enum cof_bench_rw rw);

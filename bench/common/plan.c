@@ -26,6 +26,11 @@ void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_opt
     plan->first_block = share * plan->block_count;
     plan->random_state = options->seed + share;
     plan->random = cof_bench_is_random(options->rw);
+    plan->mix_state = ~plan->random_state;
+    plan->read_percent = cof_bench_is_write(options->rw) ? 0 : 100;
+    if (options->rw == COF_BENCH_RANDRW) {
+        plan->read_percent = options->read_percent;
+    }
     plan->left = options->amount_bytes == 0 ? UINT64_MAX
                                             : options->amount_bytes / options->block_bytes / shares;
     plan->end_ns = options->runtime_ns == 0 ? 0 : now_ns + options->runtime_ns;
@@ -54,6 +59,12 @@ bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t 
     plan->left -= plan->left == UINT64_MAX ? 0 : 1;
     *ret_offset_bytes = (plan->first_block + block) * plan->block_bytes;
     return true;
+}
+
+bool cof_bench_plan_reads(struct cof_bench_plan *plan)
+{
+    return plan->read_percent != 0 &&
+           (plan->read_percent == 100 || draw(&plan->mix_state) % 100 < plan->read_percent);
 }
 
 void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed)

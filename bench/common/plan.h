@@ -16,6 +16,8 @@ struct cof_bench_plan {
     uint64_t block_count; /* in this share               */
     uint64_t position;    /* of the next sequential one  */
     uint64_t random_state;
+    uint64_t mix_state;    /* apart, so that offsets are the same whatever reads */
+    uint64_t read_percent; /* of the requests             */
     bool random;
     uint64_t left;    /* operations, UINT64_MAX: unlimited */
     uint64_t end_ns;  /* 0: unlimited                      */
@@ -30,6 +32,9 @@ void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_opt
 
 /* The next request's offset; false when the load is over, or ahead of its pace. */
 bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes);
+
+/* Whether the request that plan_next gave reads; once for each. */
+bool cof_bench_plan_reads(struct cof_bench_plan *plan);
 
 bool cof_bench_plan_over(const struct cof_bench_plan *plan, uint64_t now_ns);
 
