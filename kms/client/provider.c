@@ -11,6 +11,7 @@
  */
 #include "client/client.h"
 
+#include "base64.h"
 #include "name.h"
 #include "wire/json.h"
 
@@ -117,7 +118,7 @@ static int read_blob(const json_t *value, const char *operation, struct coffer_k
     struct coffer_key_blob blob;
 
     if (length == 0 || length > (sizeof(blob.bytes) + 2) / 3 * 4 ||
-        cof_wire_base64_decode(json_string_value(text), length, blob.bytes, &count) != 0 ||
+        cof_kms_base64_decode(json_string_value(text), length, blob.bytes, &count) != 0 ||
         count == 0) {
         return lying(fault, operation);
     }
@@ -218,7 +219,7 @@ static int read_key(const json_t *value, uint8_t key_bytes[COFFER_KEY_BYTES],
         return cof_kms_fault(fault, COFFER_E_KEY_CIPHERTEXT,
                              "the ciphertext holds no key of %u bytes", COFFER_KEY_BYTES);
     }
-    return cof_wire_base64_decode(base64, 44, key_bytes, &count) == 0 ? 0 : lying(fault, "Decrypt");
+    return cof_kms_base64_decode(base64, 44, key_bytes, &count) == 0 ? 0 : lying(fault, "Decrypt");
 }
 
 static int decrypt(void *ctx, const char *key_arn, const struct coffer_key_blob *blob,

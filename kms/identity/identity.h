@@ -157,10 +157,6 @@ COFFER_MUST_CHECK int cof_identity_secret_seal(struct coffer_keystore *ks, const
 COFFER_MUST_CHECK int cof_identity_secret_open(struct coffer_keystore *ks,
                                                const struct cof_kms_access_key_row *row,
                                                char ret_secret[COFFER_KMS_SECRET_BYTES_MAX]);
-/* 4 characters for 3 bytes, without padding: count is a multiple of 3. Ends with a NUL. */
-void cof_identity_base64(const uint8_t *bytes, size_t count, char *ret_text);
-/* Back; false for what is none, or not in whole groups. */
-bool cof_identity_unbase64(const char *text, size_t characters, uint8_t *ret_bytes);
 
 /* ---- identity policies (policies.c) ------------------------------------------------------ */
 

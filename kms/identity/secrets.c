@@ -8,6 +8,7 @@
  */
 #include "identity/identity.h"
 
+#include "base64.h"
 #include "pack.h"
 #include "secret.h"
 
@@ -19,49 +20,12 @@
 #define SECRET_RANDOM_BYTES 30u
 #define SECRET_CHARACTERS (COF_IDENTITY_SECRET_BYTES - 1)
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-void cof_identity_base64(const uint8_t *bytes, size_t count, char *ret_text)
-{
-    size_t at;
-
-    for (at = 0; at < count; at += 3) {
-        uint32_t group = (uint32_t)bytes[at] << 16 | (uint32_t)bytes[at + 1] << 8 | bytes[at + 2];
-
-        *ret_text++ = digits[group >> 18];
-        *ret_text++ = digits[group >> 12 & 63];
-        *ret_text++ = digits[group >> 6 & 63];
-        *ret_text++ = digits[group & 63];
-    }
-    *ret_text = '\0';
-}
-
-bool cof_identity_unbase64(const char *text, size_t characters, uint8_t *ret_bytes)
-{
-    uint32_t group = 0;
-    size_t at;
-
-    for (at = 0; at < characters; at++) {
-        const char *digit = text[at] == '\0' ? NULL : strchr(digits, text[at]);
-
-        if (digit == NULL) {
-            return false;
-        }
-        group = group << 6 | (uint32_t)(digit - digits);
-        if (at % 4 == 3) {
-            *ret_bytes++ = (uint8_t)(group >> 16);
-            *ret_bytes++ = (uint8_t)(group >> 8);
-            *ret_bytes++ = (uint8_t)group;
-        }
-    }
-    return characters % 4 == 0;
-}
-
 int cof_identity_draw(struct coffer_keystore *ks, const char *prefix,
                       char ret_id[COF_IDENTITY_KEY_ID_BYTES],
                       char ret_secret[COF_IDENTITY_SECRET_BYTES])
 {
     static const char id_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    struct cof_kms_bytes drawn = {ks->secrets->subkey, SECRET_RANDOM_BYTES};
     uint8_t random[ID_RANDOM_BYTES];
     uint64_t bits = 0;
     unsigned held = 0, used = 0;
@@ -85,7 +49,7 @@ int cof_identity_draw(struct coffer_keystore *ks, const char *prefix,
         *out++ = id_digits[bits >> held & 31];
     }
     *out = '\0';
-    cof_identity_base64(ks->secrets->subkey, SECRET_RANDOM_BYTES, ret_secret);
+    (void)cof_kms_base64_encode(drawn, ret_secret);
     cof_kms_wipe(ks->secrets->subkey, sizeof(ks->secrets->subkey));
     return 0;
 }

@@ -12,6 +12,7 @@
  */
 #include "identity/identity.h"
 
+#include "base64.h"
 #include "pack.h"
 #include "secret.h"
 
@@ -71,8 +72,10 @@ int cof_identity_token_make(struct coffer_keystore *ks, const struct cof_identit
                                     ks->secrets->subkey, bytes + SALT_BYTES);
     }
     if (error == 0) {
-        cof_identity_base64(
-            bytes, SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES + plaintext.length_bytes, ret_token);
+        struct cof_kms_bytes token = {bytes, SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES +
+                                                 plaintext.length_bytes};
+
+        (void)cof_kms_base64_encode(token, ret_token);
     }
     cof_kms_wipe(ks->secrets->plaintext, sizeof(ks->secrets->plaintext));
     cof_kms_free(&ks->env, bytes);
@@ -138,7 +141,7 @@ static int read_session(uint8_t *at, uint8_t *end, struct cof_identity_session *
 int cof_identity_token_open(struct coffer_keystore *ks, const char *token,
                             struct cof_identity_session *ret_session)
 {
-    size_t characters = strlen(token), count = characters / 4 * 3;
+    size_t characters = strlen(token), count = 0;
     uint8_t *scratch = ks->secrets->plaintext, *bytes;
     int error = COFFER_E_AUTH_UNKNOWN;
 
@@ -149,7 +152,7 @@ int cof_identity_token_open(struct coffer_keystore *ks, const char *token,
     if (bytes == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    if (cof_identity_unbase64(token, characters, bytes) &&
+    if (cof_kms_base64_decode(token, characters, bytes, &count) == 0 &&
         count > SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES &&
         count <= SALT_BYTES + COF_KMS_SEALED_OVERHEAD_BYTES + sizeof(ks->secrets->plaintext)) {
         struct cof_kms_sealed_place place = place_of(ks, bytes);

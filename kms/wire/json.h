@@ -25,10 +25,7 @@ json_t *cof_wire_json_parse(const uint8_t *bytes, size_t count, char *ret_why);
 size_t cof_wire_json_bytes(const json_t *value);
 void cof_wire_json_write(const json_t *value, char *buffer, size_t room);
 
-/* RFC 4648 with padding and nothing else in it. The result has 3/4 of text's length, rounded up. */
-COFFER_MUST_CHECK int cof_wire_base64_decode(const char *text, size_t length, uint8_t *ret_bytes,
-                                             size_t *ret_count);
-/* NULL when there is no memory. */
+/* In base64; NULL when there is no memory. */
 json_t *cof_wire_json_blob(struct cof_kms_bytes bytes);
 /* Seconds since 1970 with milliseconds. */
 json_t *cof_wire_json_time(uint64_t ns);

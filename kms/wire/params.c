@@ -7,6 +7,7 @@
  */
 #include "wire/wire.h"
 
+#include "base64.h"
 #include "secret.h"
 
 #include <string.h>
@@ -97,7 +98,7 @@ int cof_wire_keep_blob(void *ctx, const json_t *value, const struct cof_wire_sha
     if (blob == NULL || bytes == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    error = cof_wire_base64_decode(json_string_value(value), length, bytes, ret_bytes);
+    error = cof_kms_base64_decode(json_string_value(value), length, bytes, ret_bytes);
     if (error == 0) {
         blob->value = value;
         blob->bytes = (struct cof_kms_bytes){bytes, *ret_bytes};

@@ -4,6 +4,7 @@
  * is done with, though the key store is open and requests were authenticated by them. The search is
  * of /proc/self/mem.
  */
+#include "kms/base64.h"
 #include "kms/wire/authenticate.h"
 #include "kms_fixture.h"
 #include "kms_search.h"
@@ -28,7 +29,7 @@ static int draw_and_keep(void *ctx, void *buffer, size_t bytes)
     }
     if (bytes == 30) {
         assert_true(drawn_count < SECRETS);
-        cof_identity_base64(out, bytes, text);
+        (void)cof_kms_base64_encode((struct cof_kms_bytes){out, bytes}, text);
         search_mask((const uint8_t *)text, drawn[drawn_count++]);
         explicit_bzero(text, sizeof(text));
     }

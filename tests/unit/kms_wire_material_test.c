@@ -3,6 +3,7 @@
  * The operations on imported material, HMAC keys and key pairs as callers see them: JSON in, JSON
  * out, errors by AWS KMS's names.
  */
+#include "kms/base64.h"
 #include "kms/wire/json.h"
 #include "kms_openssl.h"
 #include "kms_work.h"
@@ -72,7 +73,7 @@ static void blob_of(const char *name, const char *file)
 {
     const char *text = text_of(name);
 
-    assert_int_equal(cof_wire_base64_decode(text, strlen(text), bytes, &bytes_count), 0);
+    assert_int_equal(cof_kms_base64_decode(text, strlen(text), bytes, &bytes_count), 0);
     openssl_write(o, file, bytes, bytes_count);
 }
 
