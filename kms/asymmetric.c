@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/asymmetric.c - signatures, MACs and RSA encryption; asymmetric.h says what each takes.
+ * kms/asymmetric.c - signatures, MACs, key agreement, RSA encryption; asymmetric.h says what each
+ * takes.
  *
  * Invariants: a key does what its usage says and nothing else; private halves are in locked scratch
  * from their unsealing to the end of the work; MACs are compared in constant time. Under the
@@ -34,12 +35,12 @@ static int choose_algorithm(struct cof_kms_call *call, const struct cof_kms_key_
     return 0;
 }
 
-/* Find the message's key and its algorithm, and check the message. */
-static int begin_work(struct cof_kms_call *call, const struct cof_kms_message *message,
-                      const char *action, const char *usage, struct cof_kms_key_row *row,
-                      const struct cof_kms_algorithm **ret_algorithm)
+/* Find the key, allowed and usable, and its algorithm. */
+static int find_key(struct cof_kms_call *call, const char *key, const char *action,
+                    const char *usage, const char *algorithm, struct cof_kms_key_row *row,
+                    const struct cof_kms_algorithm **ret_algorithm)
 {
-    int error = cof_kms_key_find(call, message->key, false, row);
+    int error = cof_kms_key_find(call, key, false, row);
 
     if (error == 0) {
         error = cof_kms_authorize(call, row, action);
@@ -47,9 +48,17 @@ static int begin_work(struct cof_kms_call *call, const struct cof_kms_message *m
     if (error == 0) {
         error = cof_kms_key_usable(call, row);
     }
-    if (error == 0) {
-        error = choose_algorithm(call, row, usage, message->algorithm, ret_algorithm);
-    }
+    return error == 0 ? choose_algorithm(call, row, usage, algorithm, ret_algorithm) : error;
+}
+
+/* Find the message's key and its algorithm, and check the message. */
+static int begin_work(struct cof_kms_call *call, const struct cof_kms_message *message,
+                      const char *action, const char *usage, struct cof_kms_key_row *row,
+                      const struct cof_kms_algorithm **ret_algorithm)
+{
+    int error =
+        find_key(call, message->key, action, usage, message->algorithm, row, ret_algorithm);
+
     if (error == 0 && (message->bytes.length_bytes == 0 ||
                        message->bytes.length_bytes > COF_KMS_MESSAGE_BYTES_MAX)) {
         return cof_kms_fault(call->fault, COFFER_E_INVALID,
@@ -193,6 +202,35 @@ int cof_kms_verify_mac(struct cof_kms_call *call, const struct cof_kms_message *
     /* The right one is a forgery's worth. */
     cof_kms_wipe(expected, sizeof(expected));
     return error;
+}
+
+/* ---- key agreement ----------------------------------------------------------------------- */
+
+int cof_kms_derive_secret(struct cof_kms_call *call, const char *key, const char *algorithm_name,
+                          struct cof_kms_bytes peer_half, struct cof_kms_key_row *ret_row,
+                          size_t *ret_secret_bytes)
+{
+    struct cof_kms_secrets *secrets = call->ks->secrets;
+    const struct cof_kms_algorithm *algorithm = NULL;
+    int error = find_key(call, key, "kms:DeriveSharedSecret", COF_KMS_USAGE_AGREE, algorithm_name,
+                         ret_row, &algorithm);
+
+    if (error == 0) {
+        error = cof_kms_key_material(call, ret_row, ret_row->material_id);
+    }
+    if (error != 0) {
+        return error;
+    }
+    error = cof_pair_agree(cof_kms_spec_find(ret_row->key_spec), secrets->material, peer_half,
+                           secrets->plaintext, ret_secret_bytes);
+    if (error == COFFER_E_INVALID) {
+        (void)cof_kms_fault(call->fault, error,
+                            "PublicKey is no public key of %s in DER (SubjectPublicKeyInfo)",
+                            ret_row->key_spec);
+    } else if (error != 0) {
+        (void)cof_kms_fault(call->fault, error, NULL);
+    }
+    return end_work(call, error);
 }
 
 /* ---- RSA encryption ---------------------------------------------------------------------- */

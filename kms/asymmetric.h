@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kms/asymmetric.h - what keys do that are not SYMMETRIC_DEFAULT: sign and verify, RSA encryption,
- * MACs; and data key pairs.
+ * MACs, key agreement; and data key pairs.
  *
  * All are parts of a call (kms.h). A key argument is a key id, a key ARN, an alias or its ARN; the
  * key's ARN goes into the call's record. Common errors: those of a key's state, KEY_ACCESS,
@@ -60,6 +60,15 @@ COFFER_MUST_CHECK int cof_kms_rsa_decrypt(struct cof_kms_call *call,
                                           const struct cof_kms_key_row *row, const char *algorithm,
                                           struct cof_kms_bytes ciphertext,
                                           size_t *ret_plaintext_bytes);
+
+/*
+ * The secret that key shares with the owner of peer_half, a SubjectPublicKeyInfo in DER, into
+ * secrets->plaintext. INVALID when peer_half is none, or of another curve than the key's.
+ */
+COFFER_MUST_CHECK int cof_kms_derive_secret(struct cof_kms_call *call, const char *key,
+                                            const char *algorithm, struct cof_kms_bytes peer_half,
+                                            struct cof_kms_key_row *ret_row,
+                                            size_t *ret_secret_bytes);
 
 /* ---- data key pairs ---------------------------------------------------------------------- */
 

@@ -16,11 +16,11 @@
 static const struct {
     const char *name, *kinds;
 } operations[] = {
-    {"CreateGrant", "semr"},
+    {"CreateGrant", "semra"},
     {"Decapsulate", ""},
     {"Decrypt", "sr"},
-    {"DeriveSharedSecret", ""},
-    {"DescribeKey", "semr"},
+    {"DeriveSharedSecret", "a"},
+    {"DescribeKey", "semra"},
     {"Encapsulate", ""},
     {"Encrypt", "sr"},
     {"GenerateDataKey", "s"},
@@ -28,10 +28,10 @@ static const struct {
     {"GenerateDataKeyPairWithoutPlaintext", "s"},
     {"GenerateDataKeyWithoutPlaintext", "s"},
     {"GenerateMac", "m"},
-    {"GetPublicKey", "er"},
+    {"GetPublicKey", "era"},
     {"ReEncryptFrom", "sr"},
     {"ReEncryptTo", "sr"},
-    {"RetireGrant", "semr"},
+    {"RetireGrant", "semra"},
     {"Sign", "e"},
     {"Verify", "e"},
     {"VerifyMac", "m"},
@@ -39,7 +39,7 @@ static const struct {
 
 #define OPERATION_COUNT (sizeof(operations) / sizeof(operations[0]))
 
-/* s: symmetric encryption, r: RSA encryption, e: signatures, m: MACs. */
+/* s: symmetric encryption, r: RSA encryption, e: signatures, m: MACs, a: key agreement. */
 static char kind_of(const struct cof_kms_key_row *key)
 {
     if (strcmp(key->key_usage, COF_KMS_USAGE_MAC) == 0) {
@@ -47,6 +47,9 @@ static char kind_of(const struct cof_kms_key_row *key)
     }
     if (strcmp(key->key_usage, COF_KMS_USAGE_SIGN) == 0) {
         return 'e';
+    }
+    if (strcmp(key->key_usage, COF_KMS_USAGE_AGREE) == 0) {
+        return 'a';
     }
     return strcmp(key->key_spec, COF_KMS_SPEC_DEFAULT) == 0 ? 's' : 'r';
 }

@@ -70,6 +70,27 @@ int cof_kms_replica_count(struct cof_kms_call *call, const struct cof_kms_key_ro
     return error;
 }
 
+struct choice {
+    int (*visit)(void *ctx, const struct cof_kms_key_row *row);
+    void *ctx;
+};
+
+static int visit_replica(void *ctx, const struct cof_kms_key_row *row)
+{
+    const struct choice *choice = ctx;
+
+    return cof_kms_key_is_replica(row) ? choice->visit(choice->ctx, row) : 0;
+}
+
+int cof_kms_replicas_each(struct cof_kms_call *call, const struct cof_kms_key_row *row,
+                          int (*visit)(void *ctx, const struct cof_kms_key_row *row), void *ctx)
+{
+    struct choice choice = {visit, ctx};
+
+    return cof_kms_db_key_each_kin(call->ks->db, row->owner.account, row->key_id, visit_replica,
+                                   &choice, call->fault);
+}
+
 int cof_kms_primary_get(struct cof_kms_call *call, const struct cof_kms_key_row *row,
                         struct cof_kms_key_row *ret_row)
 {

@@ -39,6 +39,7 @@ static const struct cof_kms_algorithm algorithms[] = {
     {"ECDSA_SHA_256", COF_KMS_EC, 256, COF_KMS_USAGE_SIGN, COF_KMS_NO_PADDING, "SHA256", 32},
     {"ECDSA_SHA_384", COF_KMS_EC, 384, COF_KMS_USAGE_SIGN, COF_KMS_NO_PADDING, "SHA384", 48},
     {"ECDSA_SHA_512", COF_KMS_EC, 521, COF_KMS_USAGE_SIGN, COF_KMS_NO_PADDING, "SHA512", 64},
+    {"ECDH", COF_KMS_EC, 0, COF_KMS_USAGE_AGREE, COF_KMS_NO_PADDING, NULL, 0},
     {"ED25519_SHA_512", COF_KMS_EDWARDS, 0, COF_KMS_USAGE_SIGN, COF_KMS_NO_PADDING, NULL, 0},
     {"HMAC_SHA_224", COF_KMS_HMAC, 224, COF_KMS_USAGE_MAC, COF_KMS_NO_PADDING, "SHA224", 28},
     {"HMAC_SHA_256", COF_KMS_HMAC, 256, COF_KMS_USAGE_MAC, COF_KMS_NO_PADDING, "SHA256", 32},
@@ -63,32 +64,6 @@ const struct cof_kms_spec *cof_kms_spec_find(const char *name)
 bool cof_kms_spec_is_pair(const struct cof_kms_spec *spec)
 {
     return spec->family >= COF_KMS_RSA;
-}
-
-const char *cof_kms_spec_usage(const struct cof_kms_spec *spec)
-{
-    switch (spec->family) {
-    case COF_KMS_SYMMETRIC:
-        return COF_KMS_USAGE_ENCRYPT;
-    case COF_KMS_HMAC:
-        return COF_KMS_USAGE_MAC;
-    case COF_KMS_EC:
-    case COF_KMS_EDWARDS:
-        return COF_KMS_USAGE_SIGN;
-    case COF_KMS_RSA:
-        break;
-    }
-    return NULL;
-}
-
-bool cof_kms_spec_allows(const struct cof_kms_spec *spec, const char *usage)
-{
-    const char *only = cof_kms_spec_usage(spec);
-
-    if (only != NULL) {
-        return strcmp(only, usage) == 0;
-    }
-    return strcmp(usage, COF_KMS_USAGE_ENCRYPT) == 0 || strcmp(usage, COF_KMS_USAGE_SIGN) == 0;
 }
 
 static bool fits(const struct cof_kms_algorithm *algorithm, const struct cof_kms_spec *spec,
@@ -124,4 +99,9 @@ const struct cof_kms_algorithm *cof_kms_algorithm_find(const struct cof_kms_spec
         }
     }
     return NULL;
+}
+
+bool cof_kms_spec_allows(const struct cof_kms_spec *spec, const char *usage)
+{
+    return cof_kms_algorithm_next(spec, usage, NULL) != NULL;
 }

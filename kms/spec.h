@@ -3,7 +3,8 @@
  * kms/spec.h - what kinds of keys there are, and which algorithms each is for: tables, no code that
  * touches a key.
  *
- * Names are AWS's (KeySpec, KeyUsage, SigningAlgorithm, EncryptionAlgorithm, MacAlgorithm).
+ * Names are AWS's (KeySpec, KeyUsage, SigningAlgorithm, EncryptionAlgorithm, MacAlgorithm,
+ * KeyAgreementAlgorithm).
  * Invariant: each name stands once. Any thread.
  */
 #ifndef COF_KMS_SPEC_H
@@ -15,6 +16,7 @@
 #define COF_KMS_USAGE_ENCRYPT "ENCRYPT_DECRYPT"
 #define COF_KMS_USAGE_SIGN "SIGN_VERIFY"
 #define COF_KMS_USAGE_MAC "GENERATE_VERIFY_MAC"
+#define COF_KMS_USAGE_AGREE "KEY_AGREEMENT"
 
 /* Of any spec's material, and of the public half of any pair (DER). */
 #define COF_PAIR_BYTES_MAX 2308u
@@ -46,9 +48,8 @@ struct cof_kms_algorithm {
 const struct cof_kms_spec *cof_kms_spec_find(const char *name);
 /* Pairs have a public half. */
 bool cof_kms_spec_is_pair(const struct cof_kms_spec *spec);
+/* Whether there are keys of the spec for usage. */
 bool cof_kms_spec_allows(const struct cof_kms_spec *spec, const char *usage);
-/* The one usage of the spec, or NULL when CreateKey must be told (RSA). */
-const char *cof_kms_spec_usage(const struct cof_kms_spec *spec);
 
 /* NULL when there is none of that name for such a key. */
 const struct cof_kms_algorithm *cof_kms_algorithm_find(const struct cof_kms_spec *spec,

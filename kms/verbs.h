@@ -191,6 +191,12 @@ COFFER_MUST_CHECK int cof_kms_replica_count(struct cof_kms_call *call,
 COFFER_MUST_CHECK int cof_kms_primary_get(struct cof_kms_call *call,
                                           const struct cof_kms_key_row *row,
                                           struct cof_kms_key_row *ret_row);
+/* Visit the replicas of row's family, row too when it is one, by region; see cof_kms_list_keys. */
+COFFER_MUST_CHECK int cof_kms_replicas_each(struct cof_kms_call *call,
+                                            const struct cof_kms_key_row *row,
+                                            int (*visit)(void *ctx,
+                                                         const struct cof_kms_key_row *row),
+                                            void *ctx);
 /* Each replica takes over the material that the primary encrypts with now. */
 COFFER_MUST_CHECK int cof_kms_replicas_follow(struct cof_kms_call *call,
                                               const struct cof_kms_key_row *primary);

@@ -60,6 +60,13 @@ COFFER_MUST_CHECK int cof_pair_decrypt(const struct cof_kms_spec *spec, const ui
                                        struct cof_kms_bytes ciphertext, uint8_t *ret_plaintext,
                                        size_t *ret_plaintext_bytes);
 
+/* agree.c: what an elliptic pair shares with the owner of peer_half (a SubjectPublicKeyInfo):
+ * INVALID when that is none, or of another curve. ret_secret: (spec->bits + 7) / 8 bytes of secret
+ * memory. */
+COFFER_MUST_CHECK int cof_pair_agree(const struct cof_kms_spec *spec, const uint8_t *private_half,
+                                     struct cof_kms_bytes peer_half, uint8_t *ret_secret,
+                                     size_t *ret_secret_bytes);
+
 /* pkcs8.c, pkcs8_read.c: PrivateKeyInfo (RFC 5208), as `openssl pkcs8 -topk8 -nocrypt` writes it.
  * ret_der: secret memory. */
 COFFER_MUST_CHECK int cof_pair_to_pkcs8(const struct cof_kms_spec *spec,

@@ -52,12 +52,21 @@ json_t *cof_wire_algorithms_json(const char *spec_name, const char *usage)
     return list;
 }
 
-static const char *algorithms_member(const char *usage)
+const char *cof_wire_algorithms_member(const char *usage)
 {
-    if (strcmp(usage, COF_KMS_USAGE_ENCRYPT) == 0) {
-        return "EncryptionAlgorithms";
+    static const struct {
+        const char *usage, *member;
+    } members[] = {{COF_KMS_USAGE_ENCRYPT, "EncryptionAlgorithms"},
+                   {COF_KMS_USAGE_SIGN, "SigningAlgorithms"},
+                   {COF_KMS_USAGE_AGREE, "KeyAgreementAlgorithms"}};
+    size_t i;
+
+    for (i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        if (strcmp(members[i].usage, usage) == 0) {
+            return members[i].member;
+        }
     }
-    return strcmp(usage, COF_KMS_USAGE_SIGN) == 0 ? "SigningAlgorithms" : "MacAlgorithms";
+    return "MacAlgorithms";
 }
 
 /* Where the primary is, and which of the two this key is. */
@@ -95,7 +104,7 @@ json_t *cof_wire_key_json(const struct cof_kms_key_row *row)
              row->managed ? COFFER_KEY_MANAGER_MANAGED : COFFER_KEY_MANAGER_CUSTOMER);
     put_text(&key, "CustomerMasterKeySpec", row->key_spec);
     put_text(&key, "KeySpec", row->key_spec);
-    put(&key, algorithms_member(row->key_usage),
+    put(&key, cof_wire_algorithms_member(row->key_usage),
         cof_wire_algorithms_json(row->key_spec, row->key_usage));
     put(&key, "MultiRegion", json_boolean(row->multi_region));
     if (row->multi_region) {

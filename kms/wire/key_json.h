@@ -8,10 +8,12 @@
 #include "store.h"
 #include "wire/json.h"
 
-/* KeyMetadata. */
+/* KeyMetadata, but for the replicas of a multi-Region key (wire.h has the whole). */
 json_t *cof_wire_key_json(const struct cof_kms_key_row *row);
 /* The names of the algorithms that a key of this spec has for usage. */
 json_t *cof_wire_algorithms_json(const char *spec, const char *usage);
+/* And the member of KeyMetadata that they stand in. */
+const char *cof_wire_algorithms_member(const char *usage);
 /* An entry of ListAliases. */
 json_t *cof_wire_alias_json(const struct cof_kms_alias_row *row);
 /* An entry of ListGrants. */

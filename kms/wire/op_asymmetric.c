@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/wire/op_asymmetric.c - signatures, MACs, public keys and data key pairs.
+ * kms/wire/op_asymmetric.c - signatures, MACs, public keys, key agreement and data key pairs.
  *
  * Invariant: a data key pair, which takes up to seconds, is drawn before the store is locked, into
  * secret memory of its own.
@@ -159,7 +159,6 @@ static const struct cof_wire_member public_members[] = {
 static int get_public(struct cof_wire *wire)
 {
     struct cof_kms_key_row *row = cof_wire_take(wire, sizeof(*row));
-    bool signs;
     int error = row == NULL ? COFFER_E_NO_MEMORY
                             : cof_kms_public_key(&wire->call, cof_wire_text(wire, "KeyId"), row);
 
@@ -182,9 +181,43 @@ static int get_public(struct cof_wire *wire)
     if (error != 0) {
         return error;
     }
-    signs = strcmp(row->key_usage, COF_KMS_USAGE_SIGN) == 0;
-    return cof_wire_set(wire, signs ? "SigningAlgorithms" : "EncryptionAlgorithms",
+    return cof_wire_set(wire, cof_wire_algorithms_member(row->key_usage),
                         cof_wire_algorithms_json(row->key_spec, row->key_usage));
+}
+
+/* ---- key agreement ----------------------------------------------------------------------- */
+
+static const struct cof_wire_shape public_half = {.type = COF_WIRE_BLOB, .min = 1, .max = 8192};
+static const struct cof_wire_shape agreement_algorithm = {.type = COF_WIRE_TEXT,
+                                                          .values = TEXTS("ECDH")};
+static const struct cof_wire_member derive_members[] = {
+    {"KeyId", &cof_shape_key_id, true},
+    {"KeyAgreementAlgorithm", &agreement_algorithm, true},
+    {"PublicKey", &public_half, true},
+    {"GrantTokens", &cof_shape_grant_tokens, false},
+    {"DryRun", &cof_shape_flag, false},
+    {"Recipient", &cof_shape_recipient, false},
+    {0}};
+
+static int derive(struct cof_wire *wire)
+{
+    struct cof_kms_key_row *row = cof_wire_key_row(wire);
+    struct cof_kms_bytes secret = {wire->ks->secrets->plaintext, 0};
+    int error = row == NULL ? COFFER_E_NO_MEMORY : cof_wire_refuse_recipient(wire);
+
+    if (error == 0) {
+        error = cof_kms_derive_secret(&wire->call, cof_wire_text(wire, "KeyId"),
+                                      cof_wire_text(wire, "KeyAgreementAlgorithm"),
+                                      cof_wire_bytes(wire, "PublicKey"), row,
+                                      &secret.length_bytes);
+    }
+    if (error == 0) {
+        error = cof_wire_set_blob(wire, "SharedSecret", secret);
+    }
+    if (error == 0) {
+        error = cof_wire_set_text(wire, "KeyOrigin", row->origin);
+    }
+    return error == 0 ? set_end(wire, "KeyAgreementAlgorithm") : error;
 }
 
 /* ---- data key pairs ---------------------------------------------------------------------- */
@@ -235,9 +268,8 @@ static int seal_pair(struct cof_wire *wire, int drawn, const uint8_t *private_ha
     struct coffer_context context = {NULL, 0};
     int error = cof_wire_context(wire, "EncryptionContext", &context);
 
-    if (error == 0 && cof_wire_given(wire, "Recipient")) {
-        error = cof_kms_fault(wire->call.fault, COFFER_E_UNSUPPORTED,
-                              "Recipient is for enclaves, which this service does not serve");
+    if (error == 0) {
+        error = cof_wire_refuse_recipient(wire);
     }
     if (error == 0 && drawn != 0) {
         error = cof_kms_fault(wire->call.fault, drawn, "a pair of %.40s can't be made here",
@@ -276,6 +308,7 @@ const struct cof_wire_operation cof_wire_asymmetric_rows[] = {
     {"GenerateMac", COF_KMS_READS, COF_WIRE_DRY_RUN, mac_members, generate_mac},
     {"VerifyMac", COF_KMS_READS, COF_WIRE_DRY_RUN, verify_mac_members, verify_mac},
     {"GetPublicKey", COF_KMS_READS, 0, public_members, get_public},
+    {"DeriveSharedSecret", COF_KMS_READS, COF_WIRE_DRY_RUN, derive_members, derive},
     {"GenerateDataKeyPair", COF_KMS_CHANGES, COF_WIRE_DRY_RUN | COF_WIRE_BY_ENTRY, pair_members,
      generate_pair},
     {"GenerateDataKeyPairWithoutPlaintext", COF_KMS_CHANGES, COF_WIRE_DRY_RUN | COF_WIRE_BY_ENTRY,

@@ -17,15 +17,11 @@
 /* What AWS KMS has and this service hasn't, said and not passed over. */
 static int refuse_others(struct cof_wire *wire)
 {
-    if (cof_wire_given(wire, "Recipient")) {
-        return cof_kms_fault(&wire->fault, COFFER_E_UNSUPPORTED,
-                             "Recipient is for enclaves, which this service does not serve");
-    }
     if (cof_wire_given(wire, "DryRunModifiers")) {
         return cof_kms_fault(&wire->fault, COFFER_E_UNSUPPORTED,
                              "DryRunModifiers is not supported: give the ciphertext");
     }
-    return 0;
+    return cof_wire_refuse_recipient(wire);
 }
 
 static const char *algorithm_of(const char *given)

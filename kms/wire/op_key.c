@@ -3,7 +3,6 @@
  * kms/wire/op_key.c - keys: made, described, listed, enabled, disabled, deleted.
  */
 #include "verbs.h"
-#include "wire/key_json.h"
 #include "wire/shapes.h"
 #include "wire/wire.h"
 
@@ -65,7 +64,7 @@ static int create_key(struct cof_wire *wire)
     if (error == 0) {
         error = cof_kms_create_key(&wire->call, &made, row);
     }
-    return error == 0 ? cof_wire_set(wire, "KeyMetadata", cof_wire_key_json(row)) : error;
+    return error == 0 ? cof_wire_set_key(wire, "KeyMetadata", row) : error;
 }
 
 /* ---- look -------------------------------------------------------------------------------- */
@@ -79,7 +78,7 @@ static int describe_key(struct cof_wire *wire)
     int error = row == NULL ? COFFER_E_NO_MEMORY
                             : cof_kms_describe_key(&wire->call, cof_wire_text(wire, "KeyId"), row);
 
-    return error == 0 ? cof_wire_set(wire, "KeyMetadata", cof_wire_key_json(row)) : error;
+    return error == 0 ? cof_wire_set_key(wire, "KeyMetadata", row) : error;
 }
 
 static const struct cof_wire_member list_members[] = {

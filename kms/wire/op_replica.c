@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/wire/op_replica.c - multi-Region keys.
+ * kms/wire/op_replica.c - multi-Region keys, and what each of a family tells of the others.
  */
 #include "policy/policy.h"
 #include "wire/key_json.h"
@@ -18,6 +18,27 @@ static const struct cof_wire_member replicate_members[] = {
 static const struct cof_wire_member primary_members[] = {
     {"KeyId", &cof_shape_key_id, true}, {"PrimaryRegion", &cof_shape_region, true}, {0}};
 
+static int add_replica(void *ctx, const struct cof_kms_key_row *row)
+{
+    json_t *entry = json_pack("{s:s, s:s}", "Arn", row->arn, "Region", row->owner.region);
+
+    return json_array_append_new(ctx, entry) == 0 ? 0 : COFFER_E_NO_MEMORY;
+}
+
+int cof_wire_set_key(struct cof_wire *wire, const char *name, const struct cof_kms_key_row *row)
+{
+    json_t *key = cof_wire_key_json(row), *replicas = row->multi_region ? json_array() : NULL;
+    json_t *family = json_object_get(key, "MultiRegionConfiguration");
+    int error = cof_wire_set(wire, name, key);
+
+    if (error != 0 || !row->multi_region) {
+        json_decref(replicas);
+        return error;
+    }
+    error = json_object_set_new(family, "ReplicaKeys", replicas) == 0 ? 0 : COFFER_E_NO_MEMORY;
+    return error == 0 ? cof_kms_replicas_each(&wire->call, row, add_replica, replicas) : error;
+}
+
 /* The replica's policy and tags, as they are from now on, besides its metadata. */
 static int answer_replica(struct cof_wire *wire, const struct cof_kms_key_row *row,
                           const struct cof_kms_replicate *params)
@@ -25,7 +46,7 @@ static int answer_replica(struct cof_wire *wire, const struct cof_kms_key_row *r
     json_t *tags = cof_wire_list(wire, "ReplicaTags");
     char fallback[COF_POLICY_DEFAULT_BYTES];
     unsigned i;
-    int error = cof_wire_set(wire, "ReplicaKeyMetadata", cof_wire_key_json(row));
+    int error = cof_wire_set_key(wire, "ReplicaKeyMetadata", row);
 
     cof_policy_default(row->owner.account, fallback);
     if (error == 0) {

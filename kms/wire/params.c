@@ -189,6 +189,14 @@ int cof_wire_context(struct cof_wire *wire, const char *name, struct coffer_cont
     return cof_wire_context_of(wire, json_object_get(wire->params, name), ret_context);
 }
 
+int cof_wire_refuse_recipient(struct cof_wire *wire)
+{
+    return cof_wire_given(wire, "Recipient")
+               ? cof_kms_fault(&wire->fault, COFFER_E_UNSUPPORTED,
+                               "Recipient is for enclaves, which this service does not serve")
+               : 0;
+}
+
 /* ---- the answer -------------------------------------------------------------------------- */
 
 int cof_wire_set(struct cof_wire *wire, const char *name, json_t *value)

@@ -106,12 +106,18 @@ int cof_wire_keep_blob(void *ctx, const json_t *value, const struct cof_wire_sha
                        size_t *ret_bytes);
 struct cof_kms_bytes cof_wire_bytes_of(const struct cof_wire *wire, const json_t *value);
 
+/* UNSUPPORTED when the request has a Recipient. */
+COFFER_MUST_CHECK int cof_wire_refuse_recipient(struct cof_wire *wire);
+
 /* ---- the answer (params.c): 0 or NO_MEMORY ----------------------------------------------- */
 
 COFFER_MUST_CHECK int cof_wire_set(struct cof_wire *wire, const char *name, json_t *value);
 COFFER_MUST_CHECK int cof_wire_set_text(struct cof_wire *wire, const char *name, const char *text);
 COFFER_MUST_CHECK int cof_wire_set_blob(struct cof_wire *wire, const char *name,
                                         struct cof_kms_bytes bytes);
+/* KeyMetadata under that name (op_replica.c). */
+COFFER_MUST_CHECK int cof_wire_set_key(struct cof_wire *wire, const char *name,
+                                       const struct cof_kms_key_row *row);
 /* An array of that name in the answer, to append to; NULL when there is no memory, which appending
  * to it reports. */
 json_t *cof_wire_list(struct cof_wire *wire, const char *name);

@@ -83,6 +83,28 @@ moved=$("$k" coffer-re-encrypt-batch --destination-key-id "$other" --entries fil
     --query 'Results[0].CiphertextBlob' --output text)
 is "$(text decrypt --ciphertext-blob "$moved" --query Plaintext | base64 -d)" hello
 
+# Two pairs share a secret, and one of them may be openssl's.
+pair=$(text create-key --key-spec ECC_NIST_P256 --key-usage KEY_AGREEMENT \
+    --query KeyMetadata.KeyId)
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out peer 2>/dev/null
+openssl pkey -in peer -pubout -outform DER -out peer.der
+text get-public-key --key-id "$pair" --query PublicKey | base64 -d >ours.der
+openssl pkeyutl -derive -inkey peer -peerform DER -peerkey ours.der -out want
+text derive-shared-secret --key-id "$pair" --key-agreement-algorithm ECDH \
+    --public-key fileb://peer.der --query SharedSecret | base64 -d >got
+cmp -s want got || die "another secret than openssl's"
+fails 2 ValidationException "$k" derive-shared-secret --key-id "$pair" \
+    --key-agreement-algorithm ECDH --public-key fileb://plain
+
+# A key in two regions, and which of them is the primary.
+mrk=$(text create-key --multi-region --query KeyMetadata.KeyId)
+ok "$k" replicate-key --key-id "$mrk" --replica-region far-1 --description there
+family=KeyMetadata.MultiRegionConfiguration
+is "$(text describe-key --key-id "$mrk" --query "$family.ReplicaKeys[0].Region")" far-1
+ok "$k" update-primary-region --key-id "$mrk" --primary-region far-1
+is "$(text describe-key --key-id "$mrk" --query "$family.PrimaryKey.Region")" far-1
+is "$(text describe-key --key-id "$mrk" --query "$family.MultiRegionKeyType")" REPLICA
+
 # Deletion waits, and can be called off.
 fails 2 ValidationException "$k" schedule-key-deletion --key-id "$key" --pending-window-in-days 6
 is "$(text schedule-key-deletion --key-id "$key" --pending-window-in-days 7 --query KeyState)" \

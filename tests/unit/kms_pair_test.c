@@ -58,12 +58,14 @@ static void specs_have_the_usages_and_algorithms_of_aws(void **state)
     (void)state;
     assert_null(cof_kms_spec_find("RSA_1024"));
     assert_null(cof_kms_spec_find(""));
-    assert_null(cof_kms_spec_usage(rsa));
-    assert_string_equal(cof_kms_spec_usage(p384), "SIGN_VERIFY");
     assert_true(cof_kms_spec_allows(rsa, "ENCRYPT_DECRYPT"));
     assert_true(cof_kms_spec_allows(rsa, "SIGN_VERIFY"));
     assert_false(cof_kms_spec_allows(rsa, "GENERATE_VERIFY_MAC"));
+    assert_false(cof_kms_spec_allows(rsa, "KEY_AGREEMENT"));
     assert_false(cof_kms_spec_allows(p384, "ENCRYPT_DECRYPT"));
+    assert_true(cof_kms_spec_allows(p384, "SIGN_VERIFY"));
+    assert_true(cof_kms_spec_allows(p384, "KEY_AGREEMENT"));
+    assert_false(cof_kms_spec_allows(cof_kms_spec_find("ECC_NIST_EDWARDS25519"), "KEY_AGREEMENT"));
     assert_true(cof_kms_spec_allows(mac, "GENERATE_VERIFY_MAC"));
     assert_false(cof_kms_spec_is_pair(mac));
     while ((at = cof_kms_algorithm_next(rsa, "SIGN_VERIFY", at)) != NULL) {

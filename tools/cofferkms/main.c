@@ -18,7 +18,7 @@
 
 #define KEY_SPECS                                                                               \
     "AES_256|AES_128|SYMMETRIC_DEFAULT|RSA_2048|RSA_3072|RSA_4096|ECC_NIST_P256|ECC_NIST_P384|" \
-    "ECC_NIST_P521|HMAC_224|HMAC_256|HMAC_384|HMAC_512"
+    "ECC_NIST_P521|ECC_NIST_EDWARDS25519|HMAC_224|HMAC_256|HMAC_384|HMAC_512"
 
 static const struct cof_tool_option options[] = {
     {"key-id", COF_TOOL_TEXT, "KEY", "key id, key ARN, alias/NAME or alias ARN"},
@@ -38,11 +38,13 @@ static const struct cof_tool_option options[] = {
     {"destination-encryption-context", COF_TOOL_TEXT, "CONTEXT", "context of the result"},
     {"entries", COF_TOOL_TEXT, "JSON", "list of CiphertextBlob and contexts, or file://FILE"},
     {"key-spec", COF_TOOL_CHOICE, KEY_SPECS, "kind of key"},
-    {"key-usage", COF_TOOL_CHOICE, "ENCRYPT_DECRYPT|SIGN_VERIFY|GENERATE_VERIFY_MAC",
+    {"key-usage", COF_TOOL_CHOICE, "ENCRYPT_DECRYPT|SIGN_VERIFY|GENERATE_VERIFY_MAC|KEY_AGREEMENT",
      "what the key is for"},
     {"origin", COF_TOOL_CHOICE, "AWS_KMS|EXTERNAL|PKCS11", "who makes the material"},
     {"multi-region", COF_TOOL_FLAG, NULL, "a key that can be replicated into other regions"},
     {"no-multi-region", COF_TOOL_FLAG, NULL, "a key of one region (default)"},
+    {"replica-region", COF_TOOL_TEXT, "REGION", "region that gets a replica"},
+    {"primary-region", COF_TOOL_TEXT, "REGION", "region whose replica becomes the primary"},
     {"policy", COF_TOOL_TEXT, "DOCUMENT", "key policy: JSON, or file://FILE"},
     {"policy-name", COF_TOOL_TEXT, "NAME", "default, the only one"},
     {"bypass-policy-lockout-safety-check", COF_TOOL_FLAG, NULL,
@@ -79,6 +81,8 @@ static const struct cof_tool_option options[] = {
      "that of the key"},
     {"signature", COF_TOOL_TEXT, "SOURCE", "as --ciphertext-blob"},
     {"mac", COF_TOOL_TEXT, "SOURCE", "as --ciphertext-blob"},
+    {"key-agreement-algorithm", COF_TOOL_CHOICE, "ECDH", "the only one"},
+    {"public-key", COF_TOOL_TEXT, "SOURCE", "of the peer, in DER; as --ciphertext-blob"},
     {"key-pair-spec", COF_TOOL_CHOICE,
      "RSA_2048|RSA_3072|RSA_4096|ECC_NIST_P256|ECC_NIST_P384|ECC_NIST_P521|ECC_NIST_EDWARDS25519",
      "kind of key pair"},
@@ -163,6 +167,10 @@ static const struct cof_tool_verb verbs[] = {
      "delete a key when a number of days has passed", "cofferkms",
      cof_key_schedule_key_deletion},
     VERB("cancel-key-deletion", "key-id", "keep a key that waits for its deletion"),
+    VERB("replicate-key", "key-id replica-region description policy tags" LOCKOUT,
+         "make a multi-Region key in another region, too"),
+    VERB("update-primary-region", "key-id primary-region",
+         "make a replica the primary of its multi-Region key"),
     VERB("create-alias", "alias-name target-key-id", "give a key a name"),
     VERB("update-alias", "alias-name target-key-id", "move a name to another key"),
     VERB("delete-alias", "alias-name", "take a name away"),
@@ -195,6 +203,8 @@ static const struct cof_tool_verb verbs[] = {
     VERB("generate-mac", "key-id message mac-algorithm" GRANTED, "authenticate a message"),
     VERB("verify-mac", "key-id message mac mac-algorithm" GRANTED,
          "check a message authentication code"),
+    VERB("derive-shared-secret", "key-id key-agreement-algorithm public-key" GRANTED,
+         "derive the secret that a key pair shares with a peer's"),
     VERB("get-parameters-for-import", "key-id wrapping-algorithm wrapping-key-spec",
          "get what material is wrapped with for its import"),
     VERB("import-key-material",

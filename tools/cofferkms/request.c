@@ -26,6 +26,7 @@ static const struct option_kind kinds[] = {
     {"ciphertext-blob", PUBLIC_BYTES, COFFER_KEY_BLOB_BYTES_MAX},
     {"signature", PUBLIC_BYTES, COFFER_KEY_BLOB_BYTES_MAX},
     {"mac", PUBLIC_BYTES, COFFER_KEY_BLOB_BYTES_MAX},
+    {"public-key", PUBLIC_BYTES, COFFER_KEY_BLOB_BYTES_MAX},
     {"import-token", PUBLIC_BYTES, COFFER_KEY_BLOB_BYTES_MAX},
     {"encrypted-key-material", PUBLIC_BYTES, COFFER_KEY_BLOB_BYTES_MAX},
     {"encryption-context", MAP, 0},

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants: making, listing, tokens, constraints, retiring, revoking; DryRun of all that has it."""
 from language import (ABSENT, ABSENT_KEY, ARN, ID, ID2, case, check, count, do, having, hmac_key,
-                      key, lacking, let_now, like, near, other_than, pages, same_set, sealed,
+                      key, lacking, let, let_now, like, near, other_than, pages, same_set, sealed,
                       sign_key, text)
 
 HELLO = text("hello")
@@ -195,10 +195,14 @@ DRY = [("Encrypt", "sym", ENCRYPT), ("Decrypt", "sym", BLOB),
                              "Mac": "${t.Mac}"}),
        ("Sign", "sign", {"KeyId": ID, "Message": HELLO, "SigningAlgorithm": "ECDSA_SHA_256"}),
        ("Verify", "sign", {"KeyId": ID, "Message": HELLO, "SigningAlgorithm": "ECDSA_SHA_256",
-                           "Signature": "${t.Signature}"})]
+                           "Signature": "${t.Signature}"}),
+       ("DeriveSharedSecret", "agree", {"KeyId": ID, "KeyAgreementAlgorithm": "ECDH",
+                                        "PublicKey": "${peer.Public}"})]
 MAKE = {"sym": [key(), sealed(), MADE],
         "mac": [hmac_key(), do("GenerateMac", {"KeyId": ID, "Message": HELLO,
                                                "MacAlgorithm": "HMAC_SHA_256"}, save="t")],
+        "agree": [key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT"),
+                  let("peer", "pair", spec="ECC_NIST_P256")],
         "sign": [sign_key(), do("Sign", {"KeyId": ID, "Message": HELLO,
                                          "SigningAlgorithm": "ECDSA_SHA_256"}, save="t")]}
 for op, kind, params in DRY:

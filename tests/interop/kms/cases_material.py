@@ -179,6 +179,29 @@ case("the primary region moves", key(MultiRegion=True),
      check("UpdatePrimaryRegion", {"KeyId": ID, "PrimaryRegion": "${other_region}"}),
      check("DescribeKey", {"KeyId": ID}, {
          M + "MultiRegionConfiguration.MultiRegionKeyType": "REPLICA"}))
+FAMILY = M + "MultiRegionConfiguration."
+HERE_KEY = {"Arn": ARN, "Region": "${region}"}
+OTHER_KEY = {"Arn": OTHER, "Region": "${other_region}"}
+case("a family tells who is in it", key(MultiRegion=True),
+     check("DescribeKey", {"KeyId": ID}, {FAMILY + "PrimaryKey": HERE_KEY,
+                                          FAMILY + "ReplicaKeys": []}),
+     check("ReplicateKey", {"KeyId": ID, "ReplicaRegion": "${other_region}"}, {
+         "ReplicaKeyMetadata.MultiRegionConfiguration.PrimaryKey": HERE_KEY,
+         "ReplicaKeyMetadata.MultiRegionConfiguration.ReplicaKeys": [OTHER_KEY]}),
+     check("ReplicateKey", {"KeyId": ID, "ReplicaRegion": "test-3"}),
+     *[check("DescribeKey", {"KeyId": ID}, {
+         FAMILY + "PrimaryKey": HERE_KEY,
+         FAMILY + "ReplicaKeys": [OTHER_KEY, {"Arn": "arn:coffer:kms:test-3:${account}:key/" + ID,
+                                              "Region": "test-3"}]}, region=region)
+       for region in (None, "other")],
+     check("UpdatePrimaryRegion", {"KeyId": ID, "PrimaryRegion": "${other_region}"}),
+     *[check("DescribeKey", {"KeyId": ID}, {
+         FAMILY + "MultiRegionKeyType": kind, FAMILY + "PrimaryKey": OTHER_KEY,
+         FAMILY + "ReplicaKeys": having(HERE_KEY, {"Region": "test-3"})}, region=region)
+       for region, kind in ((None, "REPLICA"), ("other", "PRIMARY"))])
+case("a key of one region has no family", key(),
+     check("DescribeKey", {"KeyId": ID}, {M + "MultiRegion": False,
+                                          M + "MultiRegionConfiguration": ABSENT}))
 case("what is not multi-Region stays", key(),
      check("ReplicateKey", {"KeyId": ID, "ReplicaRegion": "${other_region}"}, error=UNSUPPORTED),
      check("UpdatePrimaryRegion", {"KeyId": ID, "PrimaryRegion": "${other_region}"},
@@ -216,6 +239,13 @@ case("material expires", *ASKED,
      do("GetParametersForImport", PARAMS, save="p"),
      let("w", "wrap", algorithm="RSAES_OAEP_SHA_256", public="${p.PublicKey}", material="${m}"),
      check("ImportKeyMaterial", BASE), check("Decrypt", BLOB, {"Plaintext": HELLO}))
+case("a replica that was deleted is no longer named", key(MultiRegion=True),
+     do("ReplicateKey", {"KeyId": ID, "ReplicaRegion": "${other_region}"}),
+     do("ScheduleKeyDeletion", {"KeyId": ID, "PendingWindowInDays": 7}, region="other"),
+     check("DescribeKey", {"KeyId": ID}, {FAMILY + "ReplicaKeys": [OTHER_KEY]}), travel(days=8),
+     check("DescribeKey", {"KeyId": ID}, {FAMILY + "ReplicaKeys": [],
+                                          FAMILY + "MultiRegionKeyType": "PRIMARY"}),
+     check("DescribeKey", {"KeyId": ID}, error="NotFoundException", region="other"))
 A = "alias/${unique}"
 case("a scheduled deletion happens", key(), sealed(),
      do("CreateAlias", {"AliasName": A, "TargetKeyId": ID}),

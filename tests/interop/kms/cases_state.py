@@ -16,6 +16,7 @@ BLOB = "${b.CiphertextBlob}"
 PRINCIPAL = "${alice}"
 MAC = {"KeyId": ID, "Message": HELLO, "MacAlgorithm": "HMAC_SHA_256"}
 SIGN = {"KeyId": ID, "Message": HELLO, "SigningAlgorithm": "ECDSA_SHA_256"}
+AGREE = {"KeyId": ID, "KeyAgreementAlgorithm": "ECDH", "PublicKey": "${peer.Public}"}
 IMPORT = {"KeyId": ID, "ImportToken": "${p.ImportToken}", "EncryptedKeyMaterial": "${w}",
           "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
 
@@ -34,6 +35,7 @@ ROWS = [
     ("Sign", "sign", "Sign", SIGN, "ods--"),
     ("Verify", "sign", "Verify", {**SIGN, "Signature": "${t.Signature}"}, "ods--"),
     ("GetPublicKey", "sign", "GetPublicKey", {"KeyId": ID}, "ods--"),
+    ("DeriveSharedSecret", "agree", "DeriveSharedSecret", AGREE, "ods--"),
     ("CreateGrant", "sym", "CreateGrant", {"KeyId": ID, "GranteePrincipal": PRINCIPAL,
                                            "Operations": ["Decrypt"]}, "odsss"),
     ("DescribeKey", "sym", "DescribeKey", {"KeyId": ID}, "ooooo"),
@@ -80,6 +82,9 @@ def make(kind, state):
         return [hmac_key(), do("GenerateMac", MAC, save="t")]
     if kind == "sign":
         return [sign_key(), do("Sign", SIGN, save="t")]
+    if kind == "agree":
+        return [key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT"),
+                let("peer", "pair", spec="ECC_NIST_P256")]
     if kind == "ext" or state == "PendingImport":
         made = [key(Origin="EXTERNAL", **TAGGED)] + imported("m")
     elif state == "Unavailable":

@@ -2,7 +2,7 @@
 """What `let` and {"?do": ...} work out: blobs, damage to them, wrapping and checks by openssl.
 
 A blob is its base64 text, here and in every driver's answers. openssl is the independent oracle of
-imports and signatures; nothing of the service under test is used.
+imports, signatures and agreement; nothing of the service under test is used.
 """
 import base64
 import hashlib
@@ -114,6 +114,29 @@ def verifies(public, message, signature, algorithm):
         return done.returncode == 0
 
 
+def pair(spec):
+    """An elliptic pair that only this program has, both halves in DER."""
+    curve = spec.replace("ECC_NIST_P", "P-")
+    private = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}",
+                      "-outform", "DER")
+    pkcs8 = openssl("pkcs8", "-topk8", "-nocrypt", "-inform", "DER", "-outform", "DER",
+                    data=private)
+    public = openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", data=pkcs8)
+    return {"Private": encode(pkcs8), "Public": encode(public)}
+
+
+def shared(private, public):
+    """What the openssl program derives from one half of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in (("private", private), ("public", public)):
+            with open(os.path.join(folder, name), "wb") as handle:
+                handle.write(base64.b64decode(data))
+        return encode(openssl("pkeyutl", "-derive", "-keyform", "DER", "-inkey",
+                              folder + "/private", "-peerform", "DER", "-peerkey",
+                              folder + "/public"))
+
+
 FUNCTIONS = {"base64": base64_, "zeros": zeros, "letters": letters, "json": json, "same": same,
              "random": random, "flip": flip, "cut": cut, "grow": grow, "blank": blank,
-             "hmac": hmac, "wrap": wrap, "verifies": verifies}
+             "hmac": hmac, "wrap": wrap, "verifies": verifies, "pair": pair,
+             "shared": shared}
