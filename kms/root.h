@@ -17,7 +17,7 @@
 #include <stdbool.h>
 
 #define COF_KMS_SALT_BYTES 32u
-#define COF_KMS_SCHEMA_VERSION 2u
+#define COF_KMS_SCHEMA_VERSION 3u
 
 /* Bounds of Argon2id, checked before a header from disk may spend them. */
 #define COF_KMS_ARGON2_KIB_MIN 8u

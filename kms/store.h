@@ -413,6 +413,17 @@ COFFER_MUST_CHECK int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_
  * audit trail, not authenticated. */
 COFFER_MUST_CHECK int cof_kms_db_root_changes(struct cof_kms_db *db, uint64_t *ret_changes,
                                               uint64_t *ret_last_ns, struct coffer_fault *fault);
+/* The last record of a key that was used, itself or as the source of a ReEncrypt; its MAC is
+ * checked against the record before it. */
+struct cof_kms_audit_use {
+    uint64_t seq; /* 0: none */
+    uint64_t time_ns;
+    char event[48];
+    char request_id[COFFER_KEY_ID_BYTES];
+};
+COFFER_MUST_CHECK int cof_kms_db_audit_last_use(struct cof_kms_db *db, const char *key_arn,
+                                                struct cof_kms_audit_use *ret_use,
+                                                struct coffer_fault *fault);
 /* How many keys and audit records there are; not authenticated. */
 COFFER_MUST_CHECK int cof_kms_db_tally(struct cof_kms_db *db, uint64_t *ret_keys,
                                        uint64_t *ret_records, struct coffer_fault *fault);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/store_audit.c - the audit trail: one record a call, chained by MACs.
+ * kms/store_audit.c - the audit trail: one record a call, chained by MACs; and what it says of a
+ * key's last use.
  *
  * mac(n) = HMAC(audit key, mac(n-1) | HMAC(audit key, packed columns of n but mac)); mac(0) is 32
  * zero bytes. Records are numbered without gaps, so leaving out, changing or inserting one breaks
@@ -243,6 +244,106 @@ int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_visit_fn visit, vo
     }
     if (error == 0) {
         *ret_head = head;
+    }
+    return error;
+}
+
+/* ---- the last use ------------------------------------------------------------------------ */
+
+/* Start at record seq, which is there. */
+static int start_at(struct cof_kms_db *db, uint64_t seq, sqlite3_stmt **ret_stmt,
+                    struct coffer_fault *fault)
+{
+    bool found = false;
+    int error =
+        cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_AT, ret_stmt, fault, "i", (int64_t)seq);
+
+    if (error == 0) {
+        error = cof_kms_sql_step(db, *ret_stmt, &found, fault);
+    }
+    return error != 0 || found
+               ? error
+               : cof_kms_fault(fault, COFFER_E_TAMPER, "audit record %llu is missing",
+                               (unsigned long long)seq);
+}
+
+static int mac_at(struct cof_kms_db *db, uint64_t seq, uint8_t ret_mac[COF_KMS_MAC_BYTES],
+                  struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    int error;
+
+    memset(ret_mac, 0, COF_KMS_MAC_BYTES);
+    if (seq == 0) {
+        return 0;
+    }
+    error = start_at(db, seq, &stmt, fault);
+    if (error == 0) {
+        cof_kms_sql_blob(stmt, MAC_COLUMN, ret_mac, COF_KMS_MAC_BYTES, &error);
+        (void)sqlite3_reset(stmt);
+    }
+    return error;
+}
+
+/* The record at hand into use: what an index says of it is believed when its MAC fits, and it is of
+ * that key. */
+static int take_use(struct cof_kms_db *db, sqlite3_stmt *stmt, const char *key_arn,
+                    uint8_t mac[COF_KMS_MAC_BYTES], struct cof_kms_audit_use *use)
+{
+    int error = check_record(db, stmt, use->seq, mac);
+
+    use->time_ns = cof_kms_sql_u64(stmt, 1, INT64_MAX, &error);
+    cof_kms_sql_text(stmt, 2, use->event, sizeof(use->event), &error);
+    cof_kms_sql_text(stmt, 3, use->request_id, sizeof(use->request_id), &error);
+    if (error == 0 && ((strcmp(column_text(stmt, 5), key_arn) != 0 &&
+                        strcmp(column_text(stmt, 6), key_arn) != 0) ||
+                       column_text(stmt, 10)[0] != '\0')) {
+        error = COFFER_E_TAMPER;
+    }
+    return error;
+}
+
+static int find_last_use(struct cof_kms_db *db, const char *key_arn, uint64_t *ret_seq,
+                         struct coffer_fault *fault)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool found = false;
+    int error = cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_LAST_USE, &stmt, fault, "t", key_arn);
+
+    if (error == 0) {
+        error = cof_kms_sql_step(db, stmt, &found, fault);
+    }
+    if (error == 0 && found) {
+        *ret_seq = cof_kms_sql_u64(stmt, 0, INT64_MAX, &error);
+        (void)sqlite3_reset(stmt);
+    }
+    return error;
+}
+
+int cof_kms_db_audit_last_use(struct cof_kms_db *db, const char *key_arn,
+                              struct cof_kms_audit_use *ret_use, struct coffer_fault *fault)
+{
+    struct cof_kms_audit_use use = {0};
+    uint8_t mac[COF_KMS_MAC_BYTES];
+    sqlite3_stmt *stmt = NULL;
+    int error = find_last_use(db, key_arn, &use.seq, fault);
+
+    if (error == 0 && use.seq != 0) {
+        error = mac_at(db, use.seq - 1, mac, fault);
+    }
+    if (error == 0 && use.seq != 0) {
+        error = start_at(db, use.seq, &stmt, fault);
+    }
+    if (error == 0 && use.seq != 0) {
+        error = take_use(db, stmt, key_arn, mac, &use);
+        (void)sqlite3_reset(stmt);
+        if (error != 0) {
+            return cof_kms_fault(fault, error, "audit record %llu was altered",
+                                 (unsigned long long)use.seq);
+        }
+    }
+    if (error == 0) {
+        *ret_use = use;
     }
     return error;
 }

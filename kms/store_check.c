@@ -43,6 +43,12 @@ static const struct {
      " (SELECT 1 FROM material AS m WHERE m.key_arn = k.arn AND m.material_id = k.material_id)"
      " LIMIT 1",
      "a key's material is missing"},
+    {COFFER_E_CORRUPT,
+     "SELECT 1 WHERE (SELECT count(*) FROM audit INDEXED BY audit_use WHERE " AUDIT_IS_USE
+     ") <> (SELECT count(*) FROM audit NOT INDEXED WHERE " AUDIT_IS_USE
+     ") OR (SELECT count(*) FROM audit INDEXED BY audit_use_as_source WHERE " AUDIT_IS_SOURCE_USE
+     ") <> (SELECT count(*) FROM audit NOT INDEXED WHERE " AUDIT_IS_SOURCE_USE ")",
+     "an index of the audit trail is damaged"},
     {COFFER_E_TAMPER,
      "SELECT 1 FROM tombstone AS t JOIN key AS k ON k.arn = t.arn"
      " WHERE t.material_id = zeroblob(32) LIMIT 1",

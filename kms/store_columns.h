@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kms/store_columns.h - each table's columns in the order in which a row is MACed, the MAC last.
- * Included by store_statements.c and store_migrate.c.
+ * Included by store_statements.c, store_tables.c and store_migrate.c.
  */
 #ifndef COF_KMS_STORE_COLUMNS_H
 #define COF_KMS_STORE_COLUMNS_H
@@ -34,5 +34,12 @@
 #define AUDIT_COLUMNS                                                                              \
     "seq, time_ns, event, request_id, principal, key_arn, source_key_arn, context, "               \
     "source_context, detail, error, mac"
+/* Records of a key that was used, and of one whose ciphertext was moved under another. A file's
+ * indexes hold these letter by letter: another operation is another version of the schema. */
+#define AUDIT_IS_USE                                                                               \
+    "error = '' AND event IN ('Decrypt', 'DeriveSharedSecret', 'Encrypt', 'GenerateDataKey', "     \
+    "'GenerateDataKeyPair', 'GenerateDataKeyPairWithoutPlaintext', "                               \
+    "'GenerateDataKeyWithoutPlaintext', 'GenerateMac', 'ReEncrypt', 'Sign', 'Verify', 'VerifyMac')"
+#define AUDIT_IS_SOURCE_USE "error = '' AND event = 'ReEncrypt'"
 
 #endif

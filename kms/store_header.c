@@ -80,12 +80,12 @@ int cof_kms_db_unlock(struct cof_kms_db *db, const uint8_t *mac_key, const uint8
     db->mac_key = mac_key;
     db->audit_key = audit_key;
     error = get_header(db, &header, fault);
-    if (error == 0 && header.schema_version == 1) {
+    if (error == 0 && header.schema_version < COF_KMS_SCHEMA_VERSION) {
         error = cof_kms_schema_migrate(db, fault);
         if (error == 0) {
             error = get_header(db, &header, fault);
         }
-        if (error == 0 && header.schema_version == 1) {
+        if (error == 0 && header.schema_version < COF_KMS_SCHEMA_VERSION) {
             error = cof_kms_fault(fault, COFFER_E_TAMPER,
                                   "the key store's header is not of the "
                                   "tables' version: restore the file from a copy");

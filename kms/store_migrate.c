@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/store_migrate.c - a file of schema version 1 becomes one of version 2.
+ * kms/store_migrate.c - a file of an older schema version becomes one of the present, 3.
  *
- * One transaction: every row that carries a MAC is checked under its old label, the tables of the
- * new version are made beside the old ones, filled, signed and checked, the old ones dropped. A
- * crash or a failure leaves version 1. A handle that may only read takes a copy in memory through
+ * One transaction. From version 1: every row that carries a MAC is checked under its old label, the
+ * tables of the new version are made beside the old ones, filled, signed and checked, the old ones
+ * dropped. From version 2 only indexes differ, and the header's row. A crash or a failure leaves
+ * the older version. A handle that may only read takes a copy in memory through
  * the same, and reads that from then on: it sees the file as it was when it was opened.
  *
  * It must never run before the MAC key is known. Under the key store's lock, or before the store
@@ -31,7 +32,7 @@ static const struct {
 static const char set_aside[] =
     "ALTER TABLE key RENAME TO key_1; ALTER TABLE material RENAME TO material_1;"
     "ALTER TABLE alias RENAME TO alias_1; ALTER TABLE key_grant RENAME TO key_grant_1;"
-    "DROP INDEX alias_by_key; DROP INDEX key_grant_by_key;";
+    "DROP INDEX alias_by_key; DROP INDEX key_grant_by_key; DROP INDEX audit_by_key;";
 
 /* Children are dropped before the keys that they refer to. */
 static const char fill[] =
@@ -48,8 +49,10 @@ static const char fill[] =
     " g.retiring_principal, g.operations, g.constraint_kind, g.constraint_context, g.created_ns,"
     " 'arn:coffer:iam::' || k.account || ':root', '', x''"
     " FROM key_grant_1 AS g JOIN key_1 AS k USING (key_id);"
-    "UPDATE store SET schema_version = 2;"
+    "UPDATE store SET schema_version = 3;"
     "DROP TABLE key_grant_1; DROP TABLE alias_1; DROP TABLE material_1; DROP TABLE key_1;";
+
+static const char reindex[] = "DROP INDEX audit_by_key; UPDATE store SET schema_version = 3;";
 
 /* Rows to sign, one after the other: their columns, MAC and row number. */
 static const struct {
@@ -60,7 +63,7 @@ static const struct {
         label, "SELECT " columns ", rowid FROM " table " WHERE rowid > ? ORDER BY rowid LIMIT 1", \
             "UPDATE " table " SET mac = ? WHERE rowid = ?"                                        \
     }
-    SIGN(COF_KMS_STORE_LABEL, "store", STORE_COLUMNS),
+    SIGN(COF_KMS_STORE_LABEL, "store", STORE_COLUMNS), /* the first: reindex has signed no other */
     SIGN(COF_KMS_KEY_LABEL, "key", KEY_COLUMNS),
     SIGN(COF_KMS_MATERIAL_LABEL, "material", MATERIAL_COLUMNS),
     SIGN(COF_KMS_ALIAS_LABEL, "alias", ALIAS_COLUMNS),
@@ -146,19 +149,21 @@ static int sign_rows(struct cof_kms_db *db, const char *label, const char *get_s
     return error;
 }
 
-static int note(struct cof_kms_db *db, struct coffer_fault *fault)
+static int note(struct cof_kms_db *db, uint32_t from, struct coffer_fault *fault)
 {
-    static const struct cof_kms_audit_entry entry = {
+    const struct cof_kms_audit_entry entry = {
         "MigrateKeyStore", "coffer", NULL, "", "", "{}", "{}",
-        "{\"by\":\"service\",\"from\":1,\"to\":2}", ""};
+        from == 1 ? "{\"by\":\"service\",\"from\":1,\"to\":3}"
+                  : "{\"by\":\"service\",\"from\":2,\"to\":3}",
+        ""};
     int error = cof_kms_schema_note(db, fault);
 
     return error == 0 && !db->read_only ? cof_kms_db_audit_add(db, &entry, fault) : error;
 }
 
-static int convert(struct cof_kms_db *db, struct coffer_fault *fault)
+/* Check the rows of version 1 and move them into the tables of the present one. */
+static int move_rows(struct cof_kms_db *db, struct coffer_fault *fault)
 {
-    uint32_t version = 0;
     size_t i;
     int error = 0;
 
@@ -177,8 +182,30 @@ static int convert(struct cof_kms_db *db, struct coffer_fault *fault)
     for (i = 0; error == 0 && i < sizeof(news) / sizeof(news[0]); i++) {
         error = sign_rows(db, news[i].label, news[i].get, news[i].put, fault);
     }
+    return error;
+}
+
+static int index_anew(struct cof_kms_db *db, struct coffer_fault *fault)
+{
+    int error =
+        check_rows(db, COF_KMS_STORE_LABEL, "SELECT " STORE_COLUMNS " FROM store", fault);
+
     if (error == 0) {
-        error = note(db, fault);
+        error = run(db, reindex, fault);
+    }
+    if (error == 0) {
+        error = cof_kms_schema_add(db, fault);
+    }
+    return error == 0 ? sign_rows(db, news[0].label, news[0].get, news[0].put, fault) : error;
+}
+
+static int convert(struct cof_kms_db *db, uint32_t from, struct coffer_fault *fault)
+{
+    uint32_t version = 0;
+    int error = from == 1 ? move_rows(db, fault) : index_anew(db, fault);
+
+    if (error == 0) {
+        error = note(db, from, fault);
     }
     return error == 0 ? cof_kms_schema_check(db, &version, fault) : error;
 }
@@ -224,8 +251,8 @@ int cof_kms_schema_migrate(struct cof_kms_db *db, struct coffer_fault *fault)
     }
     /* Another process may have done it since the file was looked at. */
     error = cof_kms_schema_check(db, &version, fault);
-    if (error == 0 && version == 1) {
-        error = convert(db, fault);
+    if (error == 0 && version < COF_KMS_SCHEMA_VERSION) {
+        error = convert(db, version, fault);
     }
     if (error == 0) {
         return cof_kms_db_commit(db, fault);

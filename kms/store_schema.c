@@ -13,6 +13,25 @@
 
 #define APPLICATION_ID 0x434b4d53 /* "CKMS" */
 
+/* What the number-th thing is that files of a version have, or NULL. */
+static const struct cof_kms_schema_item *item_at(uint32_t version, unsigned number)
+{
+    static const struct cof_kms_schema_item *const parts[COF_KMS_SCHEMA_VERSION + 1][3] = {
+        [1] = {cof_kms_schema_1, NULL, NULL},
+        [2] = {cof_kms_schema_tables, cof_kms_schema_2, NULL},
+        [3] = {cof_kms_schema_tables, cof_kms_schema_3, NULL}};
+    const struct cof_kms_schema_item *const *part, *item;
+
+    for (part = parts[version]; *part != NULL; part++) {
+        for (item = *part; item->name != NULL; item++) {
+            if (number-- == 0) {
+                return item;
+            }
+        }
+    }
+    return NULL;
+}
+
 static int run(struct cof_kms_db *db, const char *sql, struct coffer_fault *fault)
 {
     int result = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
@@ -93,9 +112,10 @@ int cof_kms_schema_add(struct cof_kms_db *db, struct coffer_fault *fault)
 {
     const struct cof_kms_schema_item *item;
     enum presence presence;
+    unsigned number = 0;
     int error = 0;
 
-    for (item = cof_kms_schema_2; error == 0 && item->name != NULL; item++) {
+    while (error == 0 && (item = item_at(COF_KMS_SCHEMA_VERSION, number++)) != NULL) {
         error = look_at(db, item, &presence, fault);
         if (error == 0 && presence == ABSENT) {
             error = run(db, item->sql, fault);
@@ -146,8 +166,9 @@ static int check_version(struct cof_kms_db *db, uint32_t *ret_version, struct co
 
 int cof_kms_schema_check(struct cof_kms_db *db, uint32_t *ret_version, struct coffer_fault *fault)
 {
-    const struct cof_kms_schema_item *item = cof_kms_schema_2;
-    int64_t number = 0, items = 0;
+    const struct cof_kms_schema_item *item;
+    int64_t number = 0;
+    unsigned items = 0;
     uint32_t version = 0;
     int error = ask_number(db, "PRAGMA application_id", &number, fault);
 
@@ -158,10 +179,7 @@ int cof_kms_schema_check(struct cof_kms_db *db, uint32_t *ret_version, struct co
     if (error == 0) {
         error = check_version(db, &version, fault);
     }
-    if (version == 1) {
-        item = cof_kms_schema_1;
-    }
-    for (; error == 0 && item->name != NULL; item++) {
+    while (error == 0 && (item = item_at(version, items)) != NULL) {
         error = check_item(db, item, fault);
         items++;
     }
@@ -169,7 +187,7 @@ int cof_kms_schema_check(struct cof_kms_db *db, uint32_t *ret_version, struct co
         error = ask_number(db, "SELECT count(*) FROM sqlite_schema WHERE sql IS NOT NULL"
                                " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'", &number, fault);
     }
-    if (error == 0 && number != items) {
+    if (error == 0 && number != (int64_t)items) {
         return cof_kms_fault(fault, COFFER_E_TAMPER,
                              "the key store has tables or triggers that it was not made with: "
                              "restore the file from a copy");

@@ -87,6 +87,8 @@ enum cof_kms_sql {
     COF_KMS_SQL_AUDIT_LAST,
     COF_KMS_SQL_AUDIT_ADD,
     COF_KMS_SQL_AUDIT_EACH,
+    COF_KMS_SQL_AUDIT_AT,
+    COF_KMS_SQL_AUDIT_LAST_USE,
     COF_KMS_SQL_AUDIT_ROOT_CHANGES,
     COF_KMS_SQL_TALLY,
     COF_KMS_SQL_COUNT
@@ -189,12 +191,15 @@ struct cof_kms_schema_item {
     const char *name;
     const char *sql;
 };
-/* store_schema_1.c, store_tables.c: what a version is made of; the end has no name. */
+/* store_schema_1.c, store_tables.c: what version 1 is made of, what all since 2 have, and what 2
+ * and 3 have besides; the end has no name. */
 extern const struct cof_kms_schema_item cof_kms_schema_1[];
+extern const struct cof_kms_schema_item cof_kms_schema_tables[];
 extern const struct cof_kms_schema_item cof_kms_schema_2[];
+extern const struct cof_kms_schema_item cof_kms_schema_3[];
 
-/* store_migrate.c: bring a file of version 1 up to date; for a handle that only reads, its copy in
- * memory, which takes the file's place. */
+/* store_migrate.c: bring a file of an older version up to date; for a handle that only reads, its
+ * copy in memory, which takes the file's place. */
 COFFER_MUST_CHECK int cof_kms_schema_migrate(struct cof_kms_db *db, struct coffer_fault *fault);
 
 /* store.c: a connection, its settings, and the error for an errno on path. */
@@ -218,6 +223,7 @@ int cof_kms_sql_path_fail(const char *path, int saved, struct coffer_fault *faul
 #define COF_KMS_ACCESS_KEY_LABEL "coffer/kms/row/access_key/2"
 #define COF_KMS_IDENTITY_POLICY_LABEL "coffer/kms/row/identity_policy/2"
 #define COF_KMS_ATTACHMENT_LABEL "coffer/kms/row/attachment/2"
+/* Version 1's. */
 #define COF_KMS_STORE_LABEL_1 "coffer/kms/row/store/1"
 #define COF_KMS_KEY_LABEL_1 "coffer/kms/row/key/1"
 #define COF_KMS_ALIAS_LABEL_1 "coffer/kms/row/alias/1"

@@ -146,6 +146,12 @@ const char *const cof_kms_statements[COF_KMS_SQL_COUNT] = {
     [COF_KMS_SQL_AUDIT_LAST] = "SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1",
     [COF_KMS_SQL_AUDIT_ADD] = ADD("audit", AUDIT_COLUMNS, MARKS_12),
     [COF_KMS_SQL_AUDIT_EACH] = "SELECT " AUDIT_COLUMNS " FROM audit ORDER BY seq",
+    [COF_KMS_SQL_AUDIT_AT] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE seq = ?",
+    [COF_KMS_SQL_AUDIT_LAST_USE] =
+        "SELECT max(coalesce((SELECT max(seq) FROM audit INDEXED BY audit_use"
+        " WHERE key_arn = ?1 AND " AUDIT_IS_USE "), 0), coalesce((SELECT max(seq) FROM audit"
+        " INDEXED BY audit_use_as_source WHERE source_key_arn = ?1 AND " AUDIT_IS_SOURCE_USE
+        "), 0))",
     [COF_KMS_SQL_AUDIT_ROOT_CHANGES] = "SELECT count(*), max(time_ns) FROM audit"
                                        " WHERE event = 'ChangeRootSecret' AND error = ''",
     [COF_KMS_SQL_TALLY] = "SELECT (SELECT count(*) FROM key), (SELECT count(*) FROM audit)",

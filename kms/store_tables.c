@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/store_tables.c - the tables of the present schema, version 2.
+ * kms/store_tables.c - the tables of the schema since version 2; the present one is 3.
  *
- * A file holds these statements letter by letter, so changing one is a new version: this file is
- * then kept under another name, as store_schema_1.c is, and store_migrate.c learns the step. Keys
- * are named by their ARN, since an id of a multi-Region key may stand in several regions.
+ * A file holds these statements letter by letter, so changing one is a new version: the old
+ * statement stays, in its version's list, and store_migrate.c learns the step. Keys are named by
+ * their ARN, since an id of a multi-Region key may stand in several regions.
  */
+#include "store_columns.h"
 #include "store_sql.h"
 
-const struct cof_kms_schema_item cof_kms_schema_2[] = {
+const struct cof_kms_schema_item cof_kms_schema_tables[] = {
     {"schema_version", "CREATE TABLE schema_version (\n"
                        "  version INTEGER PRIMARY KEY,\n"
                        "  applied_ns INTEGER NOT NULL) STRICT"},
@@ -178,10 +179,21 @@ const struct cof_kms_schema_item cof_kms_schema_2[] = {
               "  detail TEXT NOT NULL,\n"
               "  error TEXT NOT NULL,\n"
               "  mac BLOB NOT NULL) STRICT"},
-    {"audit_by_key", "CREATE INDEX audit_by_key ON audit (key_arn, seq)"},
     {"audit_is_kept", "CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit"
                       " BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"},
     {"audit_is_final", "CREATE TRIGGER audit_is_final BEFORE UPDATE ON audit"
                        " BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"},
+    {NULL, NULL},
+};
+
+const struct cof_kms_schema_item cof_kms_schema_2[] = {
+    {"audit_by_key", "CREATE INDEX audit_by_key ON audit (key_arn, seq)"},
+    {NULL, NULL},
+};
+
+const struct cof_kms_schema_item cof_kms_schema_3[] = {
+    {"audit_use", "CREATE INDEX audit_use ON audit (key_arn, seq) WHERE " AUDIT_IS_USE},
+    {"audit_use_as_source",
+     "CREATE INDEX audit_use_as_source ON audit (source_key_arn, seq) WHERE " AUDIT_IS_SOURCE_USE},
     {NULL, NULL},
 };

@@ -161,6 +161,13 @@ COFFER_MUST_CHECK int cof_kms_list_key_rotations(
     struct cof_kms_call *call, const char *key, bool all_materials, struct cof_kms_page *page,
     int (*visit)(void *ctx, const struct cof_kms_material_row *row), void *ctx);
 
+/* ---- the last use (last_use.c) ----------------------------------------------------------- */
+
+/* Of what succeeded since the key was made; ret_use->seq 0: nothing. key is an id or an ARN. */
+COFFER_MUST_CHECK int cof_kms_get_key_last_usage(struct cof_kms_call *call, const char *key,
+                                                 struct cof_kms_key_row *ret_row,
+                                                 struct cof_kms_audit_use *ret_use);
+
 /* ---- multi-Region keys (replica.c) ------------------------------------------------------- */
 
 #define COF_KMS_REPLICAS_MAX 64u

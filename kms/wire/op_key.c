@@ -6,6 +6,8 @@
 #include "wire/shapes.h"
 #include "wire/wire.h"
 
+#include <stdio.h>
+
 #define LIST_DEFAULT 100u
 
 struct cof_kms_key_row *cof_wire_key_row(struct cof_wire *wire)
@@ -79,6 +81,43 @@ static int describe_key(struct cof_wire *wire)
                             : cof_kms_describe_key(&wire->call, cof_wire_text(wire, "KeyId"), row);
 
     return error == 0 ? cof_wire_set_key(wire, "KeyMetadata", row) : error;
+}
+
+/* Of KeyLastUsage, which has no members when the key was never used. */
+static json_t *use_json(const struct cof_kms_audit_use *use)
+{
+    char seq[24];
+
+    if (use->seq == 0) {
+        return json_object();
+    }
+    (void)snprintf(seq, sizeof(seq), "%llu", (unsigned long long)use->seq);
+    return json_pack("{s:s, s:o, s:s, s:s}", "Operation", use->event, "Timestamp",
+                     cof_wire_json_time(use->time_ns), "CloudTrailEventId", seq, "KmsRequestId",
+                     use->request_id);
+}
+
+static int last_usage(struct cof_wire *wire)
+{
+    struct cof_kms_key_row *row = cof_wire_key_row(wire);
+    struct cof_kms_audit_use use = {0};
+    int error = row == NULL ? COFFER_E_NO_MEMORY
+                            : cof_kms_get_key_last_usage(&wire->call, cof_wire_text(wire, "KeyId"),
+                                                         row, &use);
+
+    if (error == 0) {
+        error = cof_wire_set_text(wire, "KeyId", row->arn);
+    }
+    if (error == 0) {
+        error = cof_wire_set(wire, "KeyLastUsage", use_json(&use));
+    }
+    /* Every key's records go back to its making. */
+    if (error == 0) {
+        error = cof_wire_set(wire, "TrackingStartDate", cof_wire_json_time(row->created_ns));
+    }
+    return error == 0
+               ? cof_wire_set(wire, "KeyCreationDate", cof_wire_json_time(row->created_ns))
+               : error;
 }
 
 static const struct cof_wire_member list_members[] = {
@@ -160,6 +199,7 @@ static int cancel_deletion(struct cof_wire *wire)
 const struct cof_wire_operation cof_wire_key_rows[] = {
     {"CreateKey", COF_KMS_CHANGES, 0, create_members, create_key},
     {"DescribeKey", COF_KMS_READS, 0, describe_members, describe_key},
+    {"GetKeyLastUsage", COF_KMS_READS, 0, cof_wire_id_members, last_usage},
     {"ListKeys", COF_KMS_READS, 0, list_members, list_keys},
     {"EnableKey", COF_KMS_CHANGES, 0, cof_wire_id_members, enable_key},
     {"DisableKey", COF_KMS_CHANGES, 0, cof_wire_id_members, disable_key},

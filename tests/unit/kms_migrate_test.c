@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A key store of schema version 1, frozen in tests/images, opens for ever. */
+/* Key stores of the schema versions 1 and 2, frozen in tests/images, open for ever. */
+#include "kms/kms.h"
 #include "kms_fixture.h"
 #include "vector_fixture.h"
 
 static json_t *manifest;
+static int version; /* the image's */
 
 static void image_path(char *path, size_t room, const char *suffix)
 {
@@ -12,7 +14,7 @@ static void image_path(char *path, size_t room, const char *suffix)
     if (vectors == NULL) {
         fail_msg("COFFER_VECTORS is not set: run it through ctest");
     }
-    snprintf(path, room, "%s/../images/keystore-1.%s", vectors, suffix);
+    snprintf(path, room, "%s/../images/keystore-%d.%s", vectors, version, suffix);
 }
 
 static size_t slurp(const char *path, uint8_t *bytes, size_t room)
@@ -27,13 +29,14 @@ static size_t slurp(const char *path, uint8_t *bytes, size_t room)
     return count;
 }
 
-static int setup(void **state)
+static int setup_image(void **state, int of_version)
 {
     static uint8_t file[1 << 20];
     struct kms_fixture *f = malloc(sizeof(*f));
     char path[4096];
 
     assert_non_null(f);
+    version = of_version;
     fixture_init(f);
     image_path(path, sizeof(path), "json");
     manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
@@ -43,6 +46,16 @@ static int setup(void **state)
     f->opts.flags = 0;
     *state = f;
     return 0;
+}
+
+static int setup_1(void **state)
+{
+    return setup_image(state, 1);
+}
+
+static int setup_2(void **state)
+{
+    return setup_image(state, 2);
 }
 
 static int teardown(void **state)
@@ -86,7 +99,7 @@ static void look(struct kms_fixture *f)
     unsigned grants = 0;
 
     assert_int_equal(coffer_keystore_info_get(f->store, &info), 0);
-    assert_int_equal(info.schema_version, 2);
+    assert_int_equal(info.schema_version, 3);
     assert_int_equal(decrypt(f, "key_blob", &context), 0);
     assert_int_equal(decrypt(f, "key_blob", NULL), COFFER_E_KEY_CIPHERTEXT);
     assert_int_equal(decrypt(f, "managed_blob", NULL), 0);
@@ -107,7 +120,7 @@ static void first_open_for_writing_brings_it_up_to_date(void **state)
     struct kms_fixture *f = *state;
     uint64_t before = (uint64_t)number_of(manifest, "audit_records"), records = 0;
 
-    assert_int_equal(number_of(manifest, "schema_version"), 1);
+    assert_int_equal(number_of(manifest, "schema_version"), version);
     assert_int_equal(fixture_open(f), 0);
     assert_int_equal(coffer_keystore_audit_verify(f->store, &records, &f->fault), 0);
     assert_int_equal(records, before + 1);
@@ -149,6 +162,8 @@ static void reading_only_changes_no_byte(void **state)
 static void edited_rows_are_found_out_and_nothing_changes(void **state)
 {
     static const char *const edits[][2] = {
+        {"UPDATE store SET created_ns = created_ns + 1",
+         "UPDATE store SET created_ns = created_ns - 1; -- "},
         {"UPDATE key SET state = 0 WHERE state = 1", "UPDATE key SET state = 1 WHERE key_id ="},
         {"UPDATE alias SET created_ns = created_ns + 1",
          "UPDATE alias SET created_ns = created_ns - 1; -- "},
@@ -156,15 +171,17 @@ static void edited_rows_are_found_out_and_nothing_changes(void **state)
          "UPDATE key_grant SET operations = 'Decrypt,RetireGrant'; --"}};
     struct kms_fixture *f = *state;
     const char *disabled = strrchr(text_of(manifest, "disabled"), '/') + 1;
-    size_t i;
+    /* Other rows keep their MACs since version 2: who reads one finds it out. */
+    size_t count = version == 1 ? sizeof(edits) / sizeof(edits[0]) : 1, i;
 
-    for (i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+    for (i = 0; i < count; i++) {
         char restore[200];
 
         fixture_sql(f, edits[i][0]);
         assert_int_equal(fixture_open(f), COFFER_E_TAMPER);
-        assert_int_equal(fixture_number(f, "SELECT max(version) FROM schema_version"), 1);
-        assert_int_equal(fixture_number(f, "SELECT schema_version FROM store"), 1);
+        assert_int_equal(fixture_number(f, "SELECT max(version) FROM schema_version"),
+                         version);
+        assert_int_equal(fixture_number(f, "SELECT schema_version FROM store"), version);
         f->opts.flags = COFFER_KEYSTORE_READ_ONLY;
         assert_int_equal(fixture_open(f), COFFER_E_TAMPER);
         f->opts.flags = 0;
@@ -184,19 +201,41 @@ static void a_header_of_the_old_version_is_no_header_of_the_new(void **state)
     fixture_sql(f, "CREATE TEMP TABLE x (y); DROP TABLE kept");
     assert_int_equal(fixture_open(f), 0);
     fixture_close(f);
-    fixture_sql(f, "UPDATE store SET schema_version = 1");
+    fixture_sql(f, version == 1 ? "UPDATE store SET schema_version = 1"
+                                : "UPDATE store SET schema_version = 2");
     assert_int_equal(fixture_open(f), COFFER_E_TAMPER);
-    fixture_sql(f, "UPDATE store SET schema_version = 2");
+    fixture_sql(f, "UPDATE store SET schema_version = 3");
     assert_int_equal(fixture_open(f), 0);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* Uses that an older program recorded count. */
+static void the_last_use_is_known_from_before(void **state)
+{
+    struct kms_fixture *f = *state;
+    static struct cof_kms_audit_use use;
+
+    assert_int_equal(fixture_open(f), 0);
+    assert_int_equal(cof_kms_db_audit_last_use(f->store->db, text_of(manifest, "key"), &use,
+                                               &f->fault), 0);
+    assert_string_equal(use.event, "Encrypt");
+    assert_int_equal(use.seq,
+                     fixture_number(f, "SELECT min(seq) FROM audit WHERE event = 'Encrypt'"));
+    assert_int_equal(decrypt(f, "managed_blob", NULL), 0);
+    assert_int_equal(cof_kms_db_audit_last_use(f->store->db, text_of(manifest, "managed"), &use,
+                                               &f->fault), 0);
+    assert_string_equal(use.event, "Decrypt");
+}
+
+#define CASE(name)                                               \
+    cmocka_unit_test_setup_teardown(name, setup_1, teardown), \
+        cmocka_unit_test_setup_teardown(name, setup_2, teardown)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         CASE(first_open_for_writing_brings_it_up_to_date),
         CASE(reading_only_changes_no_byte),
+        CASE(the_last_use_is_known_from_before),
         CASE(edited_rows_are_found_out_and_nothing_changes),
         CASE(a_header_of_the_old_version_is_no_header_of_the_new)};
 

@@ -148,7 +148,7 @@ static void newer_schema_is_too_new(void **state)
     struct kms_fixture *f = *state;
 
     fixture_close(f);
-    fixture_sql(f, "INSERT INTO schema_version VALUES (3, 0)");
+    fixture_sql(f, "INSERT INTO schema_version VALUES (4, 0)");
     f->asked = 0;
     refused(f, COFFER_E_TOO_NEW);
     assert_int_equal(f->asked, 0);

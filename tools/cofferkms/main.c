@@ -158,6 +158,7 @@ static const struct cof_tool_verb verbs[] = {
          "no-multi-region" LOCKOUT,
          "make a key"),
     VERB("describe-key", "key-id grant-tokens", "show a key's metadata"),
+    VERB("get-key-last-usage", "key-id", "show what a key was last used for, and when"),
     VERB("list-keys", "limit marker", "list key ids and ARNs"),
     VERB("enable-key", "key-id", "let a disabled key be used again"),
     {NULL, "disable-key", "", 0, 0, "key-id " COF_GUARD_NAMES, "keep a key from being used",

@@ -23,6 +23,7 @@ struct trait {
 static const struct trait traits[] = {
     {"create-key", "", true, "KeyMetadata", NULL},
     {"describe-key", "key-id", false, "KeyMetadata", NULL},
+    {"get-key-last-usage", "key-id", false, "KeyLastUsage", NULL},
     {"list-keys", "", true, "Keys", "KeyId KeyArn"},
     {"enable-key", "key-id", false, NULL, NULL},
     {"disable-key", "key-id", false, NULL, NULL},

@@ -39,6 +39,7 @@ ROWS = [
     ("CreateGrant", "sym", "CreateGrant", {"KeyId": ID, "GranteePrincipal": PRINCIPAL,
                                            "Operations": ["Decrypt"]}, "odsss"),
     ("DescribeKey", "sym", "DescribeKey", {"KeyId": ID}, "ooooo"),
+    ("GetKeyLastUsage", "sym", "GetKeyLastUsage", {"KeyId": ID}, "ooooo"),
     ("GetKeyPolicy", "sym", "GetKeyPolicy", {"KeyId": ID, "PolicyName": "default"}, "ooooo"),
     ("PutKeyPolicy", "sym", "PutKeyPolicy", {"KeyId": ID, "PolicyName": "default",
                                              "Policy": policy()}, "ooooo"),

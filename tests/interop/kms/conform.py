@@ -29,6 +29,7 @@ import cases_grant     # noqa: F401
 import cases_state     # noqa: F401
 import cases_wire      # noqa: F401
 import cases_agree     # noqa: F401
+import cases_usage     # noqa: F401
 import cases_material  # noqa: F401
 
 import clients
