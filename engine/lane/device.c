@@ -148,6 +148,24 @@ bool cof_lane_carry(struct cof_lane *lane)
     return found;
 }
 
+void cof_lane_carry_wait(struct cof_lane *lane)
+{
+    (void)cof_lane_carry_locked(lane, true);
+    if (!empty(lane, &lane->outbox)) {
+        (void)cof_lane_carry(lane); /* of those who found the channel taken */
+    }
+}
+
+bool cof_lane_sync_waits(struct cof_lane *lane)
+{
+    bool waits;
+    pthread_mutex_lock(&lane->box_lock);
+    waits = lane->sync_in_flight && lane->outbox.first == &lane->sync_request &&
+            lane->outbox.last == &lane->sync_request;
+    pthread_mutex_unlock(&lane->box_lock);
+    return waits && lane->writes_in_flight == 0 && !lane->conditioning;
+}
+
 int cof_lane_carry_locked(struct cof_lane *lane, bool wait)
 {
     int count;

@@ -66,7 +66,8 @@ COFFER_MUST_CHECK int cof_ring_queue(struct cof_ring *ring, const struct cof_rin
 
 /* Hand over what was queued, wait until min_complete completions are there (never for more than are
  * under way; 0: do not wait), and take up to capacity of them. Their number, or an error. With a
- * capacity of 0 it only hands over. */
+ * capacity of 0 it only hands over. A sync that is all there is and is waited for is made by the
+ * caller's thread. */
 COFFER_MUST_CHECK int cof_ring_reap(struct cof_ring *ring, unsigned min_complete,
                                     struct cof_ring_completion *ret_completions, unsigned capacity);
 

@@ -123,9 +123,24 @@ static int committed(struct coffer_store *store, struct cof_io_request *request)
     return 0;
 }
 
+/* All there is to wait for comes through the lane's channel, and no other thread has requests under
+ * way that would wait for this one to let go of it. Under the store's lock. */
+static bool waits_for_lane(const struct coffer_queue *queue)
+{
+    struct coffer_store *store = queue->store;
+    for (const struct coffer_queue *other = store->queues; other != NULL; other = other->next) {
+        if (other != queue && (other->inside || other->in_flight > 0)) {
+            return false;
+        }
+    }
+    return store->lanes_ready && cof_lane_busy(&store->lane) && queue->reads_in_flight == 0 &&
+           !store->background.running && cof_cleaning_fd(store) < 0;
+}
+
 /* Move every active request on as far as it goes; finished ones change lists. True when the lane
- * moved after the requests were looked at. */
-static bool pump(struct coffer_queue *queue)
+ * moved after the requests were looked at. A sync that only this queue waits for is not handed to
+ * the device when the caller will wait for it. */
+static bool pump(struct coffer_queue *queue, bool will_wait)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
@@ -172,7 +187,8 @@ static bool pump(struct coffer_queue *queue)
     }
     if (store->lanes_ready) {
         cof_lane_kick(&store->lane);
-        lane = cof_lane_pending(&store->lane);
+        lane = cof_lane_pending(&store->lane) &&
+               !(will_wait && cof_lane_sync_waits(&store->lane) && waits_for_lane(queue));
     }
     leases = cof_lease_due(store, false);
     pthread_mutex_unlock(&store->lock);
@@ -262,7 +278,7 @@ static void leave(struct coffer_queue *queue)
  * device to work again while the others are opened. A device that answers many reads at once would
  * otherwise stand still until all of them are open (docs/profile.md).
  */
-static void work(struct coffer_queue *queue, unsigned wanted)
+static void work(struct coffer_queue *queue, unsigned wanted, bool will_wait)
 {
     bool moved;
     (void)poll_reads(queue, false);
@@ -270,7 +286,7 @@ static void work(struct coffer_queue *queue, unsigned wanted)
         if (queue->arrived != NULL && queue->done_count < wanted) {
             cof_read_open_next(queue);
         }
-        moved = pump(queue);
+        moved = pump(queue, will_wait);
     } while (poll_reads(queue, false) > 0 || moved);
 }
 
@@ -418,7 +434,7 @@ int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io, unsign
         begin(request);
         taken++;
     }
-    work(queue, 0);
+    work(queue, 0, !queue->watched);
     leave(queue);
     if (taken > 0) {
         return (int)taken;
@@ -493,10 +509,10 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
         want = max;
     }
     for (;;) {
-        bool more;
+        bool more, lane;
         int cleaning_fd;
         enter(queue);
-        work(queue, max - count);
+        work(queue, max - count, count < want);
         count += hand_over(queue, cqe + count, max - count);
         leave(queue);
         if (count >= want) {
@@ -509,8 +525,14 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
         more = store->checkpoint.state != COF_CHECKPOINT_IDLE &&
                !(store->lanes_ready && cof_lane_busy(&store->lane));
         cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);
+        lane = waits_for_lane(queue);
         pthread_mutex_unlock(&store->lock);
-        if (!more && !holds_something(queue)) {
+        if (more || holds_something(queue)) {
+            continue;
+        }
+        if (lane) {
+            cof_lane_carry_wait(&store->lane);
+        } else if (!store->lanes_ready || !cof_lane_carry(&store->lane)) {
             wait_for_more(queue, cleaning_fd);
         }
     }
@@ -652,8 +674,8 @@ int coffer_queue_fd(struct coffer_queue *queue)
 {
     pthread_mutex_lock(&queue->store->lock);
     queue->watched = true;
-    if (holds_something(queue)) {
-        wake(queue);
+    if (queue->in_flight > 0) {
+        wake(queue); /* what is under way may have been left to a reap that waits */
     }
     pthread_mutex_unlock(&queue->store->lock);
     return queue->epoll_fd;
