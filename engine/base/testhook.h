@@ -32,17 +32,28 @@ enum cof_break {
     COF_BREAK_UNLISTED,        /* it seals under data keys that no table has */
     COF_BREAK_SAME_UUID,       /* what it seals anew keeps its extent uuid */
     COF_BREAK_COPY_STALE,      /* a copy takes a base whose pages were sealed anew */
-    COF_BREAK_NO_VAES,         /* nothing broken: ipsec-mb's narrow code runs on any processor */
     COF_BREAK_KNOWN_ANSWER,    /* ipsec-mb's known answers differ */
     COF_BREAK_STOP_EARLY       /* a volume that loses its key stops without a checkpoint */
 };
 
+/* What stands in the place of the choice by the processor; NARROW is ipsec-mb with its 256-bit
+ * code, whatever else the processor could. Set before the first store of the process. */
+enum cof_test_cipher {
+    COF_TEST_CIPHER_AUTO = 0,
+    COF_TEST_CIPHER_EVP,
+    COF_TEST_CIPHER_IPSEC_MB,
+    COF_TEST_CIPHER_NARROW
+};
+
 #ifdef COF_TEST_HOOKS
+extern enum cof_test_cipher cof_test_cipher;
+#define COF_TEST_CIPHER cof_test_cipher
 extern enum cof_break cof_test_break;
 /* Called for every AES-GCM seal of any kind, with the key and the whole nonce. NULL: none. */
 extern void (*cof_test_on_seal)(const uint8_t key[32], const uint8_t nonce[12]);
 #define COF_BROKEN(what) (cof_test_break == COF_BREAK_##what)
 #else
+#define COF_TEST_CIPHER COF_TEST_CIPHER_AUTO
 #define COF_BROKEN(what) (0)
 #endif
 

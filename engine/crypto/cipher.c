@@ -133,12 +133,22 @@ static int ipsec_mb_answers(void)
     return COF_BROKEN(KNOWN_ANSWER) ? COFFER_E_CRYPTO : answer_both(&subject);
 }
 
+/* Tests may stand in for the processor. */
+static enum coffer_cipher_backend resolve(enum coffer_cipher_backend wanted)
+{
+    if (wanted != COFFER_CIPHER_AUTO || COF_TEST_CIPHER == COF_TEST_CIPHER_AUTO) {
+        return wanted;
+    }
+    return COF_TEST_CIPHER == COF_TEST_CIPHER_EVP ? COFFER_CIPHER_EVP : COFFER_CIPHER_IPSEC_MB;
+}
+
 int cof_cipher_choose(struct cof_env *env, struct cof_arena *arena,
                       enum coffer_cipher_backend wanted, size_t schedules_bytes,
                       enum coffer_cipher_backend *ret_chosen)
 {
     enum cof_ipsec_mb found = COF_IPSEC_MB_NONE;
     int error = evp_answers();
+    wanted = resolve(wanted);
     if (error == 0 && wanted != COFFER_CIPHER_EVP) {
         error = cof_ipsec_mb_find(env, &found);
     }

@@ -91,6 +91,41 @@ static void a_size_is_rounded_up_to_pages(void **state)
     assert_null(small);
 }
 
+#define SCHEDULES (2u * ARENA_BYTES / COF_SCHEDULE_BYTES)
+
+static void expanded_keys_are_given_while_more_than_a_reserve_is_free(void **state)
+{
+    (void)state;
+    struct cof_schedule *held[SCHEDULES];
+    assert_int_equal(cof_arena_schedules(arena), 0);
+    assert_null(cof_schedule_new(arena, 0));
+    assert_int_equal(cof_arena_add_schedules(arena, COF_SCHEDULE_BYTES - 1u), COFFER_E_INVALID);
+    assert_int_equal(cof_arena_add_schedules(arena, SIZE_MAX), COFFER_E_INVALID);
+    assert_int_equal(cof_arena_add_schedules(arena, ARENA_BYTES + 1u), 0);
+    assert_int_equal(cof_arena_schedules(arena), SCHEDULES);
+    for (unsigned i = 0; i < SCHEDULES; i++) {
+        assert_null(cof_schedule_new(arena, SCHEDULES - i));
+        held[i] = cof_schedule_new(arena, SCHEDULES - i - 1u);
+        assert_non_null(held[i]);
+        assert_int_equal((uintptr_t)held[i] % 64, 0);
+        for (unsigned j = 0; j < sizeof held[i]->bytes; j++) {
+            assert_int_equal(held[i]->bytes[j], 0);
+            held[i]->bytes[j] = 1;
+        }
+    }
+    assert_int_equal(cof_arena_schedules_free(arena), 0);
+    assert_null(cof_schedule_new(arena, 0));
+    for (unsigned i = 0; i < SCHEDULES; i++) {
+        cof_schedule_free(arena, held[i]);
+        for (unsigned j = 0; j < sizeof held[i]->bytes; j++) {
+            assert_int_equal(held[i]->bytes[j], 0);
+        }
+    }
+    cof_schedule_free(arena, NULL);
+    assert_int_equal(cof_arena_schedules_free(arena), SCHEDULES);
+    assert_int_equal(cof_arena_slots_free(arena), SLOTS);
+}
+
 static void a_freed_slot_is_wiped(void **state)
 {
     (void)state;
@@ -230,10 +265,13 @@ static int make_all(struct cof_env *poor)
     struct cof_arena *own = NULL;
     struct keys keys;
     struct cof_sha256_stream *stream = NULL;
+    enum coffer_cipher_backend chosen;
     uint8_t digest[32];
     int error = cof_arena_new(poor, ARENA_BYTES, &own);
     memset(&keys, 0, sizeof keys);
-    if (error == 0 && (error = cof_vk_new(poor, own, fill_ones, NULL, &keys.vk)) == 0 &&
+    if (error == 0 &&
+        (error = cof_cipher_choose(poor, own, COFFER_CIPHER_AUTO, ARENA_BYTES, &chosen)) == 0 &&
+        (error = cof_vk_new(poor, own, fill_ones, NULL, &keys.vk)) == 0 &&
         (error = cof_ek_draw(poor, own, &keys.ek)) == 0 &&
         (error = cof_subkey_seal_new(keys.ek, info, &keys.seal)) == 0 &&
         (error = cof_subkey_open_new(keys.ek, NULL, info, &keys.open)) == 0 &&
@@ -277,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(every_slot_is_given_once_and_then_none),
         CASE(a_size_is_rounded_up_to_pages),
+        CASE(expanded_keys_are_given_while_more_than_a_reserve_is_free),
         CASE(a_freed_slot_is_wiped),
         CASE(freed_keys_leave_nothing_behind),
         CASE(what_failed_to_fill_is_wiped),

@@ -60,6 +60,12 @@ static int is_zero(const struct cof_secret *secret)
     return memcmp(secret->bytes, zero, sizeof zero) == 0;
 }
 
+static int is_wiped(const struct cof_schedule *schedule)
+{
+    static const struct cof_schedule zero;
+    return memcmp(schedule, &zero, sizeof zero) == 0;
+}
+
 static struct cof_secret *new_drawn(void)
 {
     struct cof_secret *secret = NULL;
@@ -111,6 +117,25 @@ static void the_kernel_locks_and_leaves_out_the_arena(void **state)
     read_mapping(&env, flags, sizeof flags);
     assert_null(strstr(flags, " dd "));
     cof_secret_free(arena, secret);
+}
+
+static void and_the_expanded_keys(void **state)
+{
+    (void)state;
+    char flags[512];
+    struct cof_schedule *schedule;
+    assert_null(cof_schedule_new(arena, 0));
+    assert_int_equal(cof_arena_add_schedules(arena, 2 * ARENA_BYTES), 0);
+    schedule = cof_schedule_new(arena, 0);
+    assert_non_null(schedule);
+    read_mapping(schedule, flags, sizeof flags);
+    assert_non_null(strstr(flags, "rw-p"));
+    assert_non_null(strstr(flags, " dd "));
+    assert_non_null(strstr(flags, " wf "));
+    if (MLOCK_IS_REAL) {
+        assert_non_null(strstr(flags, " lo "));
+    }
+    cof_schedule_free(arena, schedule);
 }
 
 static int status_of_child(int (*run)(void *ctx), void *ctx)
@@ -222,6 +247,9 @@ static int try_everything(void *ctx)
         !is_zero(keys->ek->key.secret) || !is_zero(keys->vk->root)) {
         return 1;
     }
+    if (keys->seal->key.schedule != NULL && !is_wiped(keys->seal->key.schedule)) {
+        return 5;
+    }
     if (cof_page_seal(keys->aead, keys->seal, 0, 1, aad, keys->page, 64, out, tag) != refused ||
         cof_page_open(keys->aead, keys->open, 0, 0, aad, keys->page, 64, keys->tag, out) !=
             refused) {
@@ -233,7 +261,7 @@ static int try_everything(void *ctx)
     }
     if (cof_secret_new(arena, &secret) != refused || cof_arena_slots_free(arena) != 0 ||
         cof_subkey_seal_new(keys->ek, info, &subkey) != refused ||
-        cof_ek_draw(&env, arena, &ek) != refused) {
+        cof_ek_draw(&env, arena, &ek) != refused || cof_schedule_new(arena, 0) != NULL) {
         return 4;
     }
     cof_subkey_seal_free(keys->seal);
@@ -242,15 +270,16 @@ static int try_everything(void *ctx)
     return 0;
 }
 
-static void a_forked_child_has_no_keys_and_seals_nothing(void **state)
+static void try_in_a_child(enum coffer_cipher_backend backend)
 {
-    (void)state;
     static const uint8_t info[COF_SUBKEY_INFO_BYTES] = {1};
     uint8_t aad[COF_AAD_BYTES] = {0};
     uint8_t plain[64] = {0};
+    enum coffer_cipher_backend chosen;
     struct keys keys;
     int status;
     memset(&keys, 0, sizeof keys);
+    assert_int_equal(cof_cipher_choose(&env, arena, backend, 65536, &chosen), 0);
     assert_int_equal(cof_vk_new(&env, arena, fill_ones, NULL, &keys.vk), 0);
     assert_int_equal(cof_ek_draw(&env, arena, &keys.ek), 0);
     assert_int_equal(cof_subkey_seal_new(keys.ek, info, &keys.seal), 0);
@@ -258,6 +287,7 @@ static void a_forked_child_has_no_keys_and_seals_nothing(void **state)
     assert_int_equal(cof_aead_new(&env, arena, &keys.aead), 0);
     assert_int_equal(cof_page_seal(keys.aead, keys.seal, 0, 0, aad, plain, 64, keys.page, keys.tag),
                      0);
+    assert_int_equal(chosen == COFFER_CIPHER_IPSEC_MB, keys.seal->key.schedule != NULL);
     status = status_of_child(try_everything, &keys);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
@@ -271,14 +301,28 @@ static void a_forked_child_has_no_keys_and_seals_nothing(void **state)
     assert_int_equal(cof_arena_slots_free(arena), SLOTS);
 }
 
+static void a_forked_child_has_no_keys_and_seals_nothing(void **state)
+{
+    (void)state;
+    try_in_a_child(COFFER_CIPHER_EVP);
+}
+
+static void nor_has_it_expanded_ones(void **state)
+{
+    (void)state;
+    try_in_a_child(COFFER_CIPHER_IPSEC_MB);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(the_kernel_locks_and_leaves_out_the_arena),
+        CASE(and_the_expanded_keys),
         CASE(guard_pages_stop_an_overrun),
         CASE(what_cannot_be_locked_is_refused),
         CASE(a_forked_child_has_no_keys_and_seals_nothing),
+        CASE(nor_has_it_expanded_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
