@@ -20,6 +20,8 @@ static const struct cof_bench_arg args[] = {
      NULL},
     {"volume", COF_BENCH_TEXT, PLACE(volume), "its name (bench)", NULL},
     {"create", COF_BENCH_FLAG, PLACE(create), "make the store and the volume first", NULL},
+    {"add-volume", COF_BENCH_FLAG, PLACE(add_volume), "make the volume in a store that is there",
+     NULL},
     {"raw", COF_BENCH_FLAG, PLACE(raw),
      "no store: writes of --bs and fdatasync on --file, one at a time", NULL},
     {"store-size", COF_BENCH_SIZE, PLACE(store_bytes), "size of the store made (8G)", NULL},

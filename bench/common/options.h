@@ -31,6 +31,7 @@ struct cof_bench_options {
     const char *keys;             /* directory of key store and root key; NULL: a plain volume  */
     const char *volume;
     bool create;      /* make store and volume first                                */
+    bool add_volume;  /* make the volume first                                      */
     bool raw;         /* pwrite and fdatasync on file, no store at all              */
     bool hot;         /* read everything once before the measured time              */
     bool kill_at_end; /* end by SIGKILL: no close, no checkpoint                    */

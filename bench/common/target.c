@@ -159,7 +159,7 @@ int cof_bench_target_open(const struct cof_bench_options *options,
     if (error == 0) {
         error = open_store(options, &target);
     }
-    if (error == 0 && options->create) {
+    if (error == 0 && (options->create || options->add_volume)) {
         error = create_volume(options, &target);
     }
     if (error == 0) {

@@ -1,148 +1,187 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who runs the rows. A contender has a name, prepare(), run(row) and close(); run returns a dict
-with rate (in the row's unit), cpu (seconds a GiB), p50_us, p99_us and whatever else it measured.
-A peer is one more class here and one more entry in bench/run; the table needs no change."""
+"""Who runs the rows without a server: raw fio, and Coffer as a library.
+
+A contender has name, text (what it is, for people), commands (how it is run, printed), page_cache
+(whether it leans on the kernel's), needed (whether the run fails without it), missing() (a
+sentence, or ""), prepare(), runs(row), run(row) and close(). run returns a dict with rate (in the
+row's unit), cpu (seconds a GiB, servers counted in), p50_us, p99_us, p999_us, memory_bytes (None
+where there is no such figure) and whatever else it measured."""
 import os
 
-from suite.process import Failed, run_json
+from suite import fio
+from suite.files import remove
+from suite.process import run_json
 from suite.rows import GIB, KIB, MIB
 
 # Cold: caches too small to hold the tags and leaves of the volume.
 COLD = ["--tag-cache", "256K", "--node-cache", "256K"]
+STORE_TIMES = 12     # the volume's size: room for a log that is never cleaned
+RAM_STORE_TIMES = 10
+RAM_AMOUNT_TIMES = 6 # of the volume are written by a row in memory at most
 
 
 class Raw:
     """fio on a file of the same directory: O_DIRECT and io_uring, or psync at depth 1."""
     name = "raw"
+    text = "fio on a file, O_DIRECT, io_uring; psync where a row says so"
+    commands = ()
+    page_cache = False
+    needed = True
 
-    def __init__(self, directory, settings, program):
+    def __init__(self, directory, size, settings, program):
+        self.size = size
         self.settings = settings
         self.program = program
         self.file = os.path.join(directory, "raw.file")
         self.fresh_file = os.path.join(directory, "raw.fresh")
 
-    def prepare(self):
-        self.fio(rw="write", bs=MIB, iodepth=8, ioengine="io_uring", end_fsync=1)
+    @staticmethod
+    def missing():
+        return ""
 
-    def fio(self, file=None, **options):
-        options.setdefault("size", self.settings.size)
-        words = [f"--{name}={value}" for name, value in options.items()]
-        command = ["fio", "--name=raw", f"--filename={file or self.file}", "--direct=1",
-                   "--randrepeat=0", "--output-format=json", *words]
-        answer = run_json(command)
-        job = answer["jobs"][0]
-        if job["error"] != 0:
-            raise Failed(f"fio failed: {' '.join(command)}")
-        return job
+    @staticmethod
+    def runs(_):
+        return True
+
+    def prepare(self):
+        fio.run(self.file, rw="write", bs=MIB, iodepth=8, ioengine="io_uring", end_fsync=1,
+                size=self.size)
+
+    def options(self, row):
+        options = {**fio.shape(row, "io_uring"), "size": self.size}
+        if not row.bounded or row.random:
+            options.update(time_based=1, runtime=fio.milliseconds(self.settings.runtime))
+        if row.group == "ram":
+            options.update(ioengine="psync", iodepth=1, numjobs=row.threads)
+        return options
 
     def run(self, row):
-        options = {"rw": row.rw, "bs": row.block, "iodepth": row.depth, "ioengine": "io_uring"}
-        if row.rw.startswith("rand"):
-            options["norandommap"] = 1
-        if not row.bounded or row.rw == "randwrite":
-            options.update(time_based=1, runtime=f"{int(self.settings.runtime * 1000)}ms")
+        options = self.options(row)
         if row.durable == "flush":
             return self.run_sync(row, options)
         if row.durable == "fua":
             options["sync"] = "dsync"
-        elif "write" in row.rw:
+        elif row.writes:
             options["end_fsync"] = 1
-        if row.fresh:
-            if os.path.exists(self.fresh_file):
-                os.unlink(self.fresh_file)
-            job = self.fio(self.fresh_file, **options)
-            os.unlink(self.fresh_file)
-        else:
-            job = self.fio(**options)
-        return self.figures(row, job)
+        if not row.fresh:
+            return fio.figures(row, fio.run(self.file, **options))
+        remove(self.fresh_file)
+        try:
+            return fio.figures(row, fio.run(self.fresh_file, **options))
+        finally:
+            remove(self.fresh_file)
 
     def run_sync(self, row, options):
         """The rate is fio's; the percentiles of write and sync together are bench_volume's."""
         in_place = row.name == "sync-write-4k"
         block = 4 * KIB if in_place else 8 * KIB
         runtime = self.settings.runtime / 2
-        options.update(ioengine="psync", fdatasync=1, bs=block, runtime=f"{int(runtime * 1000)}ms",
+        options.update(ioengine="psync", fdatasync=1, bs=block, runtime=fio.milliseconds(runtime),
                        rw="randwrite" if in_place else "write")
-        figures = self.figures(row, self.fio(**options))
+        figures = fio.figures(row, fio.run(self.file, **options))
         pair = run_json([self.program, "--raw", "--file", self.file, "--rw", options["rw"],
-                         "--bs", str(block), "--span", str(self.settings.size),
+                         "--bs", str(block), "--span", str(self.size),
                          "--runtime", str(runtime)])
-        figures.update(p50_us=pair["p50_ns"] / 1e3, p99_us=pair["p99_ns"] / 1e3,
+        figures.update({f"{name}_us": pair[f"{name}_ns"] / 1e3 for name in ("p50", "p99", "p999")},
                        own_loop_iops=pair["iops"])
         return figures
 
-    @staticmethod
-    def figures(row, job):
-        side = job["write" if "write" in row.rw else "read"]
-        percentiles = side["clat_ns"].get("percentile", {})
-        moved = side["io_bytes"] / GIB
-        cpu = (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"] / 1000
-        return {
-            "rate": side["iops"] if row.unit == "IOPS" else side["bw_bytes"] / MIB,
-            "cpu": cpu / moved if moved else 0.0,
-            "p50_us": percentiles.get("50.000000", 0) / 1e3,
-            "p99_us": percentiles.get("99.000000", 0) / 1e3,
-            "bytes": side["io_bytes"],
-        }
+    def close(self):
+        remove(self.file, self.fresh_file)
+
+
+class Store:
+    """The store that all Coffer contenders of a directory share, a volume to each kind."""
+
+    def __init__(self, directory, size, times, program):
+        self.size = size
+        self.times = times
+        self.program = program
+        self.directory = directory
+        self.path = os.path.join(directory, "coffer.store")
+        self.fresh_path = os.path.join(directory, "fresh.store")
+        self.keys = os.path.join(directory, "keys")
+        self.volumes = set()
+
+    def lay_out(self, run, volume):
+        """Overwrite the volume until its log runs over segments that were written before. run is
+        bench_volume with the volume's options."""
+        if volume in self.volumes:
+            return
+        load = ["--rw", "write", "--bs", "1M", "--depth", 8, "--amount", self.size]
+        make = ["--add-volume"] if self.volumes else ["--create", "--store-size",
+                                                      self.times * self.size]
+        run(*make, "--size", self.size, *load)
+        self.volumes.add(volume)
+        for _ in range(3):
+            run(*load)
 
     def close(self):
-        for path in (self.file, self.fresh_file):
-            if os.path.exists(path):
-                os.unlink(path)
+        remove(self.path, self.fresh_path)
+        self.volumes.clear()
 
 
 class Coffer:
-    """bench_volume on a store of the same directory, through the embedded key store."""
+    """bench_volume on the store, through the embedded key store unless it is plain."""
+    page_cache = False
 
-    def __init__(self, directory, settings, program, plain=False):
-        self.name = "plain" if plain else "coffer"
+    def __init__(self, name, text, store, settings, words=(), plain=False):
+        self.name = name
+        self.text = text
+        self.commands = ()
+        self.needed = name == "coffer"
+        self.store = store
         self.settings = settings
-        self.program = program
+        self.words = words
         self.plain = plain
-        self.directory = directory
-        self.store = os.path.join(directory, f"{self.name}.store")
-        self.fresh_store = os.path.join(directory, f"{self.name}.fresh")
+
+    @staticmethod
+    def missing():
+        return ""
+
+    def runs(self, row):
+        return row.peers or self.needed
 
     def volume(self, *words, store=None, may_be_killed=False):
-        keys = [] if self.plain else ["--keys", os.path.join(self.directory, "keys")]
-        return run_json([self.program, "--file", store or self.store, *keys,
+        who = ["--volume", "plain"] if self.plain else ["--keys", self.store.keys]
+        return run_json([self.store.program, "--file", store or self.store.path, *who, *self.words,
                          *[str(word) for word in words]], may_be_killed)
 
     def prepare(self):
-        """Overwrite the volume until its log runs over segments that were written before."""
-        size = self.settings.size
-        load = ["--rw", "write", "--bs", "1M", "--depth", 8, "--amount", size]
-        self.volume("--create", "--store-size", 12 * size, "--size", size, *load)
-        for _ in range(3):
-            self.volume(*load)
+        self.store.lay_out(self.volume, "plain" if self.plain else "bench")
+
+    def bounds(self, row):
+        """Where the load ends; in memory a pass in order first frees what the row before left."""
+        size = self.store.size
+        if row.group == "ram" and row.writes:
+            self.volume("--rw", "write", "--bs", "1M", "--depth", 8, "--amount", size)
+            return ["--amount", RAM_AMOUNT_TIMES * size, "--runtime", self.settings.runtime]
+        words = ["--amount", size] if row.bounded else []
+        if not row.bounded or row.random:
+            words += ["--runtime", self.settings.runtime]
+        return words
 
     def run(self, row):
-        size = self.settings.size
         words = ["--rw", row.rw, "--bs", row.block, "--threads", row.threads,
-                 "--depth", row.depth // row.threads]
-        if row.bounded:
-            words += ["--amount", size]
-        if not row.bounded or row.rw == "randwrite":
-            words += ["--runtime", self.settings.runtime]
+                 "--depth", row.depth // row.threads, *self.bounds(row)]
         if row.durable:
             words += ["--durable", row.durable]
         words += {"hot": ["--reads-hot"], "cold": COLD}.get(row.cache, [])
         if not row.fresh:
             return self.figures(row, self.volume(*words))
-        words += ["--create", "--store-size", 4 * size, "--size", size]
+        words += ["--create", "--store-size", 4 * self.store.size, "--size", self.store.size]
         try:
-            return self.figures(row, self.volume(*words, store=self.fresh_store))
+            return self.figures(row, self.volume(*words, store=self.store.fresh_path))
         finally:
-            if os.path.exists(self.fresh_store):
-                os.unlink(self.fresh_store)
+            remove(self.store.fresh_path)
 
     @staticmethod
     def figures(row, result):
         figures = {
             "rate": result["iops"] if row.unit == "IOPS" else result["mib_per_second"],
-            "cpu": result.get("cpu_seconds_per_gib", 0.0),
-            "p50_us": result["p50_ns"] / 1e3,
-            "p99_us": result["p99_ns"] / 1e3,
+            "cpu": (result["cpu_user_ns"] + result["cpu_system_ns"]) / 1e9 * GIB / result["bytes"],
+            **{f"{name}_us": result[f"{name}_ns"] / 1e3 for name in ("p50", "p99", "p999")},
+            "memory_bytes": result["resident_bytes_max"],
         }
         # A write load's rate with the checkpoint that settles it, as if it never overlapped.
         if result["checkpoint_ns"]:
@@ -152,6 +191,4 @@ class Coffer:
         return figures
 
     def close(self):
-        for path in (self.store, self.fresh_store):
-            if os.path.exists(path):
-                os.unlink(path)
+        self.store.close()

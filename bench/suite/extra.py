@@ -23,7 +23,7 @@ def budget_bytes(budgets):
 
 def scattered(coffer, text, budgets):
     """Writes, then reads, all over a volume of 64 TiB that has nothing else in it."""
-    store = os.path.join(coffer.directory, "wide.store")
+    store = os.path.join(coffer.store.directory, "wide.store")
     words = ["--bs", 4096, "--depth", 32, "--amount", 4096 * coffer.settings.scattered]
     for name, value in budgets.items():
         words += [f"--{name}", value]
@@ -56,7 +56,7 @@ def memory(coffer):
 
 def crash(coffer, text, words):
     """A load that ends by kill -9 with no checkpoint since it began, and the next open."""
-    store = os.path.join(coffer.directory, "crash.store")
+    store = os.path.join(coffer.store.directory, "crash.store")
     size = coffer.settings.log
     # A checkpoint also runs when the log since the last one is 1/32 of the store.
     create = ["--create", "--store-size", max(64 * size, 16 * GIB), "--size", size]

@@ -38,7 +38,11 @@ def draw(panels, png, xlabel, ylabel, ticks=None, yrange="[0:*]"):
     if ticks:
         head += f"set xtics ({', '.join(str(tick) for tick in ticks)})\n"
         head += f"set xrange [{min(ticks) - 2}:{max(ticks) + 2}]\n"
-    script = "".join(blocks) + head + f"set yrange {yrange}\n" + "\n".join(plots)
+    return run("".join(blocks) + head + f"set yrange {yrange}\n" + "\n".join(plots), png)
+
+
+def run(script, png):
+    """False when gnuplot is not installed."""
     try:
         done = subprocess.run(["gnuplot"], input=script + "\nunset multiplot\n",
                               capture_output=True, text=True, check=False)

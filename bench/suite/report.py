@@ -2,70 +2,100 @@
 """Medians, the table, the machine."""
 import os
 import platform
-import statistics
+import shutil
 import subprocess
 
-from suite.rows import GIB, MIB
+from suite.race import summarise
+from suite.rows import GIB, MIB, Row
 
-
-def summarise(row, names, rounds):
-    """One row's result: rounds is a list of {contender: figures}. A contender's ratio is the median
-    of its ratios to the raw run of the same round."""
-    entry = {"name": row.name, "text": row.text.strip(), "unit": row.unit,
-             "raw_text": row.raw_text, "contenders": {}}
-    for name in names:
-        own = [one[name] for one in rounds]
-        entry["contenders"][name] = {
-            key: statistics.median(figures[key] for figures in own)
-            for key in ("rate", "cpu", "p50_us", "p99_us")}
-        entry["contenders"][name]["ratio"] = statistics.median(
-            one[name]["rate"] / one["raw"]["rate"] for one in rounds)
-        if "rate_with_checkpoint" in own[0]:
-            entry["contenders"][name]["ratio_with_checkpoint"] = statistics.median(
-                one[name]["rate_with_checkpoint"] / one["raw"]["rate"] for one in rounds)
-        entry["contenders"][name]["rounds"] = own
-    return entry
+PEER_TOOLS = ("qemu-nbd", "nbdkit", "gocryptfs", "cryptsetup", "sqlcipher")
 
 
 def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def race_columns(names):
-    """(width, group, head, how to get the text from a contender's summary, contender)."""
-    def optional(key):
-        return lambda own: f"{own[key]:.2f}" if key in own else ""
-    columns = []
-    for name in names:
-        columns.append((9, "rate" if name == "raw" else "", name,
-                        lambda own: number(own["rate"]), name))
-        if name != "raw":
-            columns.append((6, "", "/raw", lambda own: f"{own['ratio']:.2f}", name))
-            columns.append((6, "", "w/ckpt", optional("ratio_with_checkpoint"), name))
-    for group, key, form in (("p99 us", "p99_us", number), ("CPU s/GiB", "cpu", "{:.2f}".format)):
-        for position, name in enumerate(names):
-            columns.append((8 if key == "p99_us" else 7, group if position == 0 else "", name[:7],
-                            lambda own, key=key, form=form: form(own[key]), name))
-    return columns
+def or_dash(form, value):
+    return "-" if value is None else form(value)
 
 
-def race_table(entries, names):
-    """Lines for people; the raw shapes that differ from the row's stand below as notes."""
-    columns = race_columns(names)
-    notes = []
-    groups = " " * 41 + "".join(f" {group:>{width}}" for width, group, *_ in columns)
-    heads = f"{'workload':36}{'unit':>5}" + "".join(f" {head:>{width}}"
-                                                     for width, _, head, *_ in columns)
-    lines = [groups, heads, "-" * len(heads)]
-    for entry in entries:
-        line = f"{entry['indent']:36}{entry['unit']:>5}"
-        for width, _, _, text, name in columns:
-            line += f" {text(entry['contenders'][name]):>{width}}"
+def ratio(value):
+    return or_dash("{:.2f}".format, value)
+
+
+def tell(group):
+    """How each contender was run, and which are not there, and why."""
+    lines = []
+    for name, one in group["contenders"].items():
+        mark = "; on the page cache" if one["page_cache"] else ""
+        lines.append(f"{name}: {one['text']}{mark}")
+        lines += [f"    {command}" for command in one["commands"]]
+    return lines + [f"{name}: not run: {why}" for name, why in group["absent"].items()]
+
+
+def ratio_table(group):
+    """A line a row: the base's rate, everyone's ratio to it, and how far rounds lay apart."""
+    names, base = list(group["contenders"]), group["base"]
+    others = [name for name in names if name != base]
+    columns = "".join(f" {name:>11}" for name in others)
+    head = f"{'workload':37} {'unit':>5} {base:>9}{columns}  spread {base}, coffer"
+    lines, notes = [head, "-" * len(head)], []
+    for entry in group["rows"]:
+        own = entry["contenders"]
+        line = f"{entry['indent']:37} {entry['unit']:>5} {number(own[base]['rate']):>9}"
+        line += "".join(f" {ratio(own[name]['ratio']) if name in own else '':>11}"
+                        for name in others)
+        spreads = [f"{100 * own[name]['spread']:.0f} %" for name in (base, "coffer") if name in own]
+        line += f"  {', '.join(spreads):>12}"
         if entry["raw_text"]:
-            notes.append(f"[{len(notes) + 1}] {entry['raw_text']}")
-            line += f" [{len(notes)}]"
-        lines.append(line)
-    return lines + notes
+            if entry["raw_text"] not in notes:
+                notes.append(entry["raw_text"])
+            line += f" [{notes.index(entry['raw_text']) + 1}]"
+        lines.append(line.rstrip())
+    return lines + [f"[{place + 1}] {note}" for place, note in enumerate(notes)]
+
+
+def detail_table(group):
+    """A line a row and contender: everything that was measured."""
+    head = (f"{'':37} {'rate':>9} {'unit':>5} {'ratio':>6} {'lowest, highest':>15} {'w/ckpt':>6}"
+            f" {'p50 us':>8} {'p99 us':>8} {'p99.9':>8} {'CPU s/GiB':>9} {'MiB':>6}")
+    lines = [head, "-" * len(head)]
+    for entry in group["rows"]:
+        lines.append(entry["indent"])
+        for name, own in entry["contenders"].items():
+            between = f"{own['ratio_min']:.2f}, {own['ratio_max']:.2f}"
+            lines.append(
+                f"    {name:33} {number(own['rate']):>9} {entry['unit']:>5}"
+                f" {ratio(own['ratio']):>6} {between:>15}"
+                f" {ratio(own.get('ratio_with_checkpoint')):>6}"
+                + "".join(f" {or_dash(number, own[f'{name}_us']):>8}"
+                          for name in ("p50", "p99", "p999"))
+                + f" {ratio(own['cpu']):>9}"
+                f" {or_dash(lambda value: f'{value / MIB:.0f}', own['memory_bytes']):>6}")
+    return lines
+
+
+def group_tables(group):
+    if "rows" not in group:
+        return [f"not run: {group['absent']}"]
+    return [*ratio_table(group), "", *tell(group), "", *detail_table(group)]
+
+
+def upgrade(result):
+    """A result of schema 1, with raw and Coffer alone, as one of schema 2."""
+    entries = []
+    for entry in result.get("rows", []):
+        names = list(entry["contenders"])
+        rounds = [{name: entry["contenders"][name]["rounds"][place] for name in names}
+                  for place in range(len(entry["contenders"]["raw"]["rounds"]))]
+        row = Row(entry["name"], entry.get("indent", entry["text"]), entry["unit"], "", 0, 0,
+                  raw_text=entry["raw_text"])
+        entries.append(summarise(row, "raw", rounds))
+    names = {name: {"text": name, "commands": [], "page_cache": False}
+             for name in result.get("names", [])}
+    group = {"base": "raw", "absent": {}, "contenders": names, "rows": entries}
+    return {**result, "groups": {"disk": group} if entries else {}, "absent": {}, "wanted": [],
+            "goals": []}
 
 
 def memory_table(entries):
@@ -89,31 +119,44 @@ def recovery_table(entries):
     return lines
 
 
-def markdown(result):
-    """The rows, memory and recovery as one table for README.md."""
-    lines = [f"{result['date'][:10]}, commit {result['commit']}, {result['machine']['cpu']}, "
-             f"{result['machine']['cores']} cores, Linux {result['machine']['kernel']}, "
-             f"{result['machine']['filesystem']}; medians of {result['settings']['rounds']} "
-             f"rounds; load {result['load'][0]:.1f}:",
-             ""]
-    if any(result.get(part) for part in ("rows", "memory", "recovery")):
-        lines += ["| workload | raw (fio) | Coffer | ratio |", "| --- | ---: | ---: | ---: |"]
+def markdown_rows(group):
+    base = group["base"]
+    names = [name for name in group["contenders"] if name != base]
+    lines = [f"| workload | {base} | " + " | ".join(names) + " |",
+             "| --- |" + " ---: |" * (len(names) + 1)]
     first = ""
-    for entry in result["rows"]:
-        raw, own = entry["contenders"]["raw"], entry["contenders"]["coffer"]
+    for entry in group["rows"]:
         if not entry["indent"].startswith(" "):
             first = entry["text"]
         text = entry["text"] if entry["text"] == first else f"{first}: {entry['text']}"
         note = f" ({entry['raw_text']})" if entry["raw_text"] else ""
-        lines.append(f"| {text}{note} | {number(raw['rate'])} {entry['unit']} "
-                     f"| {number(own['rate'])} {entry['unit']} | {own['ratio']:.2f} |")
+        cells = []
+        for name in names:
+            own = entry["contenders"].get(name)
+            cells.append(f"{number(own['rate'])}, {own['ratio']:.2f}" if own else "")
+        lines.append(f"| {text}{note} | {number(entry['contenders'][base]['rate'])} "
+                     f"{entry['unit']} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def markdown(result):
+    """The groups, memory and recovery as tables for README.md: rates, and ratios to the first."""
+    lines = [f"{result['date'][:10]}, commit {result['commit']}, {result['machine']['cpu']}, "
+             f"{result['machine']['cores']} cores, Linux {result['machine']['kernel']}, "
+             f"{result['machine']['filesystem']}; medians of {result['settings']['rounds']} "
+             f"rounds; load {result['load'][0]:.1f}:"]
+    for group in result["groups"].values():
+        if "rows" in group:
+            lines += ["", *markdown_rows(group)]
+    if any(result.get(part) for part in ("memory", "recovery")):
+        lines += ["", "| | |", "| --- | ---: |"]
     for entry in result.get("memory", []):
         lines.append(f"| {entry['text']}: memory in use, of budgets "
-                     f"| | {entry['memory_bytes_max'] / MIB:.0f} MiB of "
-                     f"{entry['budget_bytes'] / MIB:.0f} MiB | |")
+                     f"| {entry['memory_bytes_max'] / MIB:.0f} MiB of "
+                     f"{entry['budget_bytes'] / MIB:.0f} MiB |")
     for entry in result.get("recovery", []):
         lines.append(f"| opening after kill -9, {entry['text']} of {entry['log_gib']:.2f} GiB "
-                     f"| | {entry['open_ms']:.0f} ms | |")
+                     f"| {entry['open_ms']:.0f} ms |")
     return lines
 
 
@@ -144,6 +187,8 @@ def machine(directory):
         "filesystem": first_line(["findmnt", "-n", "-o", "FSTYPE", "-T", directory]),
         "fio": first_line(["fio", "--version"]),
         "openssl": first_line(["openssl", "version"]),
+        "peers": {tool: first_line([tool, "--version"]) for tool in PEER_TOOLS
+                  if shutil.which(tool)},
     }
 
 

@@ -4,7 +4,7 @@ import statistics
 
 from suite.report import number
 from suite.rows import GIB, MIB
-from suite.snapshots import PEER_TEXT, PEERS
+from suite.snapshots import PEER_TEXT
 
 
 def milliseconds(value_ns):
@@ -57,19 +57,22 @@ def call_lines(part):
 
 
 def copy_lines(part):
-    lines = [f"copy of {size_text(part['size']):29}  MiB/s  seconds   /raw"]
+    lines = [f"copy of {size_text(part['size']):29}  MiB/s  seconds   /raw  CPU s/GiB"]
     texts = {"raw": "  raw: fio reads it, 1 MiB, depth 8", "coffer": "  coffer, under another key",
              "reencrypt": "  coffer, --reencrypt",
-             **{name: f"  {name}" for name in PEERS}}
+             **{name: f"  {name}" for name in PEER_TEXT}}
     for name, text in texts.items():
-        own = part["contenders"].get(name)
+        if name not in part["contenders"]:
+            continue  # of a result from before it ran
+        own = part["contenders"][name]
         lines.append(f"{text:38} " + ("not installed" if own is None else
-                     f"{number(own['rate']):>5} {own['seconds']:>8.2f} {own['ratio']:>6.2f}"))
+                     f"{number(own['rate']):>5} {own['seconds']:>8.2f} {own['ratio']:>6.2f}"
+                     + (f" {own['cpu']:>10.2f}" if "cpu" in own else "")))
     change = [one["coffer"]["incremental"] for one in part["rounds"]]
     took = statistics.median(one["mean_ns"] for one in change)
     lines.append(f"{'  coffer, incremental':38} {change[0]['pages']:,} pages changed, "
                  f"{change[0]['sent_bytes'] / MIB:.1f} MiB sent in {milliseconds(took)} ms")
-    return lines + [f"  {PEER_TEXT[name]}" for name in PEERS]
+    return lines + [f"  {name}: {text}" for name, text in PEER_TEXT.items()]
 
 
 def tables(part):
@@ -80,6 +83,9 @@ def tables(part):
         lines += call_lines(part[name])
         lines.append(f"  beside: raw 8 KiB append + fdatasync: p50 "
                      f"{milliseconds(sync_ns(part[name]))}")
+    for peer in part.get("peers", []):
+        took = f"not run: {peer['absent']}" if "absent" in peer else f"{peer['ms']:,.2f}"
+        lines.append(f"  beside: {peer['text']}: {took}")
     return lines + ["engine: p50 without the calls to the key service; keys: such calls", "",
                     *copy_lines(part["copy"])]
 
@@ -116,7 +122,9 @@ def markdown(result):
     for name, text in {"coffer": "Coffer, into another store under another key",
                        "reencrypt": "Coffer, the same with every page sealed anew (`--reencrypt`)",
                        **PEER_TEXT}.items():
-        own = copy["contenders"].get(name)
+        if name not in copy["contenders"]:
+            continue
+        own = copy["contenders"][name]
         if own is None:
             lines.append(f"| {text} | {number(raw['rate'])} MiB/s | not installed | |")
         else:

@@ -4,20 +4,23 @@ of its own; copies beside fio's read of the same bytes, cp and qemu-img convert 
 import os
 import shutil
 import statistics
-import subprocess
-import time
 
-from suite.process import Failed, run_json
-from suite.rows import KIB, MIB
+from suite import fio, key_peers
+from suite.files import drop_cache, remove, write_secret
+from suite.peers import PASSPHRASE, make_luks
+from suite.process import Failed, run_json, run_timed
+from suite.rows import GIB, KIB, MIB
 
 SYNC_FILE_BYTES = 64 * MIB
 CHANGED = (0, 1, 10)       # percent of the pages, before a deletion
 COPY_CHANGED = 1           # and before an incremental copy
 DELETE_REPEATS = 5
-PEERS = ("cp", "qemu-img")
 PEER_TEXT = {
+    "dd": "dd bs=1M iflag=direct oflag=direct conv=fsync",
     "cp": "cp --reflink=never and fsync, page cache of the source dropped",
     "qemu-img": "qemu-img convert -f raw -O raw -T none -t none (O_DIRECT) and fsync",
+    "qemu-luks": "the same from LUKS to LUKS, another key (qemu-img convert -n --image-opts "
+                 "--target-image-opts, file.cache.direct=on)",
 }
 
 
@@ -36,22 +39,23 @@ def words(values):
 
 
 class Scene:
-    """Runs it all in one directory. raw is the contender of that name; its fio is used."""
+    """Runs it all in one directory."""
 
-    def __init__(self, directory, settings, programs, raw):
+    def __init__(self, directory, settings, programs):
+        self.directory = directory
         self.settings = settings
-        self.raw = raw
         self.program = os.path.join(programs, "bench_snapshot")
         self.volume_program = os.path.join(programs, "bench_volume")
         self.keys = os.path.join(directory, "keys")
         self.store, self.copied, self.exported, self.other, self.sync_file = (
             os.path.join(directory, name) for name in
             ("snapshots.store", "copied.store", "exported.raw", "other.raw", "sync.raw"))
+        self.luks = os.path.join(directory, "exported.luks")
+        self.secret = os.path.join(directory, "luks.secret")
 
     def close(self):
-        for path in (self.store, self.copied, self.exported, self.other, self.sync_file):
-            if os.path.exists(path):
-                os.unlink(path)
+        remove(self.store, self.copied, self.exported, self.other, self.sync_file, self.luks,
+               self.secret)
 
     def coffer(self, what, size, *more):
         return run_json([self.program, "--what", what, "--file", self.store, "--keys", self.keys,
@@ -62,14 +66,13 @@ class Scene:
         try:
             return self.coffer(what, size, *more)
         finally:
-            if os.path.exists(self.store):
-                os.unlink(self.store)
+            remove(self.store)
 
     def sync(self):
         """Raw's floor for a call that has to be durable: 8 KiB and fdatasync on written blocks."""
         if not os.path.exists(self.sync_file):
-            self.raw.fio(self.sync_file, rw="write", bs=MIB, iodepth=8, ioengine="io_uring",
-                         end_fsync=1, size=SYNC_FILE_BYTES)
+            fio.run(self.sync_file, rw="write", bs=MIB, iodepth=8, ioengine="io_uring",
+                    end_fsync=1, size=SYNC_FILE_BYTES)
         run = run_json([self.volume_program, "--raw", "--file", self.sync_file, "--rw", "write",
                         "--bs", str(8 * KIB), "--span", str(SYNC_FILE_BYTES),
                         "--runtime", str(self.settings.runtime / 3)])
@@ -97,67 +100,90 @@ class Scene:
             rekey = self.beside_sync(lambda: self.alone(
                 "rekey", settings.volumes[0], "--repeats", settings.repeats,
                 "--present", words(settings.rekeyed)))
-            return {"create": create, "delete": delete, "rekey": rekey, "copy": self.copies(say)}
+            say("peers of calls")
+            peers = key_peers.measure(self.directory, settings)
+            return {"create": create, "delete": delete, "rekey": rekey, "peers": peers,
+                    "copy": self.copies(say)}
         finally:
             self.close()
 
-    # ---- copies: each returns seconds, or None where the program is not installed ----
+    # ---- copies: each returns seconds and processor seconds, or None where the program is not
+    # installed ----
 
-    def drop_cache(self, path):
-        """What is in the page cache of a file, once it is clean, is forgotten."""
-        with open(path, "rb+") as handle:
-            os.fsync(handle.fileno())
-            os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-    def peer(self, *command):
-        """command exported other, with the fsync that makes it durable in the time."""
+    def peer(self, command, source, size):
+        """command makes other of source, with the fsync that makes it durable in the time."""
         if shutil.which(command[0]) is None:
             return None
-        self.drop_cache(self.exported)
-        start = time.monotonic()
-        done = subprocess.run([*command, self.exported, self.other], capture_output=True,
-                              text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"{' '.join(command)}: {done.stderr.strip()}")
-        with open(self.other, "rb+") as handle:
-            os.fsync(handle.fileno())
-        seconds = time.monotonic() - start
-        size = os.path.getsize(self.other)
-        os.unlink(self.other)
-        if size != self.settings.size:
-            raise Failed(f"{' '.join(command)}: {size} bytes came of {self.settings.size}")
-        return {"seconds": seconds}
+        drop_cache(source)
+        took = run_timed(command)
+        took["seconds"] += run_timed(["sync", self.other])["seconds"]
+        found = os.path.getsize(self.other)
+        remove(self.other)
+        if found != size:
+            raise Failed(f"{' '.join(command)}: {found} bytes came of {size}")
+        return took
 
     def copy_raw(self):
-        self.drop_cache(self.exported)
-        job = self.raw.fio(self.exported, rw="read", bs=MIB, iodepth=8, ioengine="io_uring")
-        return {"seconds": self.settings.size / job["read"]["bw_bytes"]}
+        drop_cache(self.exported)
+        job = fio.run(self.exported, rw="read", bs=MIB, iodepth=8, ioengine="io_uring",
+                      size=self.settings.size)
+        return {"seconds": self.settings.size / job["read"]["bw_bytes"],
+                "cpu_seconds": fio.cpu_seconds(job)}
+
+    def coffer_copy(self, *words):
+        full, *more = self.coffer("copy", self.settings.size, "--to", self.copied, *words)
+        remove(self.copied)
+        return {"seconds": full["mean_ns"] / 1e9, "cpu_seconds": full["cpu_ns"] / 1e9,
+                "full": full, **({"incremental": more[0]} if more else {})}
 
     def copy_coffer(self):
-        full, incremental = self.coffer("copy", self.settings.size, "--to", self.copied,
-                                        "--changed", COPY_CHANGED)
-        os.unlink(self.copied)
-        return {"seconds": full["mean_ns"] / 1e9, "full": full, "incremental": incremental}
+        return self.coffer_copy("--changed", COPY_CHANGED)
 
     def copy_reencrypted(self):
-        full, = self.coffer("copy", self.settings.size, "--to", self.copied, "--reencrypt")
-        os.unlink(self.copied)
-        return {"seconds": full["mean_ns"] / 1e9, "full": full}
+        return self.coffer_copy("--reencrypt")
+
+    def copy_file(self, *command):
+        return self.peer([*command, self.exported, self.other], self.exported, self.settings.size)
 
     def copy_cp(self):
-        return self.peer("cp", "--reflink=never")
+        return self.copy_file("cp", "--reflink=never")
+
+    def copy_dd(self):
+        return self.peer(["dd", f"if={self.exported}", f"of={self.other}", "bs=1M", "iflag=direct",
+                          "oflag=direct", "conv=fsync"], self.exported, self.settings.size)
 
     def copy_qemu(self):
-        return self.peer("qemu-img", "convert", "-f", "raw", "-O", "raw", "-T", "none",
-                         "-t", "none")
+        return self.copy_file("qemu-img", "convert", "-f", "raw", "-O", "raw", "-T", "none",
+                              "-t", "none")
+
+    def luks_convert(self, source, made):
+        """A command; source is the raw export, or an image of LUKS."""
+        def image(path):
+            return (f"driver=luks,key-secret=secret,file.driver=file,file.filename={path},"
+                    "file.cache.direct=on")
+        come = f"driver=file,filename={source}" if source == self.exported else image(source)
+        return ["qemu-img", "convert", "-n", "--object", f"secret,id=secret,file={self.secret}",
+                "-T", "none", "-t", "none", "--image-opts", "--target-image-opts", come,
+                image(made)]
+
+    def copy_luks(self):
+        if shutil.which("qemu-img") is None or shutil.which("cryptsetup") is None:
+            return None
+        if not os.path.exists(self.luks):
+            write_secret(self.secret, PASSPHRASE)
+            make_luks(self.luks, self.secret, self.settings.size)
+            run_timed(self.luks_convert(self.exported, self.luks))
+        make_luks(self.other, self.secret, self.settings.size)
+        return self.peer(self.luks_convert(self.luks, self.other), self.luks,
+                         os.path.getsize(self.luks))
 
     def copies(self, say):
         """Every contender in every round, in turned order each second one."""
         say("copy: laying out")
         self.coffer("prepare", self.settings.size, "--to", self.exported)
         field = {"raw": self.copy_raw, "coffer": self.copy_coffer,
-                 "reencrypt": self.copy_reencrypted, "cp": self.copy_cp,
-                 "qemu-img": self.copy_qemu}
+                 "reencrypt": self.copy_reencrypted, "dd": self.copy_dd, "cp": self.copy_cp,
+                 "qemu-img": self.copy_qemu, "qemu-luks": self.copy_luks}
         rounds = []
         for number in range(self.settings.rounds):
             figures = {}
@@ -177,6 +203,8 @@ class Scene:
             seconds = statistics.median(one[name]["seconds"] for one in rounds)
             summary[name] = {
                 "seconds": seconds,
+                "cpu": statistics.median(one[name]["cpu_seconds"] for one in rounds)
+                       * GIB / self.settings.size,
                 "rate": statistics.median(self.settings.size / MIB / one[name]["seconds"]
                                           for one in rounds),
                 "ratio": statistics.median(one["raw"]["seconds"] / one[name]["seconds"]

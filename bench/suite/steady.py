@@ -4,6 +4,7 @@ cleaning: its rate beside raw fio, and what another thread's reads take meanwhil
 import os
 import statistics
 
+from suite import fio
 from suite.process import Failed, run_json
 from suite.rows import GIB, KIB, MIB
 
@@ -27,11 +28,10 @@ def room_bytes(settings):
 
 
 class Steady:
-    """Runs it all in one directory. raw is the contender of that name; its fio is used."""
+    """Runs it all in one directory."""
 
-    def __init__(self, directory, settings, programs, raw):
+    def __init__(self, directory, settings, programs):
         self.settings = settings
-        self.raw = raw
         self.program = os.path.join(programs, "bench_volume")
         self.keys = os.path.join(directory, "keys")
         self.full, self.roomy, self.raw_file = (
@@ -60,8 +60,8 @@ class Steady:
 
     def prepare(self, say):
         say("laying out: raw")
-        self.raw.fio(self.raw_file, rw="write", bs=MIB, iodepth=8, ioengine="io_uring",
-                     end_fsync=1, size=self.size)
+        fio.run(self.raw_file, rw="write", bs=MIB, iodepth=8, ioengine="io_uring",
+                end_fsync=1, size=self.size)
         say("laying out: a store three times as large")
         self.lay_out(self.roomy, ROOMY * self.settings.steady_store,
                      int(ROOMY / self.settings.steady_fill) + 1)
@@ -72,10 +72,10 @@ class Steady:
     # ---- the rate ----
 
     def write_raw(self, seed):
-        job = self.raw.fio(self.raw_file, rw="randwrite", bs=4 * KIB, iodepth=DEPTH,
-                           ioengine="io_uring", norandommap=1, end_fsync=1, size=self.size,
-                           time_based=1, runtime=f"{int(self.settings.steady_runtime * 1000)}ms",
-                           randseed=seed)
+        job = fio.run(self.raw_file, rw="randwrite", bs=4 * KIB, iodepth=DEPTH,
+                      ioengine="io_uring", norandommap=1, end_fsync=1, size=self.size,
+                      time_based=1, runtime=fio.milliseconds(self.settings.steady_runtime),
+                      randseed=seed)
         side = job["write"]
         cpu = (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"] / 1000
         percentile = side["clat_ns"]["percentile"]
@@ -98,10 +98,9 @@ class Steady:
         write more pages a second."""
         run = coffer["bench_volume"]
         both = run["device_read_bytes"] + run["device_write_bytes"]
-        job = self.raw.fio(self.raw_file, rw="rw", bs=256 * KIB, iodepth=8, ioengine="io_uring",
-                           rwmixread=round(100 * run["device_read_bytes"] / both), size=self.size,
-                           time_based=1,
-                           runtime=f"{int(self.settings.steady_runtime * 250)}ms")
+        job = fio.run(self.raw_file, rw="rw", bs=256 * KIB, iodepth=8, ioengine="io_uring",
+                      rwmixread=round(100 * run["device_read_bytes"] / both), size=self.size,
+                      time_based=1, runtime=fio.milliseconds(self.settings.steady_runtime / 4))
         return {"read_mib_s": job["read"]["bw_bytes"] / MIB,
                 "write_mib_s": job["write"]["bw_bytes"] / MIB,
                 "iops": job["write"]["bw_bytes"] / (coffer["wa_total"] * 4 * KIB)}
