@@ -12,6 +12,9 @@ static const char *const rw_names[] = {"none",     "write",  "read", "randwrite"
                                        "randread", "randrw", NULL};
 static const char *const durable_names[] = {"end", "flush", "fua", NULL};
 
+/* In the order of enum coffer_cipher_backend. */
+static const char *const cipher_names[] = {"auto", "evp", "ipsec-mb", NULL};
+
 static const struct cof_bench_arg args[] = {
     {"rw", COF_BENCH_WORD, PLACE(rw),
      "write, read, randwrite, randread, randrw, or none: open and close", rw_names},
@@ -46,6 +49,8 @@ static const struct cof_bench_arg args[] = {
      NULL},
     {"background", COF_BENCH_FLAG, PLACE(background),
      "a thread of the library's own runs what is due", NULL},
+    {"cipher", COF_BENCH_WORD, PLACE(cipher), "what seals pages: auto, evp or ipsec-mb (auto)",
+     cipher_names},
     {"staging", COF_BENCH_SIZE, PLACE(staging_bytes), "budget; so are the five below", NULL},
     {"delta-entries", COF_BENCH_SIZE, PLACE(delta_entries_max),
      "dirty map entries before a checkpoint", NULL},

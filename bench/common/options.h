@@ -5,6 +5,7 @@
 #ifndef COF_BENCH_OPTIONS_H
 #define COF_BENCH_OPTIONS_H
 
+#include <coffer/coffer.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,6 +58,7 @@ struct cof_bench_options {
     uint64_t staging_bytes, delta_entries_max, node_cache_bytes, tag_cache_bytes, placement_bytes,
         key_arena_bytes, checkpoint_ns, sync_ns;
     uint64_t cleaner_heads;
+    enum coffer_cipher_backend cipher;
 };
 
 /* Fill ret_options from the command line. Returns 0, 1 after --help, or -1 after a sentence on

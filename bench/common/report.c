@@ -97,6 +97,8 @@ static int put_target(json_t *object, const struct cof_bench_target *target)
     put(object, "moved_bytes", info.moved_bytes);
     put(object, "cleaner_written_bytes", info.cleaner_written_bytes);
     put(object, "light_checkpoints", info.light_checkpoints);
+    json_object_set_new(object, "cipher_backend",
+                        json_string(coffer_cipher_backend_name(info.cipher_backend)));
     return 0;
 }
 

@@ -126,7 +126,8 @@ static int open_store(const struct cof_bench_options *options, struct cof_bench_
                                      .key_arena_bytes = options->key_arena_bytes,
                                      .checkpoint_ns = options->checkpoint_ns,
                                      .sync_ns = options->sync_ns,
-                                     .cleaner_heads = (uint32_t)options->cleaner_heads};
+                                     .cleaner_heads = (uint32_t)options->cleaner_heads,
+                                     .cipher_backend = options->cipher};
     uint64_t start_ns = cof_bench_now_ns();
     int error = coffer_store_open(&opts, &target->store, &fault);
     target->store_open_ns = cof_bench_now_ns() - start_ns;

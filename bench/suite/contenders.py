@@ -144,8 +144,11 @@ class Coffer:
 
     def volume(self, *words, store=None, may_be_killed=False):
         who = ["--volume", "plain"] if self.plain else ["--keys", self.store.keys]
-        return run_json([self.store.program, "--file", store or self.store.path, *who, *self.words,
-                         *[str(word) for word in words]], may_be_killed)
+        found = run_json([self.store.program, "--file", store or self.store.path, *who, *self.words,
+                          *[str(word) for word in words]], may_be_killed)
+        if not self.plain:
+            self.commands = (f"sealed by {found['cipher_backend']}",)
+        return found
 
     def prepare(self):
         self.store.lay_out(self.volume, "plain" if self.plain else "bench")

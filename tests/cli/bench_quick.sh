@@ -26,6 +26,9 @@ holds() { # sentence, filter
 holds 'the disk has all its rows' '.groups.disk.rows | length >= 12'
 holds 'memory and NBD have theirs, or a why' '.groups.ram, .groups.nbd |
     (.rows // [] | length >= 2) or (.absent | type == "string" and length > 10)'
+holds 'both ciphers ran' '.groups.disk.rows[0].contenders |
+    (.["coffer-evp"].rounds | all(.bench_volume.cipher_backend == "evp")) and
+    (.coffer.rounds | all(.bench_volume.cipher_backend | IN("evp", "ipsec-mb")))'
 holds 'every rate is there, of raw, Coffer and a plain volume' '[.groups.disk.rows[] |
     select(.name | IN("seq-write", "rand-read", "mix", "sync-write")) | .contenders |
     .raw.rate, .coffer.rate, .plain.rate] | length == 12 and all(. > 0)'
