@@ -91,7 +91,7 @@ int cof_kms_grant_token_open(struct cof_kms_call *call, const char *token,
                                     payload);
     }
     if (error == 0) {
-        const uint8_t *end = payload + rest.length_bytes - COF_KMS_SEALED_OVERHEAD_BYTES;
+        const uint8_t *end = payload + (rest.length_bytes - COF_KMS_SEALED_OVERHEAD_BYTES);
 
         if (!take(&at, end, ret_key_arn, COFFER_KEY_ARN_BYTES_MAX) ||
             !take(&at, end, ret_grant_id, COFFER_GRANT_ID_BYTES) || at != end) {

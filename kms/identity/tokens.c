@@ -164,9 +164,9 @@ int cof_identity_token_open(struct coffer_keystore *ks, const char *token,
             error = COFFER_E_AUTH_UNKNOWN;
         }
         if (error == 0) {
-            error =
-                read_session(scratch, scratch + sealed.length_bytes - COF_KMS_SEALED_OVERHEAD_BYTES,
-                             ret_session);
+            error = read_session(
+                scratch, scratch + (sealed.length_bytes - COF_KMS_SEALED_OVERHEAD_BYTES),
+                ret_session);
         }
     }
     cof_kms_free(&ks->env, bytes);
