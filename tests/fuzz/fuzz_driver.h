@@ -9,6 +9,14 @@
  * a target calls interesting (a return of 1: it was accepted) replace old ones now and then, so
  * that mutations pile up. The whole run follows from --seed; a failure prints how many executions
  * it took.
+ *
+ * A target may define beside these
+ *     size_t fuzz_hint(unsigned number, uint8_t *bytes, size_t room)
+ * for inputs that are worth a beginning though they may be refused, and
+ *     void fuzz_plant(void)
+ * which breaks what it tests; `--break` then runs it in a child that must fail.
+ *
+ * Under libFuzzer `--seeds DIRECTORY` writes seeds and hints there, and ends; `--break` plants.
  */
 #ifndef TESTS_FUZZ_FUZZ_DRIVER_H
 #define TESTS_FUZZ_FUZZ_DRIVER_H
@@ -16,17 +24,67 @@
 #include "common/harness.h"
 #include "common/prng.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room);
+__attribute__((weak)) size_t fuzz_hint(unsigned number, uint8_t *bytes, size_t room);
+__attribute__((weak)) void fuzz_plant(void);
 
-#ifndef COFFER_FUZZER
 #define FUZZ_ROOM (16u * 1024u)
-#define FUZZ_POOL 64u
+
+static inline void fuzz_plant_or_exit(void)
+{
+    if (fuzz_plant == NULL) {
+        printf("this target has no fault to plant\n");
+        exit(2);
+    }
+    fuzz_plant();
+}
+
+#ifdef COFFER_FUZZER
+static inline void fuzz_write_seeds(const char *directory, const char *what,
+                                    size_t (*give)(unsigned, uint8_t *, size_t))
+{
+    static uint8_t bytes[FUZZ_ROOM];
+    size_t size;
+    for (unsigned number = 0; (size = give(number, bytes, sizeof bytes)) > 0; number++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s-%u", directory, what, number);
+        int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+        harness_require(fd >= 0 && write(fd, bytes, size) == (ssize_t)size, "cannot write %s",
+                        path);
+        close(fd);
+    }
+}
+
+/* libFuzzer calls it before all else; it leaves arguments that begin with -- to the target. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp((*argv)[i], "--seeds") == 0 && i + 1 < *argc) {
+            fuzz_write_seeds((*argv)[i + 1], "seed", fuzz_seed);
+            if (fuzz_hint != NULL) {
+                fuzz_write_seeds((*argv)[i + 1], "hint", fuzz_hint);
+            }
+            exit(0);
+        }
+        if (strcmp((*argv)[i], "--break") == 0) {
+            fuzz_plant_or_exit();
+        }
+    }
+    return 0;
+}
+#else
+#define FUZZ_POOL 256u
 
 struct fuzz_input {
     size_t size;
@@ -92,6 +150,15 @@ static inline void fuzz_run(void *ctx)
         count++;
     }
     harness_require(count > 0, "the target has no seed");
+    for (unsigned number = 0; fuzz_hint != NULL && count < FUZZ_POOL / 2; number++) {
+        pool[count].size = fuzz_hint(number, pool[count].bytes, FUZZ_ROOM);
+        if (pool[count].size == 0) {
+            break;
+        }
+        harness_context("hint %u", number);
+        (void)LLVMFuzzerTestOneInput(pool[count].bytes, pool[count].size);
+        count++;
+    }
     for (uint64_t i = 0; i < loop->executions; i++) {
         struct prng prng = {prng_mix(loop->seed, i)};
         unsigned times = 1 + prng_below(&prng, 6);
@@ -119,17 +186,42 @@ static inline void fuzz_run(void *ctx)
     }
 }
 
+/* The planted fault may well bring the process down, so a child has it. */
+static inline int fuzz_control(struct fuzz_loop *loop, const char *name)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        (void)dup2(null, STDOUT_FILENO);
+        (void)dup2(null, STDERR_FILENO);
+        fuzz_plant_or_exit();
+        (void)harness_run(fuzz_run, loop);
+        exit(harness_failures() > 0 ? 1 : 0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        return 2;
+    }
+    printf("%s: negative control: %s\n", name, status != 0 ? "CAUGHT" : "NOT CAUGHT");
+    return status != 0 ? 0 : 1;
+}
+
 /* The whole main. */
 static inline int fuzz_main(int argc, char **argv, const char *name, uint64_t executions)
 {
     struct fuzz_loop loop = {.seed = 1, .executions = executions};
     double start = harness_seconds();
+    bool broken = false;
     const struct harness_option options[] = {
         {"--seed", &loop.seed, NULL, NULL, "of the mutations [1]"},
         {"--executions", &loop.executions, NULL, NULL, "how many"},
+        {"--break", NULL, NULL, &broken, "plant a fault, which the run must catch"},
         {NULL, NULL, NULL, NULL, NULL},
     };
     harness_options(argc, argv, options, "mutated input to a parser of untrusted bytes");
+    if (broken) {
+        return fuzz_control(&loop, name);
+    }
     (void)harness_run(fuzz_run, &loop);
     harness_watch(0);
     printf("%s: seed %llu, %llu executions, %llu accepted, %.1f s\n", name,

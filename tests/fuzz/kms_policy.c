@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/policy - policy documents, what they say to requests, and their wildcards.
+ * fuzz/kms_policy - policy documents, what they say to requests, and their wildcards.
  *
  * The first byte says what the rest is: a policy of a key, of a user, of a role's trust, or a
  * pattern and, behind a line feed, a text. A document that is taken must say the same after it was
@@ -208,4 +208,4 @@ size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room)
     return length;
 }
 
-FUZZ_MAIN("fuzz_policy", 3000000)
+FUZZ_MAIN("fuzz_kms_policy", 3000000)

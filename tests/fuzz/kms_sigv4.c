@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/sigv4 - signed requests as text. Nothing but what the signer makes is accepted: a request
+ * fuzz/kms_sigv4 - signed requests as text. Nothing but what the signer makes is accepted: a request
  * that is found good must be found good again, and be refused under another secret.
  */
 #include "fuzz/fuzz_driver.h"
@@ -76,4 +76,4 @@ size_t fuzz_seed(unsigned number, uint8_t *bytes, size_t room)
     return strlen((const char *)bytes);
 }
 
-FUZZ_MAIN("fuzz_sigv4", 100000)
+FUZZ_MAIN("fuzz_kms_sigv4", 100000)
