@@ -150,14 +150,10 @@ class NbdkitLuks(Luks):
     tools = ("nbdkit", "cryptsetup")
     page_cache = True
 
-    def __init__(self, directory, size, settings, words=("cache=none",)):
-        super().__init__(directory, size, settings)
-        self.words = words
-
     def prepare(self):
         self.make_image()
         self.start(["nbdkit", "-f", "-U", self.socket, "--filter=luks", "file", self.image,
-                    f"passphrase=+{self.secret}", *self.words])
+                    f"passphrase=+{self.secret}"])
         self.fill()
 
     def forget(self):

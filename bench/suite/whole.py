@@ -72,7 +72,7 @@ class Whole:
         library = self.library(ram, size, contenders.RAM_STORE_TIMES)[0]
         return [peers.NbdkitPlain(ram, size, settings),
                 peers.CofferNbd(ram, size, settings, library, self.programs),
-                peers.NbdkitLuks(ram, size, settings, ()), peers.QemuLuks(ram, size, settings)]
+                peers.NbdkitLuks(ram, size, settings), peers.QemuLuks(ram, size, settings)]
 
     def group(self, name, rows, only):
         """only: names of contenders besides the first, or None."""
