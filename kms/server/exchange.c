@@ -17,9 +17,11 @@
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/util.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 struct cof_exchange {
     struct cof_server_job job;
@@ -187,6 +189,18 @@ static void give_up(struct cof_exchange *x)
     free_exchange(x);
 }
 
+/* By the service's clock, which clients correct theirs by; evhttp would take the machine's. */
+static void add_date(struct cof_exchange *x)
+{
+    time_t seconds = (time_t)(cof_kms_wall_ns(x->env) / 1000000000u);
+    struct tm parts;
+    char text[64];
+    if (gmtime_r(&seconds, &parts) != NULL &&
+        evutil_date_rfc1123(text, sizeof text, &parts) > 0) {
+        add(x, "Date", text);
+    }
+}
+
 static bool add_response(struct cof_exchange *x, struct evbuffer *body)
 {
     const struct coffer_kms_http_response *r = &x->response;
@@ -205,6 +219,7 @@ static void pass_on(struct cof_exchange *x, int status, struct evbuffer *body)
         evhttp_request_free(x->req);
         return;
     }
+    add_date(x);
     if (x->close || x->server->stopping || connection->requests >= x->server->opts.requests_max) {
         add(x, "Connection", "close");
     }

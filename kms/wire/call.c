@@ -5,6 +5,8 @@
  * Invariants
  * - What is parsed is checked against the operation's row before a transaction begins, so that no
  *   lock is held for a request that can't be one.
+ * - The answer is written out before what it tells of is committed: what can be told only once, as
+ *   the secret of an access key, isn't lost for want of memory.
  * - Each request for a known operation leaves an audit record, whatever came of it; without its
  *   record no result is handed out.
  * - The body, what was decoded from it, and the answer are wiped when they are given up.
@@ -226,21 +228,29 @@ static int read_params(struct cof_wire *wire, struct coffer_kms_answer *answer)
     return error == 0 ? 1 : error;
 }
 
-/* Within its transaction. */
-static int run_operation(struct cof_wire *wire)
+/* Within its transaction, in which the answer is made as well. */
+static int run_operation(struct cof_wire *wire, struct coffer_kms_answer *answer)
 {
     const struct cof_wire_operation *operation = wire->operation;
     int error;
 
     if (operation->flags & COF_WIRE_BY_ENTRY) {
-        return operation->run(wire);
+        error = operation->run(wire);
+        return error == 0 ? give_answer(wire, answer) : error;
     }
     error = cof_wire_begin(wire, operation->name, operation->access, &wire->fault);
     if (error != 0) {
         return error;
     }
-    error = cof_kms_call_settle(&wire->call, operation->run(wire));
+    error = operation->run(wire);
+    if (error == 0) {
+        error = give_answer(wire, answer);
+    }
+    error = cof_kms_call_settle(&wire->call, error);
     cof_kms_call_leave(&wire->call);
+    if (error != 0) {
+        coffer_kms_answer_done(answer);
+    }
     return error;
 }
 
@@ -262,11 +272,10 @@ static int serve(struct cof_wire *wire, struct coffer_kms_answer *answer)
         return error > 0 ? 0 : error;
     }
     wire->answer = json_object();
-    error = run_operation(wire);
-    if (error == COFFER_E_NO_MEMORY || error == COFFER_E_FORKED) {
-        return error;
-    }
-    return error == 0 ? give_answer(wire, answer) : give_fault(wire, error, answer);
+    error = run_operation(wire, answer);
+    return error == 0 || error == COFFER_E_NO_MEMORY || error == COFFER_E_FORKED
+               ? error
+               : give_fault(wire, error, answer);
 }
 
 int cof_wire_call(struct coffer_keystore *ks, const struct coffer_kms_request *request, bool remote,

@@ -77,15 +77,13 @@ struct header_block {
     char error[COFFER_KMS_ERROR_BYTES_MAX];
 };
 
-/* Move the answer into the response. */
-static int respond(struct front *front, struct coffer_kms_http_response *ret_response)
+/* Move the answer into the response, and block, which was had before the call: an answer that is
+ * there gets out. */
+static void respond(struct front *front, struct header_block *block,
+                    struct coffer_kms_http_response *ret_response)
 {
-    struct header_block *block = cof_wire_block_new(&front->ks->env, sizeof(*block));
     unsigned count = 0;
 
-    if (block == NULL) {
-        return COFFER_E_NO_MEMORY;
-    }
     memcpy(block->request_id, front->answer.request_id, sizeof(block->request_id));
     memcpy(block->error, front->answer.error, sizeof(block->error));
     block->list[count++] = (struct coffer_kms_header){"x-amzn-RequestId", block->request_id};
@@ -99,7 +97,6 @@ static int respond(struct front *front, struct coffer_kms_http_response *ret_res
     ret_response->header_count = count;
     ret_response->body = front->answer.body;
     ret_response->body_bytes = front->answer.body_bytes;
-    return 0;
 }
 
 void coffer_kms_http_response_done(struct coffer_kms_http_response *response)
@@ -231,6 +228,7 @@ int coffer_kms_http(struct coffer_keystore *store, const struct coffer_kms_http_
 {
     struct front front = {
         .ks = store, .request = request, .answer = {.size = sizeof(front.answer)}};
+    struct header_block *block;
     int error;
 
     if (store == NULL || request == NULL || request->size != sizeof(*request) ||
@@ -241,16 +239,18 @@ int coffer_kms_http(struct coffer_keystore *store, const struct coffer_kms_http_
         return COFFER_E_INVALID;
     }
     cof_wire_json_init();
-    error = cof_wire_request_id(store, front.answer.request_id);
+    block = cof_wire_block_new(&store->env, sizeof(*block));
+    error = block == NULL ? COFFER_E_NO_MEMORY
+                          : cof_wire_request_id(store, front.answer.request_id);
     if (error == 0) {
         error = answer_request(&front);
     }
     cof_identity_caller_done(&front.caller);
     if (error == 0) {
-        error = respond(&front, ret_response);
-    }
-    if (error != 0) {
+        respond(&front, block, ret_response);
+    } else {
         coffer_kms_answer_done(&front.answer);
+        cof_wire_block_free(block);
     }
     return error;
 }

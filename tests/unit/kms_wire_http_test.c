@@ -25,6 +25,20 @@ static uint64_t wall(void *ctx)
     return now_seconds * UINT64_C(1000000000);
 }
 
+static unsigned allocations, fails_at;
+
+static void *alloc_or_fail(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    return ++allocations == fails_at ? NULL : malloc(bytes);
+}
+
+static void dealloc(void *ctx, void *memory)
+{
+    (void)ctx;
+    free(memory);
+}
+
 /* An access key of the root of the store's account. */
 static void make_access_key(struct http_fixture *f)
 {
@@ -48,7 +62,9 @@ static int setup(void **state)
 
     assert_non_null(f);
     now_seconds = NOW;
-    f->env = (struct coffer_env){.size = sizeof(f->env), .wall_ns = wall};
+    fails_at = 0;
+    f->env = (struct coffer_env){
+        .size = sizeof(f->env), .wall_ns = wall, .alloc = alloc_or_fail, .dealloc = dealloc};
     fixture_init(&f->wire.kms);
     f->wire.kms.opts.env = &f->env;
     assert_int_equal(fixture_open(&f->wire.kms), 0);
@@ -78,11 +94,20 @@ static const char *header(const struct http_fixture *f, const char *name)
     return "";
 }
 
-static int send_request(struct http_fixture *f, const struct coffer_kms_http_request *request)
+/* The status, or a negative error. */
+static int try_request(struct http_fixture *f, const struct coffer_kms_http_request *request)
 {
+    int error;
+
     coffer_kms_http_response_done(&f->response);
     f->response.size = sizeof(f->response);
-    assert_int_equal(coffer_kms_http(f->wire.kms.store, request, &f->response), 0);
+    error = coffer_kms_http(f->wire.kms.store, request, &f->response);
+    return error == 0 ? f->response.status : error;
+}
+
+static int send_request(struct http_fixture *f, const struct coffer_kms_http_request *request)
+{
+    assert_true(try_request(f, request) > 0);
     assert_int_equal(strlen(header(f, "x-amzn-RequestId")), 36);
     return f->response.status;
 }
@@ -94,6 +119,7 @@ struct post {
     const char *region; /* NULL: local-1       */
     const char *secret; /* NULL: the right one */
     bool unsigned_;
+    bool may_fail; /* for want of memory; then the response is none */
 };
 
 /* Sign and send; the status. */
@@ -118,17 +144,18 @@ static int post(struct http_fixture *f, const struct post *what)
                                                                         : COFFER_REGION_DEFAULT,
                                          .service = COFFER_KMS_SIGNING_NAME};
     struct coffer_kms_signed made = {.size = sizeof(made)};
+    struct coffer_env signer = {.size = sizeof(signer), .wall_ns = wall};
     int status;
 
     fill_in(&f->wire, what->body != NULL ? what->body : "{\"KeyId\":\"%K\"}", body, sizeof(body));
     request.body_bytes = strlen(body);
     if (!what->unsigned_) {
-        assert_int_equal(coffer_kms_sign(&f->env, &request, &signing, &made, NULL), 0);
+        assert_int_equal(coffer_kms_sign(&signer, &request, &signing, &made, NULL), 0);
         for (unsigned i = 0; i < made.header_count; i++) {
             headers[request.header_count++] = made.headers[i];
         }
     }
-    status = send_request(f, &request);
+    status = what->may_fail ? try_request(f, &request) : send_request(f, &request);
     coffer_kms_signed_done(&made);
     return status;
 }
@@ -263,6 +290,33 @@ static void an_inner_fault_is_not_told_to_the_network(void **state)
     assert_non_null(strstr((const char *)f->response.body, "its log has the reason"));
 }
 
+/* The secret of an access key is told once: without its answer there must be no key. */
+static void an_access_key_without_an_answer_is_not_made(void **state)
+{
+    static const char target[] = "CofferIdentity.CreateAccessKey";
+    static const char body[] = "{\"UserName\":\"root\"}";
+    struct http_fixture *f = *state;
+    const char keys[] = "SELECT count(*) FROM access_key";
+    unsigned failures = 0;
+
+    assert_int_equal(fixture_number(&f->wire.kms, keys), 1);
+    do {
+        allocations = 0;
+        fails_at = failures + 1;
+        post(f, &(struct post){.target = target, .body = body, .may_fail = true});
+        if (allocations >= fails_at) {
+            failures++;
+            if (fixture_number(&f->wire.kms, keys) != 1) {
+                fail_msg("allocation %u failed, and left a key that nobody has", failures);
+            }
+        }
+    } while (allocations >= fails_at);
+    assert_true(failures > 4);
+    assert_int_equal(fixture_number(&f->wire.kms, keys), 2);
+    assert_non_null(strstr((const char *)f->response.body, "SecretAccessKey"));
+    fails_at = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +329,7 @@ int main(void)
         CASE(a_large_request_is_refused_before_it_is_read),
         CASE(an_account_that_asks_too_much_is_throttled),
         CASE(an_inner_fault_is_not_told_to_the_network),
+        CASE(an_access_key_without_an_answer_is_not_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,12 @@ for what, first, second, opens in CONTEXTS:
     case(f"context of a data key: {what}", key(), do("GenerateDataKey", made, save="b"),
          check("Decrypt", given, {"Plaintext": "${b.Plaintext}"} if opens else None,
                None if opens else BAD))
+for first, second in (({"a": "bc"}, {"ab": "c"}), ({"ab": "c"}, {"a": "bc"})):
+    case(f"context of ReEncrypt: {second} for {first}", key(), sealed(context=first),
+         check("ReEncrypt", {"CiphertextBlob": "${b.CiphertextBlob}", "DestinationKeyId": ID,
+                             "SourceEncryptionContext": second}, error=BAD),
+         check("ReEncrypt", {"CiphertextBlob": "${b.CiphertextBlob}", "DestinationKeyId": ID,
+                             "SourceEncryptionContext": first}, {"KeyId": ARN}))
 case("a context that is too large", key(),
      check("Encrypt", encrypt(EncryptionContext={"a": let_now("letters", count=9000)}),
            error="ValidationException"))
@@ -94,6 +100,13 @@ case("a context that is too large", key(),
 
 for what, function, more in (
         ("the first byte flipped", "flip", {"at": 0}),
+        ("its algorithm flipped", "flip", {"at": 5}),
+        ("the length of its ARN flipped", "flip", {"at": 6}),
+        ("its material's id flipped", "flip", {"at": 8}),
+        ("its salt flipped", "flip", {"at": 40}),
+        ("its commitment flipped", "flip", {"at": 72}),
+        ("its nonce flipped", "flip", {"at": 104}),
+        ("the length of its plaintext flipped", "flip", {"at": 116}),
         ("the last byte flipped", "flip", {"at": -1}),
         ("a byte in the middle flipped", "flip", {"at": 60}),
         ("a byte of the format flipped", "flip", {"at": 4}),
@@ -107,6 +120,9 @@ for what, function, more in (
 case("Decrypt of a blob of 6145 bytes",
      check("Decrypt", {"CiphertextBlob": zeros(6145)},
            error=["InvalidCiphertextException", "ValidationException"]))
+case("Decrypt of the largest blob, which is none", key(), sealed(),
+     let("bad", "grow", value="${b.CiphertextBlob}", by=5500),
+     check("Decrypt", {"CiphertextBlob": "${bad}"}, error=BAD))
 case("Decrypt of nothing", check("Decrypt", {"CiphertextBlob": zeros(0)},
                                  error=["InvalidCiphertextException", "ValidationException"]))
 case("Decrypt names another key", key(), key("k2"), sealed(),

@@ -2,7 +2,8 @@
 """The protocol below the clients: what no SDK would send (raw), and a row for each thing that other
 services of this kind got wrong (kms.md 2.6), under its issue's name."""
 from language import (ARN, GENERAL, ID, ID2, case, check, count, do, imported, key, let,
-                      let_now, other_than, policy, raw, sealed, statement, text)
+                      let_now, other_than, policy, raw, sealed, statement, text,
+                      travel)
 
 HELLO = text("hello")
 BLOB = {"CiphertextBlob": "${b.CiphertextBlob}"}
@@ -50,6 +51,11 @@ case("signatures that are none",
      raw("another service in the scope", (400, 403), SIGNATURE + INCOMPLETE, service="s3"),
      raw("a token that is none", (400, 403), UNKNOWN + ["ExpiredTokenException"],
          token="bogus"))
+case("answers are dated by the service's clock", raw("now", 200, None, wants_date=True),
+     travel(days=40), raw("in forty days", 200, None, wants_date=True),
+     raw("a refusal", 400, ["UnknownOperationException"], target="TrentService.Explode",
+         wants_date=True), raw("an answer of the server's own", 404, None, path="/else",
+                               wants_date=True))
 case("requests at the edge of what is right", raw("as a client sends it", 200, None),
      raw("10 minutes ago", 200, None, skew=-600), raw("10 minutes ahead", 200, None, skew=600),
      raw("signed in the query", 200, None, presigned=True),

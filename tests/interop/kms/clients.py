@@ -195,8 +195,8 @@ class Raw:
 
     def odd(self, target="TrentService.ListKeys", body="{}", headers=None, skew=0,
             late_body=None, cut_signature=False, presigned=False, expires=300, method="POST",
-            path="/", wants_header=None, encoding="utf-8", **signing):
-        """A request that is wrong in a chosen way; wants_header is for the caller."""
+            path="/", wants_header=None, wants_date=False, encoding="utf-8", **signing):
+        """A request that is wrong in a chosen way; wants_... are for the caller."""
         data = body.encode(encoding)
         clock = self.world.clock
         clock.ahead_s += skew

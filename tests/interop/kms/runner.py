@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs cases against a server by one client, and counts assertions: passed, failed, and what the
 client's version cannot say."""
+import email.utils
 import uuid
 from dataclasses import dataclass, field
 
@@ -175,6 +176,17 @@ class Run:
         if header:
             self.result.say(bool(answer.headers.get(header.lower())),
                             f"{step['what']}: no header {header}")
+        if step["change"].get("wants_date"):
+            date = answer.headers.get("date", "")
+            self.result.say(is_near(date, self.now()), f"{step['what']}: dated {date or 'never'}")
+
+
+def is_near(date, now):
+    """Whether an HTTP date is that time, give or take two minutes."""
+    try:
+        return abs(email.utils.parsedate_to_datetime(date).timestamp() - now) < 120
+    except (TypeError, ValueError):
+        return False
 
 
 def changes(op):
@@ -192,7 +204,8 @@ def assertions(one):
         elif step["kind"] == "pages":
             total += 4
         elif step["kind"] == "raw":
-            total += 1 + bool(step["error"]) + bool(step["change"].get("wants_header"))
+            total += (1 + bool(step["error"]) + bool(step["change"].get("wants_header"))
+                      + bool(step["change"].get("wants_date")))
     return total
 
 
