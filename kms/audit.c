@@ -36,16 +36,41 @@ static int sign(struct cof_kms_call *call, struct coffer_audit_head *head)
     return error == 0 ? 0 : cof_kms_fault(call->fault, error, NULL);
 }
 
+/* What the trail is held against: of the heads that the ledger has, the newest that the trail has,
+ * or the one that it must have. */
+static int choose_head(struct cof_kms_call *call, struct cof_kms_audit_head *ret_head)
+{
+    const struct cof_kms_audit_head *heads;
+    unsigned count = cof_kms_ledger_heads(call->ks->ledger, &heads), i;
+    bool has = false;
+    int error = 0;
+
+    if (count > 0) {
+        *ret_head = heads[0];
+    }
+    for (i = count; error == 0 && !has && count > 1 && i > 0; i--) {
+        error = cof_kms_db_audit_has(call->ks->db, &heads[i - 1], &has, call->fault);
+        if (error == 0 && has) {
+            *ret_head = heads[i - 1];
+        }
+    }
+    return error;
+}
+
 static int walk(struct cof_kms_call *call, coffer_audit_visit_fn visit, void *ctx,
                 const struct coffer_audit_head *kept, struct coffer_audit_head *ret_head)
 {
-    struct cof_kms_audit_head found, before;
-    int error;
+    struct cof_kms_audit_head found, before = {0};
+    int error = 0;
 
-    cof_kms_ledger_head(call->ks->ledger, &before);
     if (kept != NULL) {
         before.records = kept->records;
         memcpy(before.mac, kept->digest, sizeof(before.mac));
+    } else {
+        error = choose_head(call, &before);
+    }
+    if (error != 0) {
+        return error;
     }
     error = cof_kms_db_audit_walk(call->ks->db, visit, ctx, &before, &found, call->fault);
     if (error == 0) {

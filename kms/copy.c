@@ -9,6 +9,7 @@
  */
 #include "kms.h"
 #include "ledger.h"
+#include "testhook.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -279,12 +280,13 @@ static int prepare_copy(const struct coffer_keystore_opts *opts, const char *bui
     return error;
 }
 
-/* The trail of the copy may end before that of the store: say in the ledger that this is meant. */
-static int note_restored(const struct coffer_keystore_opts *opts, struct coffer_keystore *copy,
+/* The trail of the copy may end before that of the store: say in the ledger that this is meant,
+ * before it is so, or a crash in between would make a forgery of it. */
+static int note_restore(const struct coffer_keystore_opts *opts, struct coffer_keystore *copy,
                          const struct cof_kms_audit_head *head, struct coffer_fault *fault)
 {
     return opts->ledger_path != NULL || cof_kms_ledger_is_there(copy->ledger)
-               ? cof_kms_ledger_note_restored(copy->ledger, head, fault)
+               ? cof_kms_ledger_note_restore(copy->ledger, head, fault)
                : 0;
 }
 
@@ -326,12 +328,15 @@ int coffer_keystore_restore(const struct coffer_keystore_opts *opts, const char 
     if (error == 0) {
         error = prepare_copy(opts, built, from, &copy, &head, fault);
     }
+    if (error == 0 && !COF_KMS_BROKEN(LATE_NOTE)) {
+        error = note_restore(opts, copy, &head, fault);
+    }
     if (error == 0) {
         error = flags != 0 ? cof_kms_file_replace(&env, built, opts->path, fault)
                            : cof_kms_file_link(built, opts->path, fault);
     }
-    if (error == 0) {
-        error = note_restored(opts, copy, &head, fault);
+    if (error == 0 && COF_KMS_BROKEN(LATE_NOTE)) {
+        error = note_restore(opts, copy, &head, fault);
     }
     coffer_keystore_close(copy);
     cof_kms_file_discard(built);

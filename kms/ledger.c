@@ -230,15 +230,15 @@ static int append_head(struct cof_kms_ledger *ledger, enum cof_ledger_kind kind,
 int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger, const struct cof_kms_audit_head *head,
                              struct coffer_fault *fault)
 {
-    return head->records <= ledger->head.records
+    return ledger->head_count == 1 && head->records <= ledger->heads[0].records
                ? 0
                : append_head(ledger, COF_LEDGER_HEAD, head, fault);
 }
 
-int cof_kms_ledger_note_restored(struct cof_kms_ledger *ledger,
-                                 const struct cof_kms_audit_head *head, struct coffer_fault *fault)
+int cof_kms_ledger_note_restore(struct cof_kms_ledger *ledger,
+                                const struct cof_kms_audit_head *head, struct coffer_fault *fault)
 {
-    return append_head(ledger, COF_LEDGER_RESTORED, head, fault);
+    return append_head(ledger, COF_LEDGER_RESTORE, head, fault);
 }
 
 /* ---- open and close ---------------------------------------------------------------------- */

@@ -15,7 +15,8 @@
  *           text key id | u64 deleted_ns
  *   kind 2  material is back (imported again): text ARN | material id (32)
  *   kind 3  head of the audit trail: u64 records | mac (32); the one of most records counts
- *   kind 4  a copy was put back, by its secret: the same as kind 3, and all heads before are void
+ *   kind 4  a copy is about to be put back, by its secret: the same as kind 3, of the copy. From
+ *           here to the next kind 3 the trail may be the copy's or the one before: a crash decides
  *
  * Appending is durable on return. Several processes append under a lock of the file, each after
  * reading what the others wrote. Whoever puts back store and ledger together undoes both: the
@@ -50,13 +51,15 @@ COFFER_MUST_CHECK int cof_kms_ledger_raise(struct cof_kms_ledger *ledger, const 
 COFFER_MUST_CHECK int cof_kms_ledger_note_head(struct cof_kms_ledger *ledger,
                                                const struct cof_kms_audit_head *head,
                                                struct coffer_fault *fault);
-/* A copy of the store was put back by who has its secret: its trail ends at head, and what was
- * noted of the one before counts no more. */
-COFFER_MUST_CHECK int cof_kms_ledger_note_restored(struct cof_kms_ledger *ledger,
+/* Who has the store's secret puts a copy of it back, whose trail ends at head: before it gets the
+ * store's path. */
+COFFER_MUST_CHECK int cof_kms_ledger_note_restore(struct cof_kms_ledger *ledger,
                                                    const struct cof_kms_audit_head *head,
                                                    struct coffer_fault *fault);
-/* The head of most records that was noted; records 0: none. */
-void cof_kms_ledger_head(const struct cof_kms_ledger *ledger, struct cof_kms_audit_head *ret_head);
+/* The heads of which the audit trail must have one: one, unless a copy was put back last. They are
+ * the ledger's. */
+unsigned cof_kms_ledger_heads(const struct cof_kms_ledger *ledger,
+                              const struct cof_kms_audit_head **ret_heads);
 
 /* Whether the ledger has it among the dead. */
 bool cof_kms_ledger_has(const struct cof_kms_ledger *ledger, const char *arn,

@@ -13,8 +13,9 @@
 #define COF_LEDGER_RECORD_OVERHEAD_BYTES (4u + 1u + COF_KMS_MAC_BYTES)
 #define COF_LEDGER_PAYLOAD_BYTES_MAX 512u
 #define COF_LEDGER_FILE_BYTES_MAX (1ll << 30)
+#define COF_LEDGER_HEADS_MAX 8u /* restores in a row that a crash may have cut short, and one */
 
-enum cof_ledger_kind { COF_LEDGER_DEAD = 1, COF_LEDGER_BACK, COF_LEDGER_HEAD, COF_LEDGER_RESTORED };
+enum cof_ledger_kind { COF_LEDGER_DEAD = 1, COF_LEDGER_BACK, COF_LEDGER_HEAD, COF_LEDGER_RESTORE };
 
 struct cof_kms_ledger {
     struct cof_kms_env *env;
@@ -26,7 +27,8 @@ struct cof_kms_ledger {
     uint8_t uuid[16];
     struct cof_kms_tombstone_row *dead;
     size_t dead_count, dead_room;
-    struct cof_kms_audit_head head;
+    struct cof_kms_audit_head heads[COF_LEDGER_HEADS_MAX]; /* the newest last */
+    unsigned head_count;
     char path[1100];
 };
 

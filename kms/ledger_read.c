@@ -84,9 +84,11 @@ int cof_kms_ledger_each(const struct cof_kms_ledger *ledger,
     return error;
 }
 
-void cof_kms_ledger_head(const struct cof_kms_ledger *ledger, struct cof_kms_audit_head *ret_head)
+unsigned cof_kms_ledger_heads(const struct cof_kms_ledger *ledger,
+                              const struct cof_kms_audit_head **ret_heads)
 {
-    *ret_head = ledger->head;
+    *ret_heads = ledger->heads;
+    return ledger->head_count;
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */
@@ -126,6 +128,29 @@ static void read_bytes(struct reader *reader, uint8_t *ret_bytes, size_t bytes)
     reader->at += bytes;
 }
 
+/* A head that was seen leaves no doubt; one of a copy adds to what may be. What was sure stays
+ * first. */
+static void take_head(struct cof_kms_ledger *ledger, const struct cof_kms_audit_head *head,
+                      bool of_copy)
+{
+    if (!of_copy) {
+        if (ledger->head_count != 1 || head->records > ledger->heads[0].records) {
+            ledger->heads[0] = *head;
+            ledger->head_count = 1;
+        }
+        return;
+    }
+    if (ledger->head_count == 0) {
+        memset(&ledger->heads[ledger->head_count++], 0, sizeof(ledger->heads[0]));
+    }
+    if (ledger->head_count == COF_LEDGER_HEADS_MAX) {
+        memmove(&ledger->heads[1], &ledger->heads[2],
+                (COF_LEDGER_HEADS_MAX - 2) * sizeof(ledger->heads[0]));
+        ledger->head_count--;
+    }
+    ledger->heads[ledger->head_count++] = *head;
+}
+
 /* Take one valid record into memory; of a kind that a newer program knows, nothing. */
 static int take_record(struct cof_kms_ledger *ledger, unsigned kind, struct cof_kms_bytes payload)
 {
@@ -142,20 +167,18 @@ static int take_record(struct cof_kms_ledger *ledger, unsigned kind, struct cof_
     if (kind == COF_LEDGER_DEAD) {
         read_text(&reader, dead.key_id, sizeof(dead.key_id));
     }
-    if (kind == COF_LEDGER_DEAD || kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
+    if (kind == COF_LEDGER_DEAD || kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORE) {
         read_bytes(&reader, number, sizeof(number));
     }
-    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
+    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORE) {
         read_bytes(&reader, head.mac, sizeof(head.mac));
     }
     if (reader.bad) {
         return COFFER_E_TAMPER;
     }
-    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
+    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORE) {
         head.records = cof_kms_unpack_number(number, 8);
-        if (kind == COF_LEDGER_RESTORED || head.records > ledger->head.records) {
-            ledger->head = head;
-        }
+        take_head(ledger, &head, kind == COF_LEDGER_RESTORE);
     } else if (kind == COF_LEDGER_BACK) {
         drop_dead(ledger, dead.arn, dead.material_id);
     } else if (kind == COF_LEDGER_DEAD) {

@@ -413,6 +413,11 @@ COFFER_MUST_CHECK int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_
  * audit trail, not authenticated. */
 COFFER_MUST_CHECK int cof_kms_db_root_changes(struct cof_kms_db *db, uint64_t *ret_changes,
                                               uint64_t *ret_last_ns, struct coffer_fault *fault);
+/* Whether record head->records has the head's MAC, as it stands there; records 0 is in every trail.
+ * Which of several heads to hold the trail against: the walk checks it. */
+COFFER_MUST_CHECK int cof_kms_db_audit_has(struct cof_kms_db *db,
+                                           const struct cof_kms_audit_head *head, bool *ret_has,
+                                           struct coffer_fault *fault);
 /* The last record of a key that was used, itself or as the source of a ReEncrypt; its MAC is
  * checked against the record before it. */
 struct cof_kms_audit_use {

@@ -250,37 +250,40 @@ int cof_kms_db_audit_walk(struct cof_kms_db *db, coffer_audit_visit_fn visit, vo
 
 /* ---- the last use ------------------------------------------------------------------------ */
 
-/* Start at record seq, which is there. */
-static int start_at(struct cof_kms_db *db, uint64_t seq, sqlite3_stmt **ret_stmt,
+/* Start at record seq; one that isn't there gives no row, and is reset. */
+static int start_at(struct cof_kms_db *db, uint64_t seq, sqlite3_stmt **ret_stmt, bool *ret_row,
                     struct coffer_fault *fault)
 {
-    bool found = false;
     int error =
         cof_kms_sql_start(db, COF_KMS_SQL_AUDIT_AT, ret_stmt, fault, "i", (int64_t)seq);
 
-    if (error == 0) {
-        error = cof_kms_sql_step(db, *ret_stmt, &found, fault);
-    }
-    return error != 0 || found
-               ? error
-               : cof_kms_fault(fault, COFFER_E_TAMPER, "audit record %llu is missing",
-                               (unsigned long long)seq);
+    return error == 0 ? cof_kms_sql_step(db, *ret_stmt, ret_row, fault) : error;
 }
 
+/* The MAC that stands in record seq; zeros for 0, and for one that isn't there. */
 static int mac_at(struct cof_kms_db *db, uint64_t seq, uint8_t ret_mac[COF_KMS_MAC_BYTES],
                   struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    int error;
+    bool row = false;
+    int error = seq == 0 ? 0 : start_at(db, seq, &stmt, &row, fault);
 
     memset(ret_mac, 0, COF_KMS_MAC_BYTES);
-    if (seq == 0) {
-        return 0;
-    }
-    error = start_at(db, seq, &stmt, fault);
-    if (error == 0) {
+    if (error == 0 && row) {
         cof_kms_sql_blob(stmt, MAC_COLUMN, ret_mac, COF_KMS_MAC_BYTES, &error);
         (void)sqlite3_reset(stmt);
+    }
+    return error;
+}
+
+int cof_kms_db_audit_has(struct cof_kms_db *db, const struct cof_kms_audit_head *head,
+                         bool *ret_has, struct coffer_fault *fault)
+{
+    uint8_t mac[COF_KMS_MAC_BYTES];
+    int error = mac_at(db, head->records, mac, fault);
+
+    if (error == 0) {
+        *ret_has = head->records == 0 || cof_kms_equal(mac, head->mac, sizeof(mac));
     }
     return error;
 }
@@ -326,16 +329,17 @@ int cof_kms_db_audit_last_use(struct cof_kms_db *db, const char *key_arn,
     struct cof_kms_audit_use use = {0};
     uint8_t mac[COF_KMS_MAC_BYTES];
     sqlite3_stmt *stmt = NULL;
+    bool row = false;
     int error = find_last_use(db, key_arn, &use.seq, fault);
 
     if (error == 0 && use.seq != 0) {
         error = mac_at(db, use.seq - 1, mac, fault);
     }
     if (error == 0 && use.seq != 0) {
-        error = start_at(db, use.seq, &stmt, fault);
+        error = start_at(db, use.seq, &stmt, &row, fault);
     }
     if (error == 0 && use.seq != 0) {
-        error = take_use(db, stmt, key_arn, mac, &use);
+        error = row ? take_use(db, stmt, key_arn, mac, &use) : COFFER_E_TAMPER;
         (void)sqlite3_reset(stmt);
         if (error != 0) {
             return cof_kms_fault(fault, error, "audit record %llu was altered",

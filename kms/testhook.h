@@ -13,7 +13,8 @@ enum cof_kms_break {
     COF_KMS_BREAK_IGNORE_DENY, /* statements with Effect Deny don't apply        */
     COF_KMS_BREAK_LAZY_SYNC,   /* a commit is acknowledged before it is synced  */
     COF_KMS_BREAK_LAZY_LEDGER, /* so is what the ledger notes                   */
-    COF_KMS_BREAK_LONG_TEXT    /* a text of the ledger may be longer than its room */
+    COF_KMS_BREAK_LONG_TEXT,   /* a text of the ledger may be longer than its room */
+    COF_KMS_BREAK_LATE_NOTE    /* a restore is noted when it has been done      */
 };
 
 #ifdef COF_TEST_HOOKS

@@ -9,10 +9,13 @@
  * sealed, and has nothing that was destroyed; nor has an older copy of it that is opened by its
  * ledger.
  *
+ * With --whole, a backup, a restore and a change of the root secret are killed before each write
+ * that they do, and have been done or not.
+ *
  * Without --cuts, a child is killed; with it, the power is cut so often for each story of --length
  * operations, and an older copy is opened by the ledger that the cut left. --break LAZY_SYNC or
  * LAZY_LEDGER plants a store or ledger that acknowledges what it hasn't synced, --lie a child that
- * acknowledges what it never did.
+ * acknowledges what it never did. --break LATE_NOTE (with --whole) notes a restore when it is done.
  */
 #include "common/harness.h"
 #include "kms/runs.h"
@@ -41,8 +44,10 @@ static const char *plant(const char *name)
         cof_kms_test_break = COF_KMS_BREAK_LAZY_SYNC;
     } else if (name != NULL && strcmp(name, "LAZY_LEDGER") == 0) {
         cof_kms_test_break = COF_KMS_BREAK_LAZY_LEDGER;
+    } else if (name != NULL && strcmp(name, "LATE_NOTE") == 0) {
+        cof_kms_test_break = COF_KMS_BREAK_LATE_NOTE;
     } else if (name != NULL) {
-        fprintf(stderr, "there is no fault %s: LAZY_SYNC, LAZY_LEDGER\n", name);
+        fprintf(stderr, "there is no fault %s: LAZY_SYNC, LAZY_LEDGER, LATE_NOTE\n", name);
         exit(2);
     }
     return name;
@@ -53,7 +58,7 @@ int main(int argc, char **argv)
     static struct run_counts counts;
     uint64_t seed = 1, steps = 0, length = 60, cuts = 0, event = UINT64_MAX, variant = 0;
     const char *directory = NULL, *fault = NULL, *broken;
-    bool lie = false;
+    bool lie = false, whole = false;
     double start = harness_seconds();
     char work[] = "/tmp/coffer-crash-kms-XXXXXX", command[64];
     const struct harness_option options[] = {
@@ -64,7 +69,8 @@ int main(int argc, char **argv)
         {"--event", &event, NULL, NULL, "one cut after so many events of the story --seed"},
         {"--variant", &variant, NULL, NULL, "its kind: 0 all, 1 none, 2 subset, 3 torn"},
         {"--directory", NULL, &directory, NULL, "where the files go [a new one in /tmp]"},
-        {"--break", NULL, &fault, NULL, "plant LAZY_SYNC or LAZY_LEDGER"},
+        {"--whole", NULL, NULL, &whole, "kill backup, restore and rekey-root before each write"},
+        {"--break", NULL, &fault, NULL, "plant LAZY_SYNC, LAZY_LEDGER or LATE_NOTE"},
         {"--lie", NULL, NULL, &lie, "negative control: the child claims what it never did"},
         {NULL, NULL, NULL, NULL, NULL},
     };
@@ -78,6 +84,8 @@ int main(int argc, char **argv)
     if (event != UINT64_MAX) {
         cut_replay(directory, seed, length, event, (unsigned)variant);
         counts.deaths = 1;
+    } else if (whole) {
+        step_run(directory, lie, &counts);
     } else if (cuts > 0) {
         cut_run(directory, seed, steps != 0 ? steps : 300, length, cuts, &counts);
     } else {

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,28 @@ static void note_fd(enum kind kind, int fd, uint64_t offset, uint64_t length, co
     }
 }
 
+/* ---- dying ------------------------------------------------------------------------------- */
+
+static struct {
+    bool armed;
+    uint64_t left;
+} death;
+
+void disk_die_after(uint64_t writes)
+{
+    death.armed = true;
+    death.left = writes;
+}
+
+static void come_by(void)
+{
+    if (death.armed && death.left-- == 0) {
+        (void)kill(getpid(), SIGKILL);
+    }
+}
+
+/* ---- taking over ------------------------------------------------------------------------- */
+
 static void *real(const char *name)
 {
     void *found = dlsym(RTLD_NEXT, name);
@@ -131,6 +154,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset)
     if (next == NULL) {
         *(void **)&next = real("pwrite64");
     }
+    come_by();
     ssize_t done = next(fd, bytes, count, offset);
     if (done > 0) {
         note_fd(WRITTEN, fd, (uint64_t)offset, (uint64_t)done, bytes);
@@ -153,6 +177,7 @@ ssize_t write(int fd, const void *bytes, size_t count)
     if (disk.on && (fcntl(fd, F_GETFL) & O_APPEND) != 0) {
         at = lseek(fd, 0, SEEK_END);
     }
+    come_by();
     ssize_t done = next(fd, bytes, count);
     if (done > 0 && at >= 0) {
         note_fd(WRITTEN, fd, (uint64_t)at, (uint64_t)done, bytes);
@@ -166,6 +191,7 @@ int ftruncate64(int fd, off64_t length)
     if (next == NULL) {
         *(void **)&next = real("ftruncate64");
     }
+    come_by();
     int result = next(fd, length);
     if (result == 0) {
         note_fd(CUT_SHORT, fd, 0, (uint64_t)length, NULL);
@@ -181,12 +207,14 @@ int ftruncate(int fd, off_t length)
 /* Syncing costs much, and the files are real only so that SQLite can work. */
 int fsync(int fd)
 {
+    come_by();
     note_fd(SYNCED, fd, 0, 0, NULL);
     return 0;
 }
 
 int fdatasync(int fd)
 {
+    come_by();
     note_fd(SYNCED, fd, 0, 0, NULL);
     return 0;
 }
@@ -197,12 +225,33 @@ int unlink(const char *path)
     if (next == NULL) {
         *(void **)&next = real("unlink");
     }
+    come_by();
     int result = next(path);
     unsigned file = result == 0 && disk.on ? file_of(path) : FILES_MAX;
     if (file < FILES_MAX) {
         note(UNLINKED, file, 0, 0, NULL);
     }
     return result;
+}
+
+int link(const char *from, const char *to)
+{
+    static int (*next)(const char *, const char *);
+    if (next == NULL) {
+        *(void **)&next = real("link");
+    }
+    come_by();
+    return next(from, to);
+}
+
+int rename(const char *from, const char *to)
+{
+    static int (*next)(const char *, const char *);
+    if (next == NULL) {
+        *(void **)&next = real("rename");
+    }
+    come_by();
+    return next(from, to);
 }
 
 int open64(const char *path, int flags, ...)
@@ -215,6 +264,9 @@ int open64(const char *path, int flags, ...)
     va_end(list);
     if (next == NULL) {
         *(void **)&next = real("open64");
+    }
+    if ((flags & O_CREAT) != 0) {
+        come_by();
     }
     bool makes = disk.on && (flags & O_CREAT) != 0 && stat(path, &about) != 0;
     int fd = next(path, flags, mode);

@@ -3,15 +3,19 @@
  * crash/kms/disk.h - what the process asks the system to do to the files of one directory,
  * recorded, and what would be there after a power cut.
  *
- * write, pwrite, ftruncate, fsync, fdatasync, open with O_CREAT, and unlink of the C library are
- * taken over, for SQLite and the ledger alike; all go through, and while recording they are written
- * down. SQLite's shared index (-shm) is no part of a store and is left out. One thread.
+ * write, pwrite, ftruncate, fsync, fdatasync, open with O_CREAT, unlink, link and rename of the C
+ * library are taken over, for SQLite and the ledger alike; all go through, and while recording they
+ * are written down, but for the last two, which only a death counts. SQLite's shared index (-shm)
+ * is no part of a store and is left out. One thread.
  */
 #ifndef TESTS_CRASH_KMS_DISK_H
 #define TESTS_CRASH_KMS_DISK_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* This process kills itself before the next call but `writes` that changes a file or its name. */
+void disk_die_after(uint64_t writes);
 
 enum cut_variant {
     CUT_ALL,    /* everything that was asked for                                    */

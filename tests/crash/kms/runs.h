@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash/kms/runs.h - the two ways to die: killed at any moment, or the power cut at any event.
+ * crash/kms/runs.h - the ways to die: killed at any moment, the power cut at any event, and killed
+ * before each write of what is done to a whole store.
  */
 #ifndef TESTS_CRASH_KMS_RUNS_H
 #define TESTS_CRASH_KMS_RUNS_H
@@ -19,6 +20,9 @@ void kill_run(const char *directory, uint64_t seed, uint64_t steps, bool lie,
 /* Stories of `length` operations on a recorded disk until steps were done, each cut so often. */
 void cut_run(const char *directory, uint64_t seed, uint64_t steps, uint64_t length, uint64_t cuts,
              struct run_counts *counts);
+/* Backup, restore and another root secret, each killed before each of its writes. lie: the negative
+ * control, in which what died was acknowledged. */
+void step_run(const char *directory, bool lie, struct run_counts *counts);
 /* One cut again: of story number seed, after so many events. */
 void cut_replay(const char *directory, uint64_t seed, uint64_t length, uint64_t events,
                 unsigned variant);
