@@ -24,6 +24,9 @@ int cof_kms_material_bury(struct cof_kms_call *call, const struct cof_kms_materi
         /* The ledger is outside of the transaction that will be undone. */
         return 0;
     }
+    if (!call->alone) {
+        return cof_kms_fault(call->fault, COFFER_E_INTERNAL, NULL);
+    }
     memset(&dead, 0, sizeof(dead));
     memcpy(dead.arn, material->key_arn, sizeof(dead.arn));
     memcpy(dead.material_id, material->id, sizeof(dead.material_id));
@@ -35,8 +38,9 @@ int cof_kms_material_bury(struct cof_kms_call *call, const struct cof_kms_materi
 
 int cof_kms_material_raise(struct cof_kms_call *call, const struct cof_kms_material_row *material)
 {
-    int error = cof_kms_ledger_raise(call->ks->ledger, material->key_arn, material->id,
-                                     call->fault);
+    int error = call->alone ? cof_kms_ledger_raise(call->ks->ledger, material->key_arn,
+                                                   material->id, call->fault)
+                            : cof_kms_fault(call->fault, COFFER_E_INTERNAL, NULL);
 
     return error == 0 ? cof_kms_db_tombstone_remove(call->ks->db, material->key_arn, material->id,
                                                     call->fault)
@@ -133,6 +137,7 @@ int cof_kms_ledger_apply(struct coffer_keystore *ks, struct coffer_fault *fault)
     memset(&call, 0, sizeof(call));
     call.ks = ks;
     call.event = "Open";
+    call.alone = true;
     call.fault = fault != NULL ? fault : &own;
     burial.row = cof_kms_alloc(&ks->env, sizeof(*burial.row));
     if (burial.row == NULL) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms/call.c - what every call has in common: lock, transaction, audit record, wiping.
+ * kms/call.c - what every call has in common: a place in a batch, audit record, wiping.
  *
  * Invariants: a call that writes commits its work and its record together or neither; a call that
- * fails leaves its record alone; scratch is wiped before the lock is given up. Any thread.
+ * fails leaves its record alone; scratch is wiped before the lock is given up; what an error leaves
+ * of a batch is never taken for a call's work. Any thread.
  */
 #include "kms.h"
 
@@ -45,11 +46,12 @@ int cof_kms_call_begin_as(struct cof_kms_call *call, struct coffer_keystore *ks,
     memset(call, 0, sizeof(*call));
     call->ks = ks;
     call->event = event;
+    call->alone = access == COF_KMS_ALONE;
     call->fault = fault != NULL ? fault : &call->own;
     if (ks->secrets->canary != COF_KMS_CANARY) {
         return cof_kms_fault(call->fault, COFFER_E_FORKED, NULL);
     }
-    if (ks->read_only && access == COF_KMS_CHANGES) {
+    if (ks->read_only && access != COF_KMS_READS) {
         return cof_kms_fault(call->fault, COFFER_E_READ_ONLY,
                              "%s: the key store was opened for reading only", event);
     }
@@ -57,15 +59,12 @@ int cof_kms_call_begin_as(struct cof_kms_call *call, struct coffer_keystore *ks,
     if (error != 0) {
         return error;
     }
-    (void)pthread_mutex_lock(&ks->lock);
-    error = cof_kms_db_begin(ks->db, !ks->read_only, call->fault);
-    if (error == 0) {
-        error = cof_kms_call_catch_up(call);
+    if (call->caller.announced != NULL && *call->caller.announced) {
+        *call->caller.announced = false;
+    } else {
+        cof_kms_batch_announce(ks);
     }
-    if (error != 0) {
-        (void)pthread_mutex_unlock(&ks->lock);
-    }
-    return error;
+    return cof_kms_batch_enter(call);
 }
 
 void cof_kms_call_condition(struct cof_kms_call *call, const char *name, const char *value)
@@ -121,48 +120,64 @@ int cof_kms_call_note(struct cof_kms_call *call, const char *event, const char *
                                : cof_kms_db_audit_add(call->ks->db, &entry, call->fault);
 }
 
+/* Make the call's work and its record part of the batch; on failure neither is. */
+static int put_into_batch(struct cof_kms_call *call, struct coffer_fault *fault)
+{
+    struct coffer_keystore *ks = call->ks;
+    int status = call->error < 0 ? cof_kms_db_undo(ks->db, fault) : 0;
+
+    if (status == 0) {
+        status = write_record(call, call->error < 0 ? call->error : 0, fault);
+    }
+    if (status == 0) {
+        status = cof_kms_db_release(ks->db, fault);
+    } else if (cof_kms_db_undo(ks->db, NULL) == 0 && cof_kms_db_release(ks->db, NULL) == 0) {
+        return status;
+    }
+    if (status != 0) {
+        cof_kms_batch_abandon(ks, status, fault);
+    }
+    return status;
+}
+
 int cof_kms_call_settle(struct cof_kms_call *call, int error)
 {
-    struct coffer_fault record_fault;
-    int status = 0;
+    struct coffer_fault fault;
+    int status;
 
-    cof_kms_fault_clear(&record_fault);
+    cof_kms_fault_clear(&fault);
     if (error == 0 && call->caller.dry_run) {
         error = cof_kms_fault(call->fault, COFFER_E_DRY_RUN,
                               "%s would have worked; it was a dry run and nothing was done",
                               call->event);
     }
+    call->error = error;
     if (call->ks->read_only) {
         cof_kms_db_rollback(call->ks->db);
+        cof_kms_call_leave(call);
         return error;
     }
-    if (error < 0) {
-        status = cof_kms_db_undo(call->ks->db, &record_fault);
-    }
-    if (status == 0) {
-        status = write_record(call, error < 0 ? error : 0, &record_fault);
-    }
-    if (status != 0) {
-        cof_kms_db_rollback(call->ks->db);
-    } else {
-        status = cof_kms_db_commit(call->ks->db, &record_fault);
-    }
+    status = put_into_batch(call, &fault);
     /* What went wrong first is what the caller hears of. */
     if (status != 0 && error >= 0) {
-        *call->fault = record_fault;
-        return status;
+        call->error = status;
+        *call->fault = fault;
     }
-    return error;
+    cof_kms_batch_finish(call, status == 0);
+    return call->error;
 }
 
 void cof_kms_call_leave(struct cof_kms_call *call)
 {
     struct cof_kms_secrets *secrets = call->ks->secrets;
 
-    cof_kms_wipe(secrets->material, sizeof(secrets->material));
-    cof_kms_wipe(secrets->subkey, sizeof(secrets->subkey));
-    cof_kms_wipe(secrets->plaintext, sizeof(secrets->plaintext));
-    (void)pthread_mutex_unlock(&call->ks->lock);
+    if (call->holds) {
+        call->holds = false;
+        cof_kms_wipe(secrets->material, sizeof(secrets->material));
+        cof_kms_wipe(secrets->subkey, sizeof(secrets->subkey));
+        cof_kms_wipe(secrets->plaintext, sizeof(secrets->plaintext));
+        (void)pthread_mutex_unlock(&call->ks->lock);
+    }
 }
 
 int cof_kms_call_context(struct cof_kms_call *call, unsigned which,

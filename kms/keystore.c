@@ -232,6 +232,7 @@ static int make_handle(const struct coffer_keystore_opts *opts, struct coffer_ke
     ks->read_only = (opts->flags & COFFER_KEYSTORE_READ_ONLY) != 0;
     (void)pthread_mutex_init(&ks->lock, NULL);
     (void)pthread_mutex_init(&ks->provider_lock, NULL);
+    cof_kms_batch_init(&ks->batch);
     cof_throttle_init(&ks->throttle);
     cof_kms_fault_clear(&ks->provider_fault);
     error = coffer_keystore_secret_new(sizeof(*ks->secrets), &secrets);

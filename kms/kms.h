@@ -2,13 +2,17 @@
 /*
  * kms/kms.h - an open key store, and one call on it.
  *
- * Every verb is: begin (lock, transaction), its work, settle (audit record, commit), copying of
- * results, leave (wipe, unlock). Results are copied after settle only: nothing is handed out that
- * is not on the record. The lock is held from begin to leave and guards everything below.
+ * Every verb is: begin (lock, transaction), its work, settle (audit record, commit), handing out of
+ * results, leave. Results are handed out after settle only: nothing is that is not on the record.
+ *
+ * The lock is held from begin into settle and guards everything below. Settle wipes the scratch and
+ * gives up the lock, since calls share commits (batch.h): what is handed out lies in memory of the
+ * caller's by then. Of a call that is alone (COF_KMS_ALONE) leave gives it up.
  */
 #ifndef COF_KMS_KMS_H
 #define COF_KMS_KMS_H
 
+#include "batch.h"
 #include "blob.h"
 #include "context.h"
 #include "env.h"
@@ -17,6 +21,7 @@
 
 #include <coffer/keystore.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 
 #define COF_KMS_KEYS_MAX 100000u
@@ -56,6 +61,7 @@ struct coffer_keystore {
     char principal[COF_KMS_PRINCIPAL_BYTES];
     struct cof_kms_db *db;
     struct cof_kms_secrets *secrets;
+    struct cof_kms_batch batch;
     uint8_t *contexts[2]; /* COFFER_CONTEXT_BYTES_MAX each: packed contexts of the call at hand */
 
     struct cof_kms_ledger *ledger; /* ledger.h */
@@ -89,6 +95,8 @@ struct cof_kms_caller {
     const char *const *grant_tokens;
     unsigned grant_token_count;
     bool dry_run; /* check everything, change nothing, and end in DRY_RUN                      */
+    bool *announced;     /* the thread's announcement (batch.h), which begin takes; NULL: none  */
+    uint64_t seen_batch; /* what the caller was authenticated by; 0: committed by then          */
 };
 
 struct cof_kms_call {
@@ -114,11 +122,18 @@ struct cof_kms_call {
     const struct cof_kms_grant_row *new_grant; /* of CreateGrant: what a parent grant must cover */
     const char *resource;                      /* of an action on no key; NULL: "*"            */
     const char *re_encrypt_to;                 /* of ReEncrypt: the destination's ARN          */
+
+    bool alone; /* in its batch */
+    bool holds; /* the lock     */
+    int error;  /* once settled */
+    struct cof_kms_call *next;
+    sem_t settled;
 };
 
 enum cof_kms_access {
     COF_KMS_READS, /* also on a read-only store   */
-    COF_KMS_CHANGES
+    COF_KMS_CHANGES,
+    COF_KMS_ALONE /* changes the file, and the ledger or memory as well */
 };
 
 /* As the root of the store's account, in its region. On failure nothing is held. */
@@ -130,7 +145,8 @@ COFFER_MUST_CHECK int cof_kms_call_begin_as(struct cof_kms_call *call, struct co
                                             const char *event, enum cof_kms_access access,
                                             const struct cof_kms_caller *caller,
                                             struct coffer_fault *fault);
-/* Undo the work when error isn't 0, write the record, commit. Returns the call's error. */
+/* Undo the work when error isn't 0, write the record, commit. Returns the call's error; durable
+ * then, and the scratch is wiped. */
 COFFER_MUST_CHECK int cof_kms_call_settle(struct cof_kms_call *call, int error);
 void cof_kms_call_leave(struct cof_kms_call *call);
 /* A record of its own, for what the service does by itself; detail is JSON, NULL for none. */
@@ -195,7 +211,7 @@ COFFER_MUST_CHECK int cof_kms_material_raise(struct cof_kms_call *call,
 COFFER_MUST_CHECK int cof_kms_ledger_apply(struct coffer_keystore *ks, struct coffer_fault *fault);
 /* burial.c: note in the ledger, when there is one, how far the audit trail goes by now. */
 COFFER_MUST_CHECK int cof_kms_ledger_note(struct coffer_keystore *ks, struct coffer_fault *fault);
-/* tick.c: do what is due, in a transaction of its own before the call's, which is begun again. */
+/* tick.c: do what is due, in a batch that nobody else is in, which is opened again after it. */
 COFFER_MUST_CHECK int cof_kms_call_catch_up(struct cof_kms_call *call);
 
 /* grant_token.c: a grant's token, and back; GRANT_TOKEN for what is none. */

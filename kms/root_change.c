@@ -53,7 +53,7 @@ static int put(struct coffer_keystore *store, const struct cof_kms_header *heade
                struct coffer_fault *fault)
 {
     struct cof_kms_call call;
-    int error = cof_kms_call_begin(&call, store, "ChangeRootSecret", COF_KMS_CHANGES, fault);
+    int error = cof_kms_call_begin(&call, store, "ChangeRootSecret", COF_KMS_ALONE, fault);
 
     if (error != 0) {
         return error;

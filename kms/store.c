@@ -237,13 +237,13 @@ int cof_kms_db_begin(struct cof_kms_db *db, bool writes, struct coffer_fault *fa
 {
     int error = run(db, writes ? COF_KMS_SQL_BEGIN_WRITE : COF_KMS_SQL_BEGIN_READ, fault);
 
-    if (error == 0 && writes) {
-        error = run(db, COF_KMS_SQL_SAVEPOINT, fault);
-        if (error != 0) {
-            cof_kms_db_rollback(db);
-        }
-    }
+    db->writes = error == 0 && writes;
     return error;
+}
+
+int cof_kms_db_mark(struct cof_kms_db *db, struct coffer_fault *fault)
+{
+    return run(db, COF_KMS_SQL_MARK, fault);
 }
 
 int cof_kms_db_undo(struct cof_kms_db *db, struct coffer_fault *fault)
@@ -251,13 +251,25 @@ int cof_kms_db_undo(struct cof_kms_db *db, struct coffer_fault *fault)
     return run(db, COF_KMS_SQL_UNDO, fault);
 }
 
+int cof_kms_db_release(struct cof_kms_db *db, struct coffer_fault *fault)
+{
+    return run(db, COF_KMS_SQL_RELEASE, fault);
+}
+
+bool cof_kms_db_is_lost(const struct cof_kms_db *db)
+{
+    return db->writes && sqlite3_get_autocommit(db->sqlite) != 0;
+}
+
 int cof_kms_db_commit(struct cof_kms_db *db, struct coffer_fault *fault)
 {
-    int error = run(db, COF_KMS_SQL_COMMIT, fault);
+    int error = COF_KMS_BROKEN(FAIL_COMMIT) ? cof_kms_sql_fail(db, SQLITE_FULL, "a test", fault)
+                                            : run(db, COF_KMS_SQL_COMMIT, fault);
 
     if (error != 0) {
         cof_kms_db_rollback(db);
     }
+    db->writes = false;
     return error;
 }
 
@@ -265,6 +277,7 @@ void cof_kms_db_rollback(struct cof_kms_db *db)
 {
     int error;
 
+    db->writes = false;
     /* An error such as a full disk may have rolled back already. */
     if (sqlite3_get_autocommit(db->sqlite) == 0) {
         error = run(db, COF_KMS_SQL_ROLLBACK, NULL);

@@ -95,8 +95,15 @@ COFFER_MUST_CHECK int cof_kms_db_check(struct cof_kms_db *db, uint64_t *ret_rows
 /* writes: take the write lock now, waiting up to busy_ms. */
 COFFER_MUST_CHECK int cof_kms_db_begin(struct cof_kms_db *db, bool writes,
                                        struct coffer_fault *fault);
-/* Undo what was written since begin and go on in the same transaction. */
+/* Within a transaction that writes: begin a part that can be undone by itself; undo what was
+ * written since, any number of times; end the part, whose work is then the transaction's. One at a
+ * time. */
+COFFER_MUST_CHECK int cof_kms_db_mark(struct cof_kms_db *db, struct coffer_fault *fault);
 COFFER_MUST_CHECK int cof_kms_db_undo(struct cof_kms_db *db, struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_kms_db_release(struct cof_kms_db *db, struct coffer_fault *fault);
+/* Whether an error took back the transaction that writes: a full disk, or one that fails, may. From
+ * then on each statement but rollback fails. */
+bool cof_kms_db_is_lost(const struct cof_kms_db *db);
 /* Durable on return. On failure nothing was written. */
 COFFER_MUST_CHECK int cof_kms_db_commit(struct cof_kms_db *db, struct coffer_fault *fault);
 void cof_kms_db_rollback(struct cof_kms_db *db);

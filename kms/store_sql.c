@@ -145,6 +145,10 @@ static int prepare(struct cof_kms_db *db, enum cof_kms_sql which, sqlite3_stmt *
 {
     sqlite3_stmt *stmt = db->statements[which];
 
+    if (which >= COF_KMS_SQL_MARK && cof_kms_db_is_lost(db)) {
+        return cof_kms_fault(fault, COFFER_E_IO,
+                             "an error took back what was written to the key store: try again");
+    }
     if (stmt == NULL) {
         int result = sqlite3_prepare_v3(db->sqlite, cof_kms_statements[which], -1,
                                         SQLITE_PREPARE_PERSISTENT, &stmt, NULL);

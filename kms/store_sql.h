@@ -16,10 +16,11 @@
 enum cof_kms_sql {
     COF_KMS_SQL_BEGIN_READ,
     COF_KMS_SQL_BEGIN_WRITE,
-    COF_KMS_SQL_SAVEPOINT,
-    COF_KMS_SQL_UNDO,
-    COF_KMS_SQL_COMMIT,
     COF_KMS_SQL_ROLLBACK,
+    COF_KMS_SQL_MARK, /* from here on nothing runs in a transaction that was lost */
+    COF_KMS_SQL_UNDO,
+    COF_KMS_SQL_RELEASE,
+    COF_KMS_SQL_COMMIT,
     COF_KMS_SQL_STORE_GET,
     COF_KMS_SQL_STORE_SET,
     COF_KMS_SQL_KEY_GET,
@@ -108,6 +109,7 @@ struct cof_kms_db {
     const uint8_t *audit_key;
     uint8_t *row_buffer;      /* COF_KMS_ROW_BYTES_MAX                  */
     bool read_only;
+    bool writes; /* the transaction that is open does */
     char path[1024];
 };
 

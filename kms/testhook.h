@@ -14,7 +14,9 @@ enum cof_kms_break {
     COF_KMS_BREAK_LAZY_SYNC,   /* a commit is acknowledged before it is synced  */
     COF_KMS_BREAK_LAZY_LEDGER, /* so is what the ledger notes                   */
     COF_KMS_BREAK_LONG_TEXT,   /* a text of the ledger may be longer than its room */
-    COF_KMS_BREAK_LATE_NOTE    /* a restore is noted when it has been done      */
+    COF_KMS_BREAK_LATE_NOTE,   /* a restore is noted when it has been done      */
+    COF_KMS_BREAK_EARLY_ANSWER, /* a call doesn't wait for its batch            */
+    COF_KMS_BREAK_FAIL_COMMIT   /* no break: commits fail, as on a full disk     */
 };
 
 #ifdef COF_TEST_HOOKS

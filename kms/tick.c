@@ -3,11 +3,11 @@
  * kms/tick.c - what the service does by itself when its time has come: it rotates keys, lets
  * imported material expire, and destroys keys whose deletion was scheduled.
  *
- * Every call that may write does first what is due, each act in a transaction of its own with a
- * record of its own, so that no call sees a key beyond its time. A key is destroyed in this order:
- * the tombstone into the ledger, synced; rows gone and the record written, committed; the
- * write-ahead log emptied, so that no sealed byte of it stays in a file. A crash in between leaves
- * the rest to the next call. Under the store's lock.
+ * Every batch of calls (batch.h) begins with what is due, each act in a transaction of its own with
+ * a record of its own; a key whose time comes while a batch is open is known by it (keys.c). A key
+ * is destroyed in this order: the tombstone into the ledger, synced; rows gone and the record
+ * written, committed; the write-ahead log emptied, so that no sealed byte of it stays in a file. A
+ * crash in between leaves the rest to the next call. Under the store's lock.
  */
 #include "import.h"
 #include "ledger.h"
@@ -85,14 +85,18 @@ static int act(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t 
 static int act_alone(struct cof_kms_call *call, struct cof_kms_key_row *row, uint64_t now_ns)
 {
     struct coffer_keystore *ks = call->ks;
-    bool destroyed = false;
-    int error = act(call, row, now_ns, &destroyed);
+    bool destroyed = false, alone = call->alone;
+    int error;
 
+    call->alone = true;
+    error = act(call, row, now_ns, &destroyed);
+    call->alone = alone;
     if (error != 0) {
-        cof_kms_db_rollback(ks->db);
+        /* Nothing but this was in it. */
+        cof_kms_batch_abandon(ks, 0, NULL);
         return error;
     }
-    error = cof_kms_db_commit(ks->db, call->fault);
+    error = cof_kms_batch_commit(ks, call->fault);
     if (error == 0 && destroyed) {
         cof_kms_db_checkpoint(ks->db);
     }
@@ -105,7 +109,7 @@ int cof_kms_call_catch_up(struct cof_kms_call *call)
     uint64_t now_ns = cof_kms_wall_ns(&ks->env);
     char after[COFFER_KEY_ARN_BYTES_MAX] = "";
     struct cof_kms_key_row row;
-    int error = ks->read_only ? COFFER_E_NOT_FOUND : 0;
+    int error = 0;
 
     while (error == 0) {
         error = cof_kms_db_key_due(ks->db, now_ns, after, &row, call->fault);
@@ -119,16 +123,17 @@ int cof_kms_call_catch_up(struct cof_kms_call *call)
                          coffer_error_sentence(error));
             memcpy(after, row.arn, sizeof(after));
         }
-        error = cof_kms_db_begin(ks->db, true, call->fault);
+        error = cof_kms_batch_open(ks, call->fault);
         if (error != 0) {
             return error;
         }
     }
     if (error == COFFER_E_NOT_FOUND) {
+        ks->batch.caught_up = true;
         cof_kms_fault_clear(call->fault);
         return 0;
     }
-    cof_kms_db_rollback(ks->db);
+    cof_kms_batch_abandon(ks, error, call->fault);
     return error;
 }
 
@@ -149,13 +154,18 @@ int cof_kms_tick(struct coffer_keystore *ks, struct coffer_fault *fault)
         return 0;
     }
     (void)pthread_mutex_lock(&ks->lock);
-    error = cof_kms_db_begin(ks->db, true, call.fault);
+    call.holds = true;
+    /* The head that the ledger is to note must be committed by then. */
+    (void)!cof_kms_batch_commit(ks, NULL);
+    error = cof_kms_batch_open(ks, call.fault);
     if (error == 0) {
         error = cof_kms_call_catch_up(&call);
-        if (error == 0) {
-            cof_kms_db_rollback(ks->db);
-            error = cof_kms_ledger_note(ks, call.fault);
-        }
+    }
+    if (error == 0) {
+        error = cof_kms_batch_commit(ks, call.fault);
+    }
+    if (error == 0) {
+        error = cof_kms_ledger_note(ks, call.fault);
     }
     cof_kms_call_leave(&call);
     return error;

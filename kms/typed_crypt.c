@@ -3,8 +3,9 @@
  * kms/typed_crypt.c - coffer/keystore.h's cryptographic functions: the work of verbs.h, as the root
  * of the store's own account.
  *
- * Invariant: a plaintext leaves the locked scratch by the caller's pointer alone, after the audit
- * record is durable. Any thread.
+ * Invariant: a plaintext leaves locked memory by the caller's pointer alone, after the audit record
+ * is durable: until then it waits in locked memory of its own, since the scratch serves the next
+ * call by then. Any thread.
  */
 #include "verbs.h"
 
@@ -17,6 +18,26 @@ static void give_used(const struct cof_kms_used *used, struct coffer_key_used *r
         memcpy(ret_used->arn, used->arn, strlen(used->arn) + 1);
         cof_kms_hex(used->material_id, sizeof(used->material_id), ret_used->material_id);
     }
+}
+
+/* Begin, with locked memory for a plaintext until the record is durable. */
+static int begin_holding(struct cof_kms_call *call, struct coffer_keystore *store,
+                         const char *event, enum cof_kms_access access, uint8_t **ret_held,
+                         struct coffer_fault *fault)
+{
+    uint8_t *held = NULL;
+    int error = coffer_keystore_secret_new(COFFER_PLAINTEXT_BYTES_MAX, &held);
+
+    if (error != 0) {
+        return cof_kms_fault(fault, error, NULL);
+    }
+    error = cof_kms_call_begin(call, store, event, access, fault);
+    if (error != 0) {
+        coffer_keystore_secret_free(held);
+        return error;
+    }
+    *ret_held = held;
+    return 0;
 }
 
 int coffer_keystore_encrypt(struct coffer_keystore *store, const char *key,
@@ -55,13 +76,14 @@ int coffer_keystore_decrypt(struct coffer_keystore *store, const char *key, cons
     const struct cof_kms_decrypt params = {key, NULL, {blob, blob_bytes}, context};
     struct cof_kms_used used;
     struct cof_kms_call call;
+    uint8_t *held = NULL;
     size_t bytes = 0;
     int error;
 
     if (store == NULL || blob == NULL || plaintext == NULL || ret_plaintext_bytes == NULL) {
         return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
     }
-    error = cof_kms_call_begin(&call, store, "Decrypt", COF_KMS_READS, fault);
+    error = begin_holding(&call, store, "Decrypt", COF_KMS_READS, &held, fault);
     if (error != 0) {
         return error;
     }
@@ -71,12 +93,14 @@ int coffer_keystore_decrypt(struct coffer_keystore *store, const char *key, cons
                               "the plaintext has %zu bytes and there is room for %zu", bytes,
                               capacity);
     }
+    memcpy(held, store->secrets->plaintext, error == 0 ? bytes : 0);
     error = cof_kms_call_settle(&call, error);
     if (error == 0) {
-        memcpy(plaintext, store->secrets->plaintext, bytes);
+        memcpy(plaintext, held, bytes);
         *ret_plaintext_bytes = bytes;
         give_used(&used, ret_used);
     }
+    coffer_keystore_secret_free(held);
     cof_kms_call_leave(&call);
     return error;
 }
@@ -126,24 +150,27 @@ int coffer_keystore_generate_data_key(struct coffer_keystore *store, const char 
     struct coffer_key_blob blob;
     struct cof_kms_used used;
     struct cof_kms_call call;
+    uint8_t *held = NULL;
     int error;
 
     if (store == NULL || ret_blob == NULL) {
         return cof_kms_fault(fault, COFFER_E_INVALID, NULL);
     }
-    error = cof_kms_call_begin(&call, store, event, COF_KMS_CHANGES, fault);
+    error = begin_holding(&call, store, event, COF_KMS_CHANGES, &held, fault);
     if (error != 0) {
         return error;
     }
-    error = cof_kms_call_settle(
-        &call, cof_kms_generate_data_key(&call, key, data_key_bytes, context, &blob, &used));
+    error = cof_kms_generate_data_key(&call, key, data_key_bytes, context, &blob, &used);
+    memcpy(held, store->secrets->plaintext, error == 0 ? data_key_bytes : 0);
+    error = cof_kms_call_settle(&call, error);
     if (error == 0) {
         if (plaintext != NULL) {
-            memcpy(plaintext, store->secrets->plaintext, data_key_bytes);
+            memcpy(plaintext, held, data_key_bytes);
         }
         *ret_blob = blob;
         give_used(&used, ret_used);
     }
+    coffer_keystore_secret_free(held);
     cof_kms_call_leave(&call);
     return error;
 }

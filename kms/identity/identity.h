@@ -41,6 +41,8 @@ struct cof_identity_caller {
     char region[COF_KMS_REGION_BYTES_MAX]; /* of the credential scope          */
     char access_key_id[COF_KMS_ACCESS_KEY_ID_BYTES_MAX];
     uint64_t session_ends_ns; /* 0: a long-term access key        */
+    uint64_t last_used_ns;    /* of a long-term one; 0: never     */
+    uint64_t seen_batch;      /* that this was read in (batch.h)  */
     char *session_policy;     /* NULL: none                       */
     struct cof_kms_env *env;
 };

@@ -53,6 +53,7 @@ static int resolve_key(struct coffer_keystore *ks, const char *access_key_id,
         return error;
     }
     (void)snprintf(caller->principal, sizeof(caller->principal), "%s", row.principal_arn);
+    caller->last_used_ns = row.last_used_ns;
     return strcmp(row.status, "Active") == 0 ? cof_identity_secret_open(ks, &row, ret_secret)
                                              : COFFER_E_AUTH_UNKNOWN;
 }

@@ -17,32 +17,19 @@ struct authentication {
     struct coffer_keystore *ks;
     uint64_t now_ns;
     struct cof_identity_caller caller;
+    bool *announced;     /* batch.h */
+    uint64_t seen_batch; /* batch.h */
     bool known; /* the key exists: caller has its owner */
 };
 
 /* ---- the verifier's question ------------------------------------------------------------- */
-
-static int begin_read(struct coffer_keystore *ks)
-{
-    int error;
-
-    if (ks->secrets->canary != COF_KMS_CANARY) {
-        return COFFER_E_FORKED;
-    }
-    (void)pthread_mutex_lock(&ks->lock);
-    error = cof_kms_db_begin(ks->db, false, NULL);
-    if (error != 0) {
-        (void)pthread_mutex_unlock(&ks->lock);
-    }
-    return error;
-}
 
 static int find_secret(void *ctx, const char *access_key_id, const char *token,
                        char ret_secret[COFFER_KMS_SECRET_BYTES_MAX],
                        enum cof_sigv4_verdict *ret_verdict)
 {
     struct authentication *auth = ctx;
-    int error = begin_read(auth->ks);
+    int error = cof_kms_batch_look(auth->ks, &auth->seen_batch);
 
     if (error != 0) {
         return error;
@@ -50,8 +37,8 @@ static int find_secret(void *ctx, const char *access_key_id, const char *token,
     error = cof_identity_resolve(auth->ks, access_key_id, token, auth->now_ns, &auth->caller,
                                  ret_secret);
     auth->known = auth->caller.principal[0] != '\0';
-    cof_kms_db_rollback(auth->ks->db);
-    (void)pthread_mutex_unlock(&auth->ks->lock);
+    cof_kms_batch_look_away(auth->ks);
+    auth->caller.seen_batch = auth->seen_batch;
     *ret_verdict = error == 0                       ? COF_SIGV4_GOOD
                    : error == COFFER_E_AUTH_EXPIRED ? COF_SIGV4_SESSION_EXPIRED
                                                     : COF_SIGV4_UNKNOWN_KEY;
@@ -60,33 +47,29 @@ static int find_secret(void *ctx, const char *access_key_id, const char *token,
 
 /* ---- what is remembered of it ------------------------------------------------------------ */
 
-/* LastUsedDate; a key store that can't be written now leaves it as it is. */
+/* LastUsedDate, in the batch of the call that follows; a key store that can't be written now leaves
+ * it as it is. */
 static void note_use(struct authentication *auth)
 {
     struct coffer_keystore *ks = auth->ks;
     struct cof_kms_access_key_row row;
+    uint64_t last_ns = auth->caller.last_used_ns;
     int error;
 
-    if (ks->read_only || auth->caller.session_ends_ns != 0) {
+    if (ks->read_only || auth->caller.session_ends_ns != 0 ||
+        (auth->now_ns >= last_ns && auth->now_ns - last_ns < USED_STEP_NS)) {
         return;
     }
-    error = begin_read(ks);
-    if (error != 0) {
-        return;
+    (void)pthread_mutex_lock(&ks->lock);
+    error = cof_kms_batch_open(ks, NULL);
+    if (error == 0) {
+        error = cof_kms_db_access_key_get(ks->db, auth->caller.access_key_id, &row, NULL);
     }
-    error = cof_kms_db_access_key_get(ks->db, auth->caller.access_key_id, &row, NULL);
-    cof_kms_db_rollback(ks->db);
-    if (error == 0 &&
-        (auth->now_ns < row.last_used_ns || auth->now_ns - row.last_used_ns >= USED_STEP_NS)) {
-        error = cof_kms_db_begin(ks->db, true, NULL);
-        if (error == 0) {
-            row.last_used_ns = auth->now_ns;
-            error = cof_kms_db_access_key_set(ks->db, &row, NULL);
-            if (error != 0 || cof_kms_db_commit(ks->db, NULL) != 0) {
-                cof_kms_db_rollback(ks->db);
-            }
-        }
+    if (error == 0) {
+        row.last_used_ns = auth->now_ns;
+        error = cof_kms_db_access_key_set(ks->db, &row, NULL);
     }
+    (void)error;
     (void)pthread_mutex_unlock(&ks->lock);
 }
 
@@ -108,7 +91,9 @@ static void record_refusal(struct authentication *auth,
                            enum cof_sigv4_verdict verdict)
 {
     struct cof_kms_caller caller = {.principal = auth->caller.principal,
-                                    .source_ip = request->peer};
+                                    .source_ip = request->peer,
+                                    .announced = auth->announced,
+                                    .seen_batch = auth->seen_batch};
     struct coffer_fault fault;
     struct cof_kms_call call;
     int code = code_of(verdict);
@@ -127,11 +112,12 @@ static void record_refusal(struct authentication *auth,
 }
 
 int cof_identity_authenticate(struct coffer_keystore *ks,
-                              const struct coffer_kms_http_request *request,
+                              const struct coffer_kms_http_request *request, bool *announced,
                               struct cof_identity_caller *ret_caller,
                               struct cof_sigv4_result *ret_result)
 {
-    struct authentication auth = {.ks = ks, .now_ns = cof_kms_wall_ns(&ks->env)};
+    struct authentication auth = {
+        .ks = ks, .now_ns = cof_kms_wall_ns(&ks->env), .announced = announced};
     struct cof_sigv4_expected expected = {.service = COFFER_KMS_SIGNING_NAME,
                                           .now_ns = auth.now_ns,
                                           .secret = find_secret,

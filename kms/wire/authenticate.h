@@ -11,10 +11,12 @@
 /*
  * Verify the request's signature by the store's access keys and now. 0: ret_result has the verdict,
  * and, when it is GOOD, ret_caller who it is. Takes the store's lock by itself, for a moment.
- * A refusal of a key that exists is put on record, under the name of its owner.
+ * A refusal of a key that exists is put on record, under the name of its owner; that takes the
+ * announcement (batch.h), which the thread must have made.
  */
 COFFER_MUST_CHECK int cof_identity_authenticate(struct coffer_keystore *ks,
                                                 const struct coffer_kms_http_request *request,
+                                                bool *announced,
                                                 struct cof_identity_caller *ret_caller,
                                                 struct cof_sigv4_result *ret_result);
 

@@ -125,7 +125,7 @@ const char *cof_wire_fault_text(struct cof_wire *wire, int error)
     if (cof_wire_error_of(error)->status == 500) {
         cof_kms_warn(&wire->ks->env, "request %s: %s failed: %s", wire->request_id,
                      wire->operation->name, text);
-        if (wire->remote) {
+        if (wire->remote != NULL) {
             text = "the key service failed: its log has the reason under the request's id";
         }
     }
@@ -175,6 +175,8 @@ int cof_wire_begin(struct cof_wire *wire, const char *event, enum cof_kms_access
         .grant_token_count = wire->grant_token_count,
         .dry_run =
             (wire->operation->flags & COF_WIRE_DRY_RUN) != 0 && cof_wire_flag(wire, "DryRun"),
+        .announced = wire->remote != NULL ? wire->remote->announced : NULL,
+        .seen_batch = wire->remote != NULL ? wire->remote->seen_batch : 0,
     };
 
     return cof_kms_call_begin_as(&wire->call, wire->ks, event, access, &caller, fault);
@@ -235,6 +237,11 @@ static int run_operation(struct cof_wire *wire, struct coffer_kms_answer *answer
     int error;
 
     if (operation->flags & COF_WIRE_BY_ENTRY) {
+        /* It may take long until the first one begins. */
+        if (wire->remote != NULL && *wire->remote->announced) {
+            *wire->remote->announced = false;
+            cof_kms_batch_withdraw(wire->ks);
+        }
         error = operation->run(wire);
         return error == 0 ? give_answer(wire, answer) : error;
     }
@@ -278,8 +285,8 @@ static int serve(struct cof_wire *wire, struct coffer_kms_answer *answer)
                : give_fault(wire, error, answer);
 }
 
-int cof_wire_call(struct coffer_keystore *ks, const struct coffer_kms_request *request, bool remote,
-                  struct coffer_kms_answer *ret_answer)
+int cof_wire_call(struct coffer_keystore *ks, const struct coffer_kms_request *request,
+                  const struct cof_wire_remote *remote, struct coffer_kms_answer *ret_answer)
 {
     struct coffer_kms_answer answer = {.size = sizeof(answer)};
     struct cof_wire *wire = cof_kms_alloc(&ks->env, sizeof(*wire));
@@ -321,5 +328,5 @@ int coffer_kms_call(struct coffer_keystore *store, const struct coffer_kms_reque
         ret_answer == NULL || ret_answer->size != sizeof(*ret_answer)) {
         return COFFER_E_INVALID;
     }
-    return cof_wire_call(store, request, false, ret_answer);
+    return cof_wire_call(store, request, NULL, ret_answer);
 }

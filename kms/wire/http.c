@@ -24,6 +24,7 @@ struct front {
     const struct coffer_kms_http_request *request;
     struct cof_identity_caller caller;
     struct coffer_kms_answer answer;
+    bool announced; /* batch.h: a call is on its way */
 };
 
 /* ---- what was asked ---------------------------------------------------------------------- */
@@ -118,15 +119,11 @@ void coffer_kms_http_response_done(struct coffer_kms_http_response *response)
 static int answer_health(struct front *front)
 {
     struct coffer_keystore *ks = front->ks;
-    int error = ks->secrets->canary == COF_KMS_CANARY ? 0 : COFFER_E_FORKED;
+    uint64_t seen;
+    int error = cof_kms_batch_look(ks, &seen);
 
     if (error == 0) {
-        (void)pthread_mutex_lock(&ks->lock);
-        error = cof_kms_db_begin(ks->db, false, NULL);
-        if (error == 0) {
-            cof_kms_db_rollback(ks->db);
-        }
-        (void)pthread_mutex_unlock(&ks->lock);
+        cof_kms_batch_look_away(ks);
     }
     front->answer.status = error == 0 ? 200 : 503;
     return cof_wire_body(ks, json_pack("{s:s}", "status", error == 0 ? "ready" : "not ready"),
@@ -172,6 +169,7 @@ static int answer_call(struct front *front)
                                          .session_ends_ns = front->caller.session_ends_ns,
                                          .body = http->body,
                                          .body_bytes = http->body_bytes};
+    const struct cof_wire_remote remote = {&front->announced, front->caller.seen_batch};
 
     if (!content_type_ok(header_of(http, "Content-Type"))) {
         return refuse(front, 400, COF_WIRE_UNKNOWN_OPERATION,
@@ -181,7 +179,7 @@ static int answer_call(struct front *front)
         return refuse(front, 400, COF_WIRE_UNKNOWN_OPERATION,
                       "X-Amz-Target names no operation that there is");
     }
-    return cof_wire_call(front->ks, &request, true, &front->answer);
+    return cof_wire_call(front->ks, &request, &remote, &front->answer);
 }
 
 /* POST /, signed. */
@@ -190,8 +188,15 @@ static int answer_post(struct front *front)
     struct coffer_keystore *ks = front->ks;
     uint64_t now_ns = cof_kms_wall_ns(&ks->env);
     struct cof_sigv4_result result;
-    int error = cof_identity_authenticate(ks, front->request, &front->caller, &result);
+    int error;
 
+    /* From here on a signature is all that keeps the call from the batch. */
+    front->announced = ks->secrets->canary == COF_KMS_CANARY;
+    if (front->announced) {
+        cof_kms_batch_announce(ks);
+    }
+    error = cof_identity_authenticate(ks, front->request, &front->announced, &front->caller,
+                                      &result);
     if (error != 0) {
         return error;
     }
@@ -244,6 +249,9 @@ int coffer_kms_http(struct coffer_keystore *store, const struct coffer_kms_http_
                           : cof_wire_request_id(store, front.answer.request_id);
     if (error == 0) {
         error = answer_request(&front);
+    }
+    if (front.announced) {
+        cof_kms_batch_withdraw(store);
     }
     cof_identity_caller_done(&front.caller);
     if (error == 0) {

@@ -145,6 +145,6 @@ static int delete_material(struct cof_wire *wire)
 const struct cof_wire_operation cof_wire_import_rows[] = {
     {"GetParametersForImport", COF_KMS_CHANGES, COF_WIRE_BY_ENTRY, parameters_members,
      get_parameters},
-    {"ImportKeyMaterial", COF_KMS_CHANGES, 0, import_members, import_material},
-    {"DeleteImportedKeyMaterial", COF_KMS_CHANGES, 0, delete_members, delete_material},
+    {"ImportKeyMaterial", COF_KMS_ALONE, 0, import_members, import_material},
+    {"DeleteImportedKeyMaterial", COF_KMS_ALONE, 0, delete_members, delete_material},
     {0}};

@@ -26,11 +26,17 @@ enum cof_wire_flags {
 
 struct cof_wire_block;
 
+/* Of a call that came over a network: its answer leaves the machine, without inner faults. */
+struct cof_wire_remote {
+    bool *announced;     /* struct cof_kms_caller */
+    uint64_t seen_batch; /* the same              */
+};
+
 struct cof_wire {
     struct coffer_keystore *ks;
     const struct coffer_kms_request *request;
     const struct cof_wire_operation *operation;
-    bool remote; /* the answer leaves the machine: no inner fault in it */
+    const struct cof_wire_remote *remote; /* NULL: the caller is on this machine */
     json_t *params;
     json_t *answer;
     const char *const *grant_tokens;
@@ -128,9 +134,10 @@ COFFER_MUST_CHECK int cof_wire_set_page(struct cof_wire *wire, const struct cof_
 
 /* ---- the request (call.c) ---------------------------------------------------------------- */
 
-/* coffer_kms_call, for a caller on this machine or beyond it. */
+/* coffer_kms_call, for a caller on this machine (NULL) or beyond it. */
 COFFER_MUST_CHECK int cof_wire_call(struct coffer_keystore *ks,
-                                    const struct coffer_kms_request *request, bool remote,
+                                    const struct coffer_kms_request *request,
+                                    const struct cof_wire_remote *remote,
                                     struct coffer_kms_answer *ret_answer);
 /* Begin a transaction of the request's principal for event. */
 COFFER_MUST_CHECK int cof_wire_begin(struct cof_wire *wire, const char *event,

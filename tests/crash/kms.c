@@ -14,8 +14,9 @@
  *
  * Without --cuts, a child is killed; with it, the power is cut so often for each story of --length
  * operations, and an older copy is opened by the ledger that the cut left. --break LAZY_SYNC or
- * LAZY_LEDGER plants a store or ledger that acknowledges what it hasn't synced, --lie a child that
- * acknowledges what it never did. --break LATE_NOTE (with --whole) notes a restore when it is done.
+ * LAZY_LEDGER plants a store or ledger that acknowledges what it hasn't synced, EARLY_ANSWER a call
+ * that doesn't wait for its batch's commit, --lie a child that acknowledges what it never did.
+ * --break LATE_NOTE (with --whole) notes a restore when it is done.
  */
 #include "common/harness.h"
 #include "kms/runs.h"
@@ -40,14 +41,21 @@ static void tell(const char *what, const struct run_counts *counts, double start
 
 static const char *plant(const char *name)
 {
-    if (name != NULL && strcmp(name, "LAZY_SYNC") == 0) {
-        cof_kms_test_break = COF_KMS_BREAK_LAZY_SYNC;
-    } else if (name != NULL && strcmp(name, "LAZY_LEDGER") == 0) {
-        cof_kms_test_break = COF_KMS_BREAK_LAZY_LEDGER;
-    } else if (name != NULL && strcmp(name, "LATE_NOTE") == 0) {
-        cof_kms_test_break = COF_KMS_BREAK_LATE_NOTE;
-    } else if (name != NULL) {
-        fprintf(stderr, "there is no fault %s: LAZY_SYNC, LAZY_LEDGER, LATE_NOTE\n", name);
+    static const struct {
+        const char *name;
+        enum cof_kms_break fault;
+    } faults[] = {{"LAZY_SYNC", COF_KMS_BREAK_LAZY_SYNC},
+                  {"LAZY_LEDGER", COF_KMS_BREAK_LAZY_LEDGER},
+                  {"EARLY_ANSWER", COF_KMS_BREAK_EARLY_ANSWER},
+                  {"LATE_NOTE", COF_KMS_BREAK_LATE_NOTE}};
+    for (size_t i = 0; name != NULL && i < sizeof faults / sizeof faults[0]; i++) {
+        if (strcmp(name, faults[i].name) == 0) {
+            cof_kms_test_break = faults[i].fault;
+        }
+    }
+    if (name != NULL && cof_kms_test_break == COF_KMS_BREAK_NONE) {
+        fprintf(stderr, "there is no fault %s: LAZY_SYNC, LAZY_LEDGER, EARLY_ANSWER, LATE_NOTE\n",
+                name);
         exit(2);
     }
     return name;
@@ -70,7 +78,7 @@ int main(int argc, char **argv)
         {"--variant", &variant, NULL, NULL, "its kind: 0 all, 1 none, 2 subset, 3 torn"},
         {"--directory", NULL, &directory, NULL, "where the files go [a new one in /tmp]"},
         {"--whole", NULL, NULL, &whole, "kill backup, restore and rekey-root before each write"},
-        {"--break", NULL, &fault, NULL, "plant LAZY_SYNC, LAZY_LEDGER or LATE_NOTE"},
+        {"--break", NULL, &fault, NULL, "plant LAZY_SYNC, LAZY_LEDGER, EARLY_ANSWER or LATE_NOTE"},
         {"--lie", NULL, NULL, &lie, "negative control: the child claims what it never did"},
         {NULL, NULL, NULL, NULL, NULL},
     };

@@ -183,6 +183,7 @@ static inline enum cof_sigv4_verdict authenticate(struct identity_fixture *f,
                                          .session_token = key->token,
                                          .region = "local-1"};
     struct coffer_kms_signed made = {.size = sizeof(made)};
+    bool announced = true;
 
     assert_int_equal(coffer_kms_sign(&f->env, &http, &signing, &made, NULL), 0);
     memcpy(all, own, sizeof(own));
@@ -191,7 +192,12 @@ static inline enum cof_sigv4_verdict authenticate(struct identity_fixture *f,
     http.header_count = 2 + made.header_count;
     cof_identity_caller_done(&f->caller);
     memset(&f->caller, 0, sizeof(f->caller));
-    assert_int_equal(cof_identity_authenticate(f->kms.store, &http, &f->caller, &f->result), 0);
+    cof_kms_batch_announce(f->kms.store);
+    assert_int_equal(
+        cof_identity_authenticate(f->kms.store, &http, &announced, &f->caller, &f->result), 0);
+    if (announced) {
+        cof_kms_batch_withdraw(f->kms.store);
+    }
     coffer_kms_signed_done(&made);
     return f->result.verdict;
 }

@@ -90,12 +90,17 @@ static enum cof_sigv4_verdict authenticate(struct kms_fixture *f, const struct k
     struct coffer_kms_signed made = {.size = sizeof(made)};
     struct cof_identity_caller caller;
     struct cof_sigv4_result result;
+    bool announced = true;
 
     memset(&caller, 0, sizeof(caller));
     assert_int_equal(coffer_kms_sign(NULL, &http, &signing, &made, NULL), 0);
     memcpy(all + 1, made.headers, made.header_count * sizeof(all[0]));
     http.header_count = 1 + made.header_count;
-    assert_int_equal(cof_identity_authenticate(f->store, &http, &caller, &result), 0);
+    cof_kms_batch_announce(f->store);
+    assert_int_equal(cof_identity_authenticate(f->store, &http, &announced, &caller, &result), 0);
+    if (announced) {
+        cof_kms_batch_withdraw(f->store);
+    }
     cof_identity_caller_done(&caller);
     coffer_kms_signed_done(&made);
     return result.verdict;

@@ -45,14 +45,16 @@ static void make_access_key(struct http_fixture *f)
     struct cof_kms_access_key_row row;
     const char *secret = NULL;
     struct cof_kms_call call;
+    int error;
 
     assert_int_equal(cof_kms_call_begin(&call, f->wire.kms.store, "CreateAccessKey",
                                         COF_KMS_CHANGES, &f->wire.kms.fault),
                      0);
-    assert_int_equal(
-        cof_kms_call_settle(&call, cof_identity_key_create(&call, "root", &row, &secret)), 0);
+    error = cof_identity_key_create(&call, "root", &row, &secret);
+    assert_int_equal(error, 0);
     snprintf(f->key_id, sizeof(f->key_id), "%s", row.access_key_id);
     snprintf(f->secret, sizeof(f->secret), "%s", secret);
+    assert_int_equal(cof_kms_call_settle(&call, error), 0);
     cof_kms_call_leave(&call);
 }
 

@@ -38,7 +38,7 @@ static inline int work_setup(void **state)
 static inline void work_begin(struct kms_fixture *f, struct cof_kms_call *call, const char *event)
 {
     memset(&f->fault, 0, sizeof(f->fault));
-    assert_int_equal(cof_kms_call_begin(call, f->store, event, COF_KMS_CHANGES, &f->fault), 0);
+    assert_int_equal(cof_kms_call_begin(call, f->store, event, COF_KMS_ALONE, &f->fault), 0);
 }
 
 static inline int work_end(struct cof_kms_call *call, int error)

@@ -379,8 +379,9 @@ void step_do(struct world *world, struct step *step)
     if (step->op == OP_AGE) {
         error = cof_kms_tick(world->store, &fault);
     } else {
-        error =
-            cof_kms_call_begin(&call, world->store, op_names[step->op], COF_KMS_CHANGES, &fault);
+        bool buries = step->op == OP_IMPORT || step->op == OP_DROP;
+        error = cof_kms_call_begin(&call, world->store, op_names[step->op],
+                                   buries ? COF_KMS_ALONE : COF_KMS_CHANGES, &fault);
         if (error == 0) {
             error = cof_kms_call_settle(&call, work(world, &call, step));
             cof_kms_call_leave(&call);
