@@ -7,8 +7,8 @@
  * ledger then has is compared with a reading of the same records by plainer means. With the flag
  * RAW the rest stands behind a sound header as it is.
  */
-#include "fuzz/fuzz_driver.h"
 #include "fuzz/fuzz_directory.h"
+#include "fuzz/fuzz_driver.h"
 
 #include "kms/ledger_parts.h"
 #include "kms/testhook.h"
@@ -36,7 +36,10 @@ struct says {
         uint8_t id[COF_KMS_MATERIAL_ID_BYTES];
     } dead[DEAD_MAX];
     size_t dead_count;
-    struct cof_kms_audit_head head;
+    /* The trail's head, and those of the copies that were put back since: the last ones count. */
+    bool has_head;
+    struct cof_kms_audit_head head, copies[RECORDS_MAX];
+    size_t copy_count;
 };
 
 static size_t place_of(const struct says *says, const char *arn, const uint8_t *id)
@@ -73,14 +76,20 @@ static bool apply(struct says *says, unsigned kind, const uint8_t *at, size_t co
     uint32_t arn_bytes = count >= 4 ? number32(at) : UINT32_MAX;
     size_t fixed = 4u + COF_KMS_MATERIAL_ID_BYTES;
     struct cof_kms_audit_head head;
-    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
+    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORE) {
         if (count < 40) {
             return false;
         }
         head.records = number32(at) | (uint64_t)number32(at + 4) << 32;
         memcpy(head.mac, at + 8, sizeof head.mac);
-        if (kind == COF_LEDGER_RESTORED || head.records > says->head.records) {
+        if (kind == COF_LEDGER_RESTORE) {
+            says->has_head = true; /* of nothing, if none was noted */
+            harness_require(says->copy_count < RECORDS_MAX, "more records than there are");
+            says->copies[says->copy_count++] = head;
+        } else if (!says->has_head || says->copy_count > 0 || head.records > says->head.records) {
+            says->has_head = true;
             says->head = head;
+            says->copy_count = 0;
         }
         return true;
     }
@@ -120,17 +129,32 @@ static int count_dead(void *ctx, const struct cof_kms_tombstone_row *dead)
     return 0;
 }
 
+static bool same_head(const struct cof_kms_audit_head *a, const struct cof_kms_audit_head *b)
+{
+    return a->records == b->records && memcmp(a->mac, b->mac, sizeof a->mac) == 0;
+}
+
+static void compare_heads(struct cof_kms_ledger *ledger, const struct says *says)
+{
+    const struct cof_kms_audit_head *heads;
+    size_t most = COF_LEDGER_HEADS_MAX - 1u;
+    size_t copies = says->copy_count < most ? says->copy_count : most;
+    unsigned count = cof_kms_ledger_heads(ledger, &heads);
+    harness_require(count == (says->has_head ? copies + 1u : 0u), "%u heads", count);
+    harness_require(count == 0 || same_head(&heads[0], &says->head), "another head");
+    for (size_t i = 0; i < copies; i++) {
+        harness_require(same_head(&heads[i + 1u], &says->copies[says->copy_count - copies + i]),
+                        "another copy's head");
+    }
+}
+
 static void compare(struct cof_kms_ledger *ledger, struct says *says)
 {
-    struct cof_kms_audit_head head;
     size_t count = 0;
     (void)cof_kms_ledger_each(ledger, count_dead, &count);
     (void)cof_kms_ledger_each(ledger, compare_dead, says);
-    cof_kms_ledger_head(ledger, &head);
     harness_require(count == says->dead_count, "%zu deaths of %zu", count, says->dead_count);
-    harness_require(head.records == says->head.records &&
-                        memcmp(head.mac, says->head.mac, sizeof head.mac) == 0,
-                    "another head");
+    compare_heads(ledger, says);
 }
 
 /* ---- the file ---------------------------------------------------------------------------- */
@@ -262,7 +286,7 @@ static int open_raw(const char *path, struct file *file, const uint8_t *data, si
         return 0;
     }
     /* No MAC is guessed: nothing is there but what a power cut leaves. */
-    harness_require(ledger->dead_count == 0 && ledger->head.records == 0, "bytes became records");
+    harness_require(ledger->dead_count == 0 && ledger->head_count == 0, "bytes became records");
     harness_require(cof_ledger_catch_up(ledger, &fault) == 0, "read, and then not");
     cof_kms_ledger_close(ledger);
     return 1;
@@ -313,7 +337,7 @@ void fuzz_plant(void)
 static size_t seed_record(uint8_t *at, unsigned kind, const char *arn)
 {
     struct cof_kms_pack pack = cof_kms_pack_into(at + 3, 512);
-    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORED) {
+    if (kind == COF_LEDGER_HEAD || kind == COF_LEDGER_RESTORE) {
         cof_kms_pack_u64(&pack, strlen(arn));
         cof_kms_pack_bytes(&pack, mac_key, 32);
     } else {
