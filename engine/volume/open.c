@@ -83,7 +83,7 @@ static int open_keys(struct opening *opening)
                             (enum coffer_cipher_backend)opening->opts->cipher_backend, bytes,
                             &store->cipher);
     if (err != 0) {
-        return cof_fault(opening->fault, err, COFFER_STAGE_KEY,
+        return cof_fault(opening->fault, err, COFFER_STAGE_KEY, "%s",
                          err == COFFER_E_CRYPTO
                              ? "OpenSSL's AES-256-GCM fails a test with known answers"
                              : coffer_error_sentence(err));

@@ -8,6 +8,7 @@ golden=$COFFER_SOURCE_DIR/tests/cli/golden
 
 mask() {
     sed -E -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' \
+        -e 's/"CipherBackend": "(evp|ipsec-mb)"/"CipherBackend": "BACKEND"/' \
         -e 's/"GrantId": "[0-9a-f]{64}"/"GrantId": "GRANT"/' \
         -e 's/(vol|snap)-[0-9a-f]{24}/\1-ID/g' -e "s#$work#WORK#g" \
         -e 's/20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g' \

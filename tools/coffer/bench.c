@@ -25,6 +25,7 @@ struct bench {
     const char *rw;
     struct cli_workload workload;
     struct cli_workload_result result;
+    enum coffer_cipher_backend cipher;
 };
 
 static int take_options(struct bench *bench)
@@ -118,18 +119,27 @@ static int print_result(const struct bench *bench)
                                  .people = lines_of(bench, iops, mib)};
     return cof_tool_print(
         bench->call,
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:f, s:f}", "Workload",
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:f, s:f, s:s}", "Workload",
                   bench->rw, "BlockSize", (json_int_t)bench->workload.block_bytes, "Depth",
                   (json_int_t)bench->workload.depth, "AreaBytes",
                   (json_int_t)bench->workload.area_bytes, "Operations",
                   (json_int_t)result->operations, "Bytes", (json_int_t)result->bytes, "Seconds",
                   seconds, "IOPS", iops, "MiBPerSecond", mib, "LatencyNs",
                   latency_json(&result->latency), "CpuSeconds", cpu, "CpuSecondsPerGiB",
-                  gib > 0 ? cpu / gib : 0.0),
+                  gib > 0 ? cpu / gib : 0.0, "CipherBackend",
+                  coffer_cipher_backend_name(bench->cipher)),
         &view);
 }
 
 /* ---- the two places to run in ------------------------------------------------------------ */
+
+static int measure(struct bench *bench)
+{
+    struct coffer_store_info info = {.size = sizeof info};
+    int error = coffer_store_info_get(bench->workload.store, &info);
+    bench->cipher = (enum coffer_cipher_backend)info.cipher_backend;
+    return error != 0 ? error : cli_workload_run(&bench->workload, &bench->result);
+}
 
 static int run_scratch(struct bench *bench)
 {
@@ -156,7 +166,7 @@ static int run_scratch(struct bench *bench)
         bench->workload.store = scratch.store;
         bench->workload.volume = scratch.volume;
         if (error == 0) {
-            error = cli_workload_run(&bench->workload, &bench->result);
+            error = measure(bench);
         }
         if (error != 0) {
             exit_code = cof_tool_fail(bench->call, error, &bench->result.fault, NULL,
@@ -185,7 +195,7 @@ static int run_opened(struct bench *bench, struct cli_session *session)
     }
     bench->workload.store = session->store;
     bench->workload.volume = session->volume;
-    int error = cli_workload_run(&bench->workload, &bench->result);
+    int error = measure(bench);
     if (error != 0) {
         return cli_session_fail(session, error, &bench->result.fault, NULL, "cannot run %s on %s",
                                 bench->rw, cli_session_name(session));

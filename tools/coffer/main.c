@@ -176,7 +176,8 @@ static const struct cof_tool_program program = {
                    "COFFER_SOURCE_ROOT_KEY_FILE\n"
                    "                          the same of a copy's source\n"
                    "  COFFER_PINS             the pin file\n"
-                   "  COFFER_ANCHOR           the anchor file, as --anchor\n",
+                   "  COFFER_ANCHOR           the anchor file, as --anchor\n"
+                   "  COFFER_CIPHER_BACKEND   auto, evp or ipsec-mb: what pages are sealed by\n",
 };
 
 int main(int argc, char **argv)

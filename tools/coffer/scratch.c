@@ -81,6 +81,10 @@ static int make_store(struct cli_scratch *scratch, uint64_t size_bytes)
     }
     scratch->store_made = true;
     struct coffer_store_opts opts = {.size = sizeof opts, .path = scratch->store_path};
+    int exit_code = cli_cipher_take(scratch->call, &opts.cipher_backend);
+    if (exit_code != 0) {
+        return exit_code;
+    }
     if (cof_tool_given(scratch->call, "buffered")) {
         opts.flags |= COFFER_OPEN_BUFFERED;
     }

@@ -5,6 +5,7 @@
 #include "session.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct coffer_fault cli_no_fault(void)
@@ -25,12 +26,32 @@ const char *cli_session_name(const struct cli_session *session)
     return name;
 }
 
+int cli_cipher_take(const struct cof_tool_call *call, uint32_t *ret_backend)
+{
+    const char *word = getenv("COFFER_CIPHER_BACKEND");
+    *ret_backend = COFFER_CIPHER_AUTO;
+    if (word == NULL || word[0] == '\0') {
+        return 0;
+    }
+    for (uint32_t i = COFFER_CIPHER_AUTO; i <= COFFER_CIPHER_IPSEC_MB; i++) {
+        if (strcmp(word, coffer_cipher_backend_name((enum coffer_cipher_backend)i)) == 0) {
+            *ret_backend = i;
+            return 0;
+        }
+    }
+    return cof_tool_usage(call, NULL, "COFFER_CIPHER_BACKEND: %s is none of auto, evp, ipsec-mb",
+                          word);
+}
+
 int cli_session_begin(struct cli_session *session, const struct cof_tool_call *call,
                       enum cli_what what, const char *word)
 {
     memset(session, 0, sizeof *session);
     session->call = call;
     int exit_code = cli_address_take(call, what, word, &session->address);
+    if (exit_code == 0) {
+        exit_code = cli_cipher_take(call, &session->cipher_backend);
+    }
     return exit_code != 0 ? exit_code
                           : cli_anchor_begin(&session->anchor, call, session->address.store);
 }
@@ -126,6 +147,7 @@ int cli_session_try_store(struct cli_session *session, unsigned flags, struct co
     struct coffer_env env;
     struct coffer_store_opts opts = {.size = sizeof opts, .path = session->address.store};
     opts.flags = flags;
+    opts.cipher_backend = session->cipher_backend;
     if (cof_tool_given(session->call, "buffered")) {
         opts.flags |= COFFER_OPEN_BUFFERED;
     }

@@ -39,6 +39,7 @@ struct cli_session {
     bool has_keys;
     struct cli_session *lender; /* whose key store it uses; NULL: its own */
     struct cli_anchor anchor;
+    uint32_t cipher_backend; /* enum coffer_cipher_backend that was asked for */
     struct coffer_store *store;
     struct coffer_store_info store_info; /* at open */
     bool writes;                         /* the store is open for writing */
@@ -51,6 +52,9 @@ struct cli_session {
 
 /* A fault with no place in it: the library fills it only on failure. */
 struct coffer_fault cli_no_fault(void);
+
+/* What COFFER_CIPHER_BACKEND asks for: 0, or 2 after a sentence. */
+int cli_cipher_take(const struct cof_tool_call *call, uint32_t *ret_backend);
 
 /* Take the address apart (word NULL: the default store) and read the options; opens nothing. */
 int cli_session_begin(struct cli_session *session, const struct cof_tool_call *call,

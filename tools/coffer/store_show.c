@@ -105,6 +105,8 @@ static json_t *describe(const struct cli_session *session, json_t *provisioned_b
     put(object, "LogBytesSinceCheckpoint", info->log_bytes_since_checkpoint);
     put(object, "RecoveredLogBytes", info->recovered_log_bytes);
     put(object, "RecoveryNanoseconds", info->recovery_ns);
+    json_object_set_new(object, "CipherBackend", json_string(coffer_cipher_backend_name(
+                                (enum coffer_cipher_backend)info->cipher_backend)));
     json_object_set_new(object, "Anchor", cli_anchor_describe(&session->anchor));
     return object;
 }
