@@ -28,7 +28,7 @@ import time
 ECHO = sys.argv[1]
 CROWD = 1000
 GARBAGE = 1000
-LIMIT = 30  # seconds until a test that hangs fails
+LIMIT = 120  # seconds until a test that hangs fails; nothing that holds comes near
 CHECKS = 0
 
 
@@ -69,10 +69,11 @@ class Server:
                 self.ready.set()
         self.ready.set()
 
-    def said(self, text):
-        """Wait until a line holds text."""
+    def said(self, text, times=1):
+        """Wait until that many lines hold text."""
         with self.changed:
-            return self.changed.wait_for(lambda: any(text in line for line in self.lines), LIMIT)
+            return self.changed.wait_for(
+                lambda: sum(text in line for line in self.lines) >= times, LIMIT)
 
     def refused(self):
         """The exit status and the last line of a server that must not start."""
@@ -136,12 +137,29 @@ class Server:
         return answer.status, answer.read()
 
     def lives(self):
-        """It answers; while what came before still fills its queue it may say 503 first."""
-        end = time.monotonic() + LIMIT
-        answer = self.call("Echo", b"alive")
-        while answer[0] == 503 and time.monotonic() < end:
-            answer = self.call("Echo", b"alive")
+        """It answers. While what came before still fills its queue it may say 503 first; and where
+        its deadlines are low, a client that the machine held up meanwhile is dropped."""
+        end, answer = time.monotonic() + LIMIT, None
+        while answer != (200, b"alive") and time.monotonic() < end and self.process.poll() is None:
+            try:
+                answer = self.call("Echo", b"alive")
+            except (OSError, http.client.HTTPException) as error:
+                answer = (503, error)
+            if answer[0] != 503:
+                break
         check(answer == (200, b"alive"), f"the server does not answer: {answer}")
+
+    def served_idle(self):
+        """A connection that was answered once; as above, dropped ones don't count."""
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            sock = self.connect()
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(request(b"Echo", b"x"))
+                if read_answer(sock)[0] == 200:
+                    return sock
+            sock.close()
+        raise AssertionError("no answer")
 
 
 def read_all(sock):
@@ -259,10 +277,11 @@ def case_malformed():
         "a line of 17 KiB": request(b"Echo", b"", target=b"/" + b"y" * 17408),
         "another expectation": request(b"Echo", b"", b"Expect: wonders\r\n"),
     }
-    with Server("--request-ms", "3000") as server:
+    with Server() as server:
         check(status_of(server.raw(good)) == 200, "the control")
         check(status_of(server.raw(request(b"Echo", b"", b"X: " + b"y" * 15000 + b"\r\n" + LAST)))
               == 200, "a header within the bound")
+    with Server("--request-ms", "3000") as server:
         for name, data in wrong.items():
             answer = server.raw(data)
             # A refusal, and the end of the connection: raw() reads to it.
@@ -315,9 +334,7 @@ def case_keepalive():
 def case_slow():
     """A byte now and then moves no deadline; what is quiet goes; neither stops the others."""
     with Server("--request-ms", "400", "--idle-ms", "200") as server:
-        with server.connect() as slow, server.connect() as silent, server.connect() as idle:
-            idle.sendall(request(b"Echo", b"x"))
-            check(read_answer(idle)[0] == 200, "an answer")
+        with server.connect() as slow, server.connect() as silent, server.served_idle() as idle:
             slow.settimeout(0.02)
             sent, ended = 0, False
             data = request(b"Echo", b"x" * 4000)
@@ -348,7 +365,7 @@ def case_slow():
 def case_memory():
     """A crowd of unfinished requests costs what the bound says; the largest go first."""
     bound_kib = 8192
-    with Server("--memory-kib", str(bound_kib), "--request-ms", "20000") as server:
+    with Server("--memory-kib", str(bound_kib), "--request-ms", "600000") as server:
         server.lives()
         before = server.rss_kib()
         small = server.connect()
@@ -459,8 +476,7 @@ def case_shed():
             pass  # until the only worker has it
         for sock in socks[1:]:
             sock.sendall(request(b"Note", b"n"))
-        refused = []
-        check(server.said("status=503"), "nobody was refused")
+        check(server.said("status=503", 5), "not all but two were refused")
         with server.connect() as health:
             health.sendall(request(b"", method=b"GET", target=b"/healthz"))
             check(read_answer(health)[0] == 200, "health asks no worker")
@@ -667,7 +683,7 @@ def case_stop_under_load():
                 threads.append(threading.Thread(target=client, args=(number,)))
                 threads[-1].start()
             while len(acknowledged) < 100:
-                pass
+                check(any(thread.is_alive() for thread in threads), "the clients were refused")
             server.process.send_signal(stop)
             check(server.wait() == 0, "the exit status")
             for thread in threads:

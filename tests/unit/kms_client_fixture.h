@@ -25,6 +25,7 @@
 
 #define ACCESS_KEY "AKIDEXAMPLEOFCLIENT"
 #define CONNECTIONS_MAX 64
+#define TOTAL_MS 60000 /* of a call; one that ends by itself takes milliseconds */
 #define SECRET "wJalrXUtnFEMIveryverysecret0123456789ABCD"
 #define MARKER "cGxhaW50ZXh0IG1hcmtlcg=="
 
@@ -384,7 +385,7 @@ static inline struct client_fixture *client_start_tls(const struct line *script,
                                               .url = f->url,
                                               .access_key_id = ACCESS_KEY,
                                               .secret = SECRET,
-                                              .total_timeout_ms = 10000,
+                                              .total_timeout_ms = TOTAL_MS,
                                               .backoff_ms = 10,
                                               .tries_max = 4,
                                               .answer_bytes_max = 65536,

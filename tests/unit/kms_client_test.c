@@ -208,7 +208,6 @@ static void threads_share_a_client(void **state)
 
     (void)state;
     f->opts.env = NULL; /* the world counts bytes for one thread */
-    f->opts.total_timeout_ms = 10000;
     f->opts.wait_ns = NULL;
     assert_int_equal(client_call(f, "ListKeys", "{}"), 0);
     for (int i = 0; i < 4; i++) {

@@ -99,7 +99,6 @@ static int call_over_tls(const struct certificates *made, const char *trusted, c
     f->opts.ca_file = authority;
     f->opts.flags = flags;
     f->opts.tries_max = 1;
-    f->opts.total_timeout_ms = 5000;
     error = client_call(f, "ListKeys", "{}");
     assert_true(error == 0 || strstr(f->fault.detail, "127.0.0.1") != NULL);
     assert_int_equal(f->server.requests, error == 0 ? 1 : 0);
