@@ -171,8 +171,8 @@ class World:
                            ("ConnectCustomKeyStore", {})):
             answer = raw.call(op, {**params, **self.store}, "root", None)
             if answer.error == "UnknownOperationException":
-                self.has.discard("token")
-                break
+                raise SystemExit(f"the service does not know {op}: of custom key stores nothing "
+                                 "can be tried")
             if answer.status != 200:
                 raise SystemExit(f"cannot make a custom key store: {op}: {answer.error} "
                                  f"{answer.message}")
