@@ -19,8 +19,8 @@ struct gathered {
     struct cof_identity_policies principal;
     struct cof_kms_context context; /* owns what shown_context shows */
     struct coffer_context shown_context;
-    struct cof_policy_condition_value conditions[COF_KMS_CONDITIONS_MAX + 5];
-    const char *values[COF_KMS_CONDITIONS_MAX + 4];
+    struct cof_policy_condition_value conditions[COF_KMS_CONDITIONS_MAX + 6];
+    const char *values[COF_KMS_CONDITIONS_MAX + 6];
     const char *operations[COF_KMS_OPERATIONS_MAX];
     char operation_text[512];
     unsigned condition_count;
@@ -88,6 +88,8 @@ static void add_conditions(struct cof_kms_call *call, const struct cof_kms_key_r
         add_value(all, call->condition_names[i], call->condition_values[i]);
     }
     if (call->new_grant != NULL) {
+        add_value(all, "kms:GrantIsForAWSResource",
+                  cof_identity_is_engine(call->new_grant->grantee) ? "true" : "false");
         (void)snprintf(all->operation_text, sizeof(all->operation_text), "%s",
                        call->new_grant->operations);
         for (name = strtok_r(all->operation_text, ",", &rest);

@@ -330,6 +330,7 @@ void coffer_keystore_close(struct coffer_keystore *store)
         cof_kms_db_close(store->db);
     }
     cof_kms_ledger_close(store->ledger);
+    cof_kms_speakers_free(store);
     coffer_keystore_secret_free((uint8_t *)store->secrets);
     cof_kms_free(&env, store->contexts[0]);
     cof_kms_free(&env, store->contexts[1]);

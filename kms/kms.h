@@ -52,6 +52,13 @@ struct cof_kms_token_slot {
     struct cof_token *token;
 };
 
+/* Who a provider speaks as (provider.c); principal "": the root of the store's account. */
+struct cof_kms_speaker {
+    struct coffer_keystore *ks;
+    struct cof_kms_speaker *next;
+    char principal[COFFER_PRINCIPAL_BYTES_MAX];
+};
+
 struct coffer_keystore {
     struct cof_kms_env env;
     pthread_mutex_t lock;
@@ -72,8 +79,9 @@ struct coffer_keystore {
                  struct coffer_fault *fault); /* may be NULL; verbs.h */
     void *guard_ctx;
 
-    pthread_mutex_t provider_lock; /* guards provider_fault; taken last */
+    pthread_mutex_t provider_lock; /* guards these two; taken last */
     struct coffer_fault provider_fault;
+    struct cof_kms_speaker *speakers; /* one for each principal, until close */
 
     struct cof_throttle throttle; /* has a lock of its own */
 };
@@ -231,6 +239,8 @@ COFFER_MUST_CHECK int cof_kms_grant_allows(struct cof_kms_call *call,
 COFFER_MUST_CHECK int cof_kms_policy_check(struct cof_kms_call *call,
                                            const struct cof_kms_key_row *row, const char *policy,
                                            bool bypass);
+/* provider.c: when the store is closed. */
+void cof_kms_speakers_free(struct coffer_keystore *store);
 /* keystore.c: the options of an open: INVALID with a sentence. */
 COFFER_MUST_CHECK int cof_kms_opts_check(const struct coffer_keystore_opts *opts,
                                          struct coffer_fault *fault);

@@ -51,14 +51,14 @@ static int re_encrypt(void *ctx, const struct coffer_key_blob *blob,
                                              destination_key_arn, destination_context, ret_blob));
 }
 
-static int create_grant(void *ctx, const char *key_arn, const char *grantee,
+static int create_grant(void *ctx, const char *key_arn, const char *grantee, const char *name,
                         const char *const *operations, unsigned operation_count,
                         const struct coffer_context *context, char ret_grant_id[65])
 {
     struct cof_bench_timed_keys *keys = ctx;
     uint64_t start_ns = cof_bench_now_ns();
     return spent(keys, start_ns,
-                 keys->inner.ops->create_grant(keys->inner.ctx, key_arn, grantee, operations,
+                 keys->inner.ops->create_grant(keys->inner.ctx, key_arn, grantee, name, operations,
                                                operation_count, context, ret_grant_id));
 }
 
@@ -69,13 +69,22 @@ static int retire_grant(void *ctx, const char *key_arn, const char *grant_id)
     return spent(keys, start_ns, keys->inner.ops->retire_grant(keys->inner.ctx, key_arn, grant_id));
 }
 
+static int principal(void *ctx, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX])
+{
+    struct cof_bench_timed_keys *keys = ctx;
+    return keys->inner.ops->principal != NULL
+               ? keys->inner.ops->principal(keys->inner.ctx, ret_arn)
+               : COFFER_E_UNSUPPORTED;
+}
+
 static const struct coffer_key_provider_ops ops = {.size = sizeof ops,
                                                    .describe = describe,
                                                    .generate_data_key_without_plaintext = generate,
                                                    .decrypt = decrypt,
                                                    .re_encrypt = re_encrypt,
                                                    .create_grant = create_grant,
-                                                   .retire_grant = retire_grant};
+                                                   .retire_grant = retire_grant,
+                                                   .principal = principal};
 
 void cof_bench_timed_keys_init(struct cof_bench_timed_keys *keys,
                                const struct coffer_key_provider *inner)

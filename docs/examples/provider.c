@@ -197,11 +197,11 @@ static int re_encrypt(void *ctx, const struct coffer_key_blob *blob,
     return error;
 }
 
-static int create_grant(void *ctx, const char *key_arn, const char *grantee,
+static int create_grant(void *ctx, const char *key_arn, const char *grantee, const char *name,
                         const char *const *operations, unsigned operation_count,
                         const struct coffer_context *context, char ret_grant_id[65])
 {
-    (void)ctx, (void)key_arn, (void)grantee, (void)operations;
+    (void)ctx, (void)key_arn, (void)grantee, (void)name, (void)operations;
     (void)operation_count, (void)context, (void)ret_grant_id;
     return COFFER_E_UNSUPPORTED; /* one key, one user */
 }
@@ -271,6 +271,7 @@ int main(int argc, char **argv)
         RAND_bytes(stranger.master, sizeof stranger.master) != 1) {
         return 1;
     }
+    memset(&ops, 0, sizeof ops);
     ops.size = sizeof ops;
     ops.describe = describe;
     ops.generate_data_key_without_plaintext = generate;

@@ -51,23 +51,24 @@ static int write_clone(struct cof_birth *birth, const struct cof_raw_writer *wri
 
 /* A volume key of its own, and the snapshot's data keys under it. */
 static int make_clone_keys(struct coffer_volume *clone, struct coffer_volume *from,
-                           const char *kms_key_id, const struct coffer_key_provider *provider,
-                           struct coffer_fault *fault)
+                           const struct cof_clone *how, struct coffer_fault *fault)
 {
     struct coffer_store *store = clone->store;
     struct cof_catalogue_item *item = clone->item;
+    const struct coffer_key_provider *caller = cof_grant_caller(how->caller, how->provider);
     struct coffer_key_info info;
-    int err = cof_key_resolve(store, provider,
-                              kms_key_id != NULL ? kms_key_id : from->record.key_arn, &info, fault);
+    int err = cof_key_resolve(store, caller,
+                              how->kms_key_id != NULL ? how->kms_key_id : from->record.key_arn,
+                              &info, fault);
     if (err == 0) {
-        err = cof_grant_make(store, item, info.arn, provider, fault);
+        err = cof_grant_make(store, item, info.arn, caller, how->provider, fault);
     }
     if (err == 0) {
-        err = cof_keyring_new(store, item, 1, info.arn, provider, provider, &clone->vk,
+        err = cof_keyring_new(store, item, 1, info.arn, caller, how->provider, &clone->vk,
                               clone->vk_uuid, fault);
     }
     if (err != 0) {
-        cof_grant_undo(store, item, info.arn, provider);
+        cof_grant_undo(store, item, info.arn, how->provider);
         return err;
     }
     clone->generation = 1;
@@ -126,10 +127,10 @@ static int relate_clone(struct coffer_volume *clone, const struct coffer_volume 
     return err;
 }
 
-static int clone_of(struct coffer_store *store, struct coffer_volume *from, const char *name,
-                    const char *kms_key_id, const struct coffer_key_provider *provider,
-                    const struct cof_tag_choice *tags, struct coffer_fault *fault)
+static int clone_of(struct coffer_store *store, struct coffer_volume *from,
+                    const struct cof_clone *how, struct coffer_fault *fault)
 {
+    const char *name = how->name;
     struct coffer_volume *clone = NULL;
     struct cof_birth birth;
     int err;
@@ -147,10 +148,10 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from, cons
     make_clone_record(clone, from, name);
     err = relate_clone(clone, from);
     if (err == 0 && clone->encrypted) {
-        err = make_clone_keys(clone, from, kms_key_id, provider, fault);
+        err = make_clone_keys(clone, from, how, fault);
     }
     if (err == 0) {
-        err = cof_taglist_begin(clone, clone, from, tags, fault);
+        err = cof_taglist_begin(clone, clone, from, &how->tags, fault);
     }
     if (err == 0) {
         birth.blocks = clone->tag_part.blocks + clone->ek_count / 16u;
@@ -163,29 +164,29 @@ static int clone_of(struct coffer_store *store, struct coffer_volume *from, cons
         }
     }
     if (!birth.done) {
-        cof_grant_undo(store, birth.item, clone->record.key_arn, provider);
+        cof_grant_undo(store, birth.item, clone->record.key_arn, how->provider);
         cof_catalogue_item_free(store, birth.item);
     }
     cof_twin_free(clone);
     return err;
 }
 
+/* from's provider is the caller's: it is the caller's right that opens what is cloned. */
 int cof_snapshot_clone(struct coffer_store *store, const struct coffer_snapshot_opts *opts,
-                       const char *name, const char *kms_key_id, const struct cof_tag_choice *tags,
-                       struct coffer_fault *fault)
+                       const struct cof_clone *how, struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
     struct coffer_volume *from;
     int err = cof_snapshot_find(store, opts, &item, fault);
     if (err == 0) {
-        err = cof_name_is_free(store, name, opts->provider, fault);
+        err = cof_name_is_free(store, how->name, how->provider, fault);
     }
     if (err == 0) {
         err = cof_volume_open_item(store, item, COFFER_VOLUME_READ_ONLY, opts->provider, &from,
                                    fault);
     }
     if (err == 0) {
-        err = clone_of(store, from, name, kms_key_id, opts->provider, tags, fault);
+        err = clone_of(store, from, how, fault);
         cof_volume_drop(from);
     }
     return err;
@@ -199,6 +200,7 @@ static int restore_sealed_anew(struct coffer_store *store,
     struct cof_reseal reseal = {.destination = store,
                                 .volume = opts->new_name,
                                 .kms_key_id = opts->kms_key_id,
+                                .caller = opts->caller,
                                 .provider = opts->snapshot.provider,
                                 .tags = {.tags = opts->tags, .count = opts->tag_count},
                                 .on_progress = opts->on_progress,
@@ -229,7 +231,8 @@ int coffer_snapshot_restore(struct coffer_store *store,
                             struct coffer_fault *fault)
 {
     struct cof_catalogue_item *item;
-    struct cof_tag_choice tags;
+    struct coffer_snapshot_opts from;
+    struct cof_clone how;
     bool resealed;
     int err;
     cof_fault_clear(fault);
@@ -241,15 +244,20 @@ int coffer_snapshot_restore(struct coffer_store *store,
         return cof_fault(fault, COFFER_E_READ_ONLY, COFFER_STAGE_NONE,
                          "the store was opened for reading only");
     }
-    tags = (struct cof_tag_choice){.tags = opts->tags, .count = opts->tag_count};
+    how = (struct cof_clone){.name = opts->new_name,
+                             .kms_key_id = opts->kms_key_id,
+                             .caller = opts->caller,
+                             .provider = opts->snapshot.provider,
+                             .tags = {.tags = opts->tags, .count = opts->tag_count}};
+    from = opts->snapshot;
+    from.provider = cof_grant_caller(opts->caller, from.provider);
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
-    err = cof_snapshot_find(store, &opts->snapshot, &item, fault);
+    err = cof_snapshot_find(store, &from, &item, fault);
     resealed = err == 0 && !item->entry.encrypted && opts->kms_key_id != NULL;
     if (err == 0) {
         err = resealed ? cof_name_is_free(store, opts->new_name, opts->snapshot.provider, fault)
-                       : cof_snapshot_clone(store, &opts->snapshot, opts->new_name,
-                                            opts->kms_key_id, &tags, fault);
+                       : cof_snapshot_clone(store, &from, &how, fault);
     }
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);

@@ -34,7 +34,7 @@ static int settle(struct cof_copy *copy, bool whole)
     int err;
     if (!whole) {
         uint32_t parent = copy->to->entry.parent_number;
-        err = cof_copy_abandon(destination, copy->to);
+        err = cof_copy_abandon(destination, copy->to, copy->opts->provider);
         return err != 0 ? err
                         : cof_node_remove_hidden(destination, parent, copy->opts->provider, NULL);
     }
@@ -47,7 +47,8 @@ static int settle(struct cof_copy *copy, bool whole)
     return cof_checkpoint_light(destination);
 }
 
-int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item)
+int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item,
+                     const struct coffer_key_provider *provider)
 {
     uint64_t extents = 0;
     int err = cof_import_count(store, item->entry.number, NULL, &extents);
@@ -66,8 +67,12 @@ int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item
         cof_store_fail(store, err);
         return err;
     }
+    err = cof_checkpoint_light(store);
+    if (err == 0) {
+        cof_grant_release(store, item, provider);
+    }
     cof_catalogue_item_free(store, item);
-    return cof_checkpoint_light(store);
+    return err;
 }
 
 /* The interrupted copy of this snapshot under this name, if that is what there is. */
@@ -141,7 +146,7 @@ static int begin(struct cof_copy *copy)
         return cof_fault(copy->fault, COFFER_E_NO_PROVIDER, COFFER_STAGE_KEY,
                          "copying an encrypted snapshot needs the key services of both sides");
     }
-    copy->keyless = encrypted && copy->opts->provider == copy->opts->source.provider;
+    copy->keyless = encrypted && cof_copy_caller(copy) == copy->opts->source.provider;
     if (encrypted) {
         pthread_mutex_unlock(&copy->source->lock);
         err = cof_copy_resolve_key(copy, arn);
@@ -225,13 +230,16 @@ static void begin_anew(struct cof_copy *copy)
 static int copy_within(struct cof_copy *copy)
 {
     struct coffer_store *store = copy->source;
-    const struct cof_tag_choice tags = cof_copy_tags(copy);
+    const struct cof_clone how = {.name = copy->full,
+                                  .kms_key_id = copy->opts->kms_key_id,
+                                  .caller = copy->opts->caller,
+                                  .provider = copy->opts->provider,
+                                  .tags = cof_copy_tags(copy)};
     int err;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);
     err = store->error != 0 ? COFFER_E_FAILED
-                            : cof_snapshot_clone(store, &copy->opts->source, copy->full,
-                                                 copy->opts->kms_key_id, &tags, copy->fault);
+                            : cof_snapshot_clone(store, &copy->opts->source, &how, copy->fault);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->admin);
     return err;
@@ -244,6 +252,7 @@ static int copy_resealed(struct cof_copy *copy)
     struct coffer_store *destination = copy->destination;
     struct cof_reseal reseal = {.destination = destination,
                                 .kms_key_id = opts->kms_key_id,
+                                .caller = opts->caller,
                                 .provider = opts->provider,
                                 .tags = cof_copy_tags(copy),
                                 .on_progress = opts->on_progress,

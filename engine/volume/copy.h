@@ -56,6 +56,7 @@ uint32_t cof_copy_number_there(const struct cof_copy *copy, uint32_t index);
 COFFER_MUST_CHECK int cof_copy_resolve_key(struct cof_copy *copy,
                                            char arn[COFFER_KEY_ARN_BYTES_MAX]);
 struct cof_tag_choice cof_copy_tags(const struct cof_copy *copy);
+const struct coffer_key_provider *cof_copy_caller(const struct cof_copy *copy);
 /* Sets copy->to. Both locks are held. */
 COFFER_MUST_CHECK int cof_copy_make_entry(struct cof_copy *copy, const char *arn);
 

@@ -14,13 +14,18 @@
 
 static const uint8_t none[16];
 
+const struct coffer_key_provider *cof_copy_caller(const struct cof_copy *copy)
+{
+    return cof_grant_caller(copy->opts->caller, copy->opts->provider);
+}
+
 int cof_copy_resolve_key(struct cof_copy *copy, char arn[COFFER_KEY_ARN_BYTES_MAX])
 {
     struct coffer_key_info info;
     struct coffer_key_blob blob;
     int err = cof_ring_wrap_at(copy->from, 0, arn, &blob);
     if (err == 0) {
-        err = cof_key_resolve(copy->destination, copy->opts->provider,
+        err = cof_key_resolve(copy->destination, cof_copy_caller(copy),
                               copy->opts->kms_key_id != NULL ? copy->opts->kms_key_id : arn, &info,
                               copy->fault);
     }
@@ -79,6 +84,13 @@ struct cof_tag_choice cof_copy_tags(const struct cof_copy *copy)
     return (struct cof_tag_choice){.inherit = (copy->opts->flags & COFFER_COPY_TAGS) != 0};
 }
 
+/* Under the destination's key, for the copy's own context. The destination's lock is held alone. */
+static int make_grant(struct cof_copy *copy, const char *arn)
+{
+    return cof_grant_make(copy->destination, copy->to, arn, cof_copy_caller(copy),
+                          copy->opts->provider, copy->fault);
+}
+
 /* Ring and record as they are, but for the wrap. Both locks are held. */
 static int make_keyless(struct cof_copy *copy, struct coffer_volume *twin, const char *arn)
 {
@@ -92,6 +104,11 @@ static int make_keyless(struct cof_copy *copy, struct coffer_volume *twin, const
     to->entry.grant_bytes = 0; /* it is for the context of the source's volume */
     if (err == 0) {
         err = cof_ring_strip(destination, to);
+    }
+    if (err == 0) {
+        pthread_mutex_unlock(&copy->source->lock);
+        err = make_grant(copy, arn);
+        pthread_mutex_lock(&copy->source->lock);
     }
     if (err == 0) {
         pthread_mutex_unlock(&destination->lock);
@@ -156,8 +173,11 @@ static int make_keyed(struct cof_copy *copy, struct coffer_volume *twin, const c
         memset(record->key_arn, 0, sizeof record->key_arn);
         memcpy(record->key_arn, arn, strlen(arn));
         pthread_mutex_unlock(&copy->source->lock);
-        err = cof_keyring_new(destination, copy->to, 1, arn, copy->opts->provider,
-                              copy->opts->provider, &twin->vk, twin->vk_uuid, copy->fault);
+        err = make_grant(copy, arn);
+        if (err == 0) {
+            err = cof_keyring_new(destination, copy->to, 1, arn, cof_copy_caller(copy),
+                                  copy->opts->provider, &twin->vk, twin->vk_uuid, copy->fault);
+        }
         pthread_mutex_lock(&copy->source->lock);
         twin->generation = 1;
         if (err == 0) {
@@ -215,6 +235,11 @@ int cof_copy_make_entry(struct cof_copy *copy, const char *arn)
         pthread_mutex_lock(&copy->source->lock);
     }
     if (err != 0 && !birth.done) {
+        if (copy->to != NULL) {
+            pthread_mutex_unlock(&copy->source->lock);
+            cof_grant_undo(destination, copy->to, arn, copy->opts->provider);
+            pthread_mutex_lock(&copy->source->lock);
+        }
         cof_catalogue_item_free(destination, copy->to);
         copy->to = NULL;
     }

@@ -8,47 +8,96 @@
  * clear in the entry, and in those of the volume's snapshots, which have the same context: with the
  * last of them it is retired, which needs no key.
  *
+ * A crash between the grant and the root that has its entry leaves a grant that nothing uses. Its
+ * name says whose it was, "coffer:STORE:VOLUME:..." (uuids), so that it can be found and retired;
+ * until then it lets the engine use the key for a volume that never was.
+ *
  * A provider without grants (a token, say) makes none. admin and lock are held; lock is let go
  * while the key service is asked.
  */
 #include "volume/store.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define NAME_BYTES_MAX 112u
 
 static const char *const operations[] = {
     "Decrypt",       "DescribeKey", "GenerateDataKeyWithoutPlaintext",
     "ReEncryptFrom", "ReEncryptTo", "RetireGrant"};
 
-/* The engine of the key's own account. */
-static int name_engine(const char *arn, char ret_grantee[COFFER_KEY_ARN_BYTES_MAX])
+const struct coffer_key_provider *cof_grant_caller(const struct coffer_key_provider *caller,
+                                                   const struct coffer_key_provider *provider)
 {
+    return caller != NULL ? caller : provider;
+}
+
+/* As it says itself; else the engine of the key's own account. */
+static int name_grantee(const struct coffer_key_provider *provider, const char *arn,
+                        char ret_grantee[COFFER_PRINCIPAL_BYTES_MAX])
+{
+    const struct coffer_key_provider_ops *ops = provider->ops;
     char partition[32], account[32];
-    if (sscanf(arn, "arn:%31[^:]:kms:%*[^:]:%31[^:]:", partition, account) != 2) {
-        return COFFER_E_UNSUPPORTED;
+    int err = COFFER_E_UNSUPPORTED;
+    if (ops->size > offsetof(struct coffer_key_provider_ops, principal) && ops->principal != NULL) {
+        err = ops->principal(provider->ctx, ret_grantee);
     }
-    snprintf(ret_grantee, COFFER_KEY_ARN_BYTES_MAX, "arn:%s:iam::%s:role/coffer-engine", partition,
-             account);
-    return 0;
+    if (err == COFFER_E_UNSUPPORTED &&
+        sscanf(arn, "arn:%31[^:]:kms:%*[^:]:%31[^:]:", partition, account) == 2) {
+        snprintf(ret_grantee, COFFER_PRINCIPAL_BYTES_MAX, "arn:%s:iam::%s:role/coffer-engine",
+                 partition, account);
+        err = 0;
+    }
+    return err;
+}
+
+/* One grant, however often it is asked for; and another one the next time. */
+static int name_grant(struct coffer_store *store, const char *volume, char ret_name[NAME_BYTES_MAX])
+{
+    char uuid[37];
+    uint64_t random;
+    int err = cof_random(&store->env, &random, sizeof random);
+    cof_uuid_text(store->root.store_uuid, uuid);
+    snprintf(ret_name, NAME_BYTES_MAX, "coffer:%s:%s:%016" PRIx64, uuid, volume, random);
+    return err;
+}
+
+struct wanted {
+    char grantee[COFFER_PRINCIPAL_BYTES_MAX], name[NAME_BYTES_MAX], volume[37];
+};
+
+static int ask(struct coffer_store *store, const struct wanted *wanted, const char *arn,
+               const struct coffer_key_provider *caller, char ret_id[COF_GRANT_ID_MAX + 1u])
+{
+    const struct coffer_context_pair pair = {COF_CONTEXT_VOLUME, wanted->volume};
+    const struct coffer_context context = {&pair, 1};
+    int err;
+    pthread_mutex_unlock(&store->lock);
+    err = caller->ops->create_grant(caller->ctx, arn, wanted->grantee, wanted->name, operations,
+                                    sizeof operations / sizeof operations[0], &context, ret_id);
+    pthread_mutex_lock(&store->lock);
+    return err;
 }
 
 int cof_grant_make(struct coffer_store *store, struct cof_catalogue_item *item, const char *arn,
+                   const struct coffer_key_provider *caller,
                    const struct coffer_key_provider *provider, struct coffer_fault *fault)
 {
-    char grantee[COFFER_KEY_ARN_BYTES_MAX], uuid[37], id[COF_GRANT_ID_MAX + 1u] = "";
-    const struct coffer_context_pair pair = {COF_CONTEXT_VOLUME, uuid};
-    const struct coffer_context context = {&pair, 1};
+    char id[COF_GRANT_ID_MAX + 1u] = "";
+    struct wanted wanted;
     size_t bytes;
     int err;
     item->entry.grant_bytes = 0;
-    if (provider->ops->create_grant == NULL || name_engine(arn, grantee) != 0) {
-        return 0;
+    cof_uuid_text(cof_context_uuid(item), wanted.volume);
+    err = caller->ops->create_grant == NULL ? COFFER_E_UNSUPPORTED
+                                            : name_grantee(provider, arn, wanted.grantee);
+    if (err == 0) {
+        err = name_grant(store, wanted.volume, wanted.name);
     }
-    cof_uuid_text(cof_context_uuid(item), uuid);
-    pthread_mutex_unlock(&store->lock);
-    err = provider->ops->create_grant(provider->ctx, arn, grantee, operations,
-                                      sizeof operations / sizeof operations[0], &context, id);
-    pthread_mutex_lock(&store->lock);
+    if (err == 0) {
+        err = ask(store, &wanted, arn, caller, id);
+    }
     if (err == COFFER_E_UNSUPPORTED) {
         return 0;
     }

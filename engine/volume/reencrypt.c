@@ -44,6 +44,7 @@ static int run_new(struct coffer_store *store, const struct coffer_reencrypt_opt
         return COFFER_E_NO_MEMORY;
     }
     run->store = store;
+    run->caller = cof_grant_caller(opts->caller, opts->provider);
     run->provider = opts->provider;
     run->fault = fault;
     run->rate = opts->bytes_per_second_max;
@@ -122,7 +123,7 @@ static int wants_other_key(struct cof_reencrypt *run, const struct cof_catalogue
         return 0;
     }
     cof_item_owner(item, arn);
-    err = cof_key_resolve(run->store, run->provider, kms_key_id, &info, run->fault);
+    err = cof_key_resolve(run->store, run->caller, kms_key_id, &info, run->fault);
     *ret_other = err == 0 && strcmp(info.arn, arn) != 0;
     return err;
 }
@@ -134,7 +135,8 @@ static int renew_volume_keys(struct cof_reencrypt *run, const struct coffer_reen
                                             .volume = opts->volume,
                                             .kms_key_id = opts->kms_key_id,
                                             .depth = COFFER_REKEY_DATA,
-                                            .provider = opts->provider};
+                                            .provider = opts->provider,
+                                            .caller = opts->caller};
     return cof_volume_rekey_named(run->store, &rekey, run->fault);
 }
 

@@ -47,7 +47,7 @@ struct cof_kin {
 
 struct cof_reencrypt {
     struct coffer_store *store;
-    const struct coffer_key_provider *provider;
+    const struct coffer_key_provider *caller, *provider;
     struct coffer_fault *fault; /* of the call */
     uint32_t family;
     struct cof_kin *kin; /* while a round is listed */

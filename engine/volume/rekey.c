@@ -17,7 +17,7 @@
 /* Entries that get other keys with the next root. */
 struct rekey {
     struct coffer_store *store;
-    const struct coffer_key_provider *provider;
+    const struct coffer_key_provider *caller, *provider; /* who changes them, and who uses them */
     struct coffer_fault *fault;
     char arn[COFFER_KEY_ARN_BYTES_MAX];
     struct cof_catalogue_item **members, *next; /* next: what each member's entry and ring become */
@@ -138,9 +138,9 @@ static int make_durable(struct rekey *rekey)
 
 /* ---- grants ---- */
 
-/* Under another master key the engine needs another grant, which the family shares; the old one
- * goes when nothing needs it any more. */
-static int make_durable_with_grant(struct rekey *rekey)
+/* Under another master key the provider needs another grant before it can do anything, which the
+ * family shares; the old one goes when nothing needs it any more. */
+static int with_grant(struct rekey *rekey, int (*work)(struct rekey *rekey))
 {
     struct coffer_store *store = rekey->store;
     struct cof_catalogue_item *next = &rekey->next[0], old = *rekey->members[0];
@@ -148,14 +148,16 @@ static int make_durable_with_grant(struct rekey *rekey)
     int err;
     cof_item_owner(&old, before);
     if (strcmp(before, rekey->arn) == 0 && old.entry.grant_bytes > 0) {
-        return make_durable(rekey);
+        err = work(rekey);
+        return err == 0 ? make_durable(rekey) : err;
     }
-    err = cof_grant_make(store, next, rekey->arn, rekey->provider, rekey->fault);
+    err = cof_grant_make(store, next, rekey->arn, rekey->caller, rekey->provider, rekey->fault);
     for (unsigned i = 1; err == 0 && i < rekey->count; i++) {
         cof_grant_share(&rekey->next[i], next);
     }
     if (err == 0) {
-        err = make_durable(rekey);
+        err = work(rekey);
+        err = err == 0 ? make_durable(rekey) : err;
         if (err != 0) {
             cof_grant_undo(store, next, rekey->arn, rekey->provider);
         } else {
@@ -207,13 +209,13 @@ static int rewrap(struct rekey *rekey, unsigned at)
     return err;
 }
 
-static int rekey_master(struct rekey *rekey, const struct cof_catalogue_item *item)
+static int rewrap_all(struct rekey *rekey)
 {
-    int err = add_family(rekey, item);
+    int err = 0;
     for (unsigned i = 0; err == 0 && i < rekey->count; i++) {
         err = rewrap(rekey, i);
     }
-    return err == 0 ? make_durable_with_grant(rekey) : err;
+    return err;
 }
 
 /* ---- volume ---- */
@@ -243,9 +245,8 @@ static int renew(struct rekey *rekey, unsigned at)
         memcpy(twin->record.key_arn, rekey->arn, strlen(rekey->arn));
         twin->eks_parts_written = from->eks_parts_written;
         twin->generation = item->entry.generation + 1u;
-        err =
-            cof_keyring_new(store, &rekey->next[at], twin->generation, rekey->arn, rekey->provider,
-                            rekey->provider, &twin->vk, twin->vk_uuid, rekey->fault);
+        err = cof_keyring_new(store, &rekey->next[at], twin->generation, rekey->arn, rekey->caller,
+                              rekey->provider, &twin->vk, twin->vk_uuid, rekey->fault);
     }
     if (err == 0) {
         err = cof_keys_rewrap(from, twin, 0);
@@ -269,8 +270,8 @@ static int keep_recipients(struct rekey *rekey, unsigned at)
     for (unsigned i = 1; err == 0 && i < cof_ring_wraps(item); i++) {
         err = cof_ring_wrap_at(item, i, arn, &blob);
         if (err == 0 && strcmp(arn, rekey->arn) != 0) {
-            err = cof_ring_rewrapped(rekey->store, next, cof_context_uuid(next), arn,
-                                     rekey->provider, &blob, rekey->fault);
+            err = cof_ring_rewrapped(rekey->store, next, cof_context_uuid(next), arn, rekey->caller,
+                                     &blob, rekey->fault);
             if (err == 0) {
                 err = cof_ring_add(rekey->store, next, arn, &blob);
             }
@@ -279,16 +280,16 @@ static int keep_recipients(struct rekey *rekey, unsigned at)
     return err;
 }
 
-static int rekey_volume(struct rekey *rekey, const struct cof_catalogue_item *item)
+static int renew_all(struct rekey *rekey)
 {
-    int err = add_family(rekey, item);
+    int err = 0;
     for (unsigned i = 0; err == 0 && i < rekey->count; i++) {
         err = renew(rekey, i);
         if (err == 0) {
             err = keep_recipients(rekey, i);
         }
     }
-    return err == 0 ? make_durable_with_grant(rekey) : err;
+    return err;
 }
 
 /* ---- the call ---- */
@@ -330,7 +331,7 @@ static int rekey_locked(struct rekey *rekey, const struct coffer_rekey_opts *opt
         err = cof_ring_wrap_at(item, 0, rekey->arn, &blob);
     }
     if (err == 0) {
-        err = cof_key_resolve(store, rekey->provider,
+        err = cof_key_resolve(store, rekey->caller,
                               opts->kms_key_id != NULL ? opts->kms_key_id : rekey->arn, &info,
                               rekey->fault);
     }
@@ -340,8 +341,10 @@ static int rekey_locked(struct rekey *rekey, const struct coffer_rekey_opts *opt
     memcpy(rekey->arn, info.arn, sizeof rekey->arn);
     err = begin(rekey, store->item_count);
     if (err == 0) {
-        err = opts->depth == COFFER_REKEY_MASTER ? rekey_master(rekey, item)
-                                                 : rekey_volume(rekey, item);
+        err = add_family(rekey, item);
+    }
+    if (err == 0) {
+        err = with_grant(rekey, opts->depth == COFFER_REKEY_MASTER ? rewrap_all : renew_all);
     }
     done(rekey);
     return err;
@@ -379,7 +382,10 @@ static int finish(struct coffer_store *store, int err, struct coffer_fault *faul
 int cof_volume_rekey_named(struct coffer_store *store, const struct coffer_rekey_opts *opts,
                            struct coffer_fault *fault)
 {
-    struct rekey rekey = {.store = store, .provider = opts->provider, .fault = fault};
+    struct rekey rekey = {.store = store,
+                          .caller = cof_grant_caller(opts->caller, opts->provider),
+                          .provider = opts->provider,
+                          .fault = fault};
     return rekey_locked(&rekey, opts);
 }
 
@@ -542,6 +548,7 @@ static int change_recipient(struct coffer_store *store, const struct coffer_reci
     if (err != 0) {
         return err;
     }
+    rekey.caller = opts->snapshot.provider;
     rekey.provider = opts->snapshot.provider;
     pthread_mutex_lock(&store->admin);
     pthread_mutex_lock(&store->lock);

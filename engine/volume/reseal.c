@@ -93,7 +93,13 @@ int cof_interim_sweep(struct coffer_store *store)
     return err;
 }
 
-/* The volume on the way, made and opened; what an earlier attempt left goes first. */
+static const struct coffer_key_provider *caller_of(const struct cof_reseal *reseal)
+{
+    return cof_grant_caller(reseal->caller, reseal->provider);
+}
+
+/* The volume on the way, made and opened; what an earlier attempt left goes first. It is the
+ * caller's until it is whole: a crash leaves no grant. */
 static int begin(const struct cof_reseal *reseal, const char *name,
                  const struct cof_tag_bytes *tags, struct coffer_volume **ret_volume,
                  struct coffer_fault *fault)
@@ -103,9 +109,9 @@ static int begin(const struct cof_reseal *reseal, const char *name,
                                                .size_bytes =
                                                    reseal->from->size_pages * COFFER_PAGE_BYTES,
                                                .kms_key_id = reseal->kms_key_id,
-                                               .provider = reseal->provider};
+                                               .provider = caller_of(reseal)};
     struct coffer_volume_open_opts open = {
-        .size = sizeof open, .name = name, .provider = reseal->provider};
+        .size = sizeof open, .name = name, .provider = caller_of(reseal)};
     struct coffer_store *store = reseal->destination;
     int err;
     lock(store);
@@ -141,25 +147,56 @@ static int discard(struct coffer_volume *volume, const struct coffer_key_provide
     return err;
 }
 
-/* The real name, durable on return. */
-static int christen(struct coffer_volume *volume, const char *name,
-                    const struct coffer_key_provider *provider, struct coffer_fault *fault)
+/* From the caller to the provider, which has to be able to unwrap it by the grant. */
+static int hand_over(const struct cof_reseal *reseal, struct coffer_volume *volume,
+                     struct coffer_fault *fault)
 {
+    struct coffer_store *store = volume->store;
+    struct cof_vk *vk = NULL;
+    uint8_t uuid[16];
+    int err = cof_grant_make(store, volume->item, volume->record.key_arn, caller_of(reseal),
+                             reseal->provider, fault);
+    if (err == 0) {
+        err = cof_keyring_unwrap(store, volume->item, reseal->provider, &vk, uuid, fault);
+        cof_vk_free(vk);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_ready(store, 0, COF_SPARE_ADMIN);
+    }
+    if (err != 0) {
+        cof_grant_undo(store, volume->item, volume->record.key_arn, reseal->provider);
+    }
+    return err;
+}
+
+/* As a snapshot: the grant goes with it. */
+static int keep_as_snapshot(const struct cof_reseal *reseal, struct coffer_volume *volume,
+                       struct coffer_fault *fault)
+{
+    int err;
+    lock(volume->store);
+    err = hand_over(reseal, volume, fault);
+    unlock(volume->store);
+    return err == 0 ? cof_snapshot_take(volume, reseal->volume, reseal->snapshot, reseal->provider,
+                                        fault)
+                    : err;
+}
+
+/* The real name, durable on return. */
+static int christen(const struct cof_reseal *reseal, struct coffer_volume *volume,
+                    struct coffer_fault *fault)
+{
+    const char *name = reseal->volume;
     uint8_t hint;
     int err;
     lock(volume->store);
-    err = cof_name_is_free(volume->store, name, provider, fault); /* others went on meanwhile */
+    /* others went on meanwhile */
+    err = cof_name_is_free(volume->store, name, reseal->provider, fault);
     if (err == 0) {
         err = cof_name_hint(volume->store, name, &hint);
     }
     if (err == 0) {
-        err = cof_grant_make(volume->store, volume->item, volume->record.key_arn, provider, fault);
-    }
-    if (err == 0) {
-        err = cof_checkpoint_ready(volume->store, 0, COF_SPARE_ADMIN);
-        if (err != 0) {
-            cof_grant_undo(volume->store, volume->item, volume->record.key_arn, provider);
-        }
+        err = hand_over(reseal, volume, fault);
     }
     if (err == 0) {
         volume->item->entry.name_hint = hint;
@@ -197,9 +234,9 @@ int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
     }
     err = copy_contents(reseal->from, volume, reseal, fault);
     if (err == 0 && reseal->snapshot != NULL) {
-        err = cof_snapshot_take(volume, reseal->volume, reseal->snapshot, reseal->provider, fault);
+        err = keep_as_snapshot(reseal, volume, fault);
     } else if (err == 0) {
-        err = christen(volume, reseal->volume, reseal->provider, fault);
+        err = christen(reseal, volume, fault);
     }
     if (err != 0) {
         (void)!discard(volume, reseal->provider, NULL);

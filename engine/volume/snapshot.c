@@ -454,7 +454,7 @@ int coffer_snapshot_delete(struct coffer_store *store, const struct coffer_snaps
     err = cof_snapshot_find(store, opts, &item, fault);
     if (err == 0 && item->entry.kind == COF_KIND_COPYING) {
         uint32_t parent = item->entry.parent_number;
-        err = cof_copy_abandon(store, item);
+        err = cof_copy_abandon(store, item, opts->provider);
         if (err == 0) {
             err = cof_node_remove_hidden(store, parent, opts->provider, fault);
         }

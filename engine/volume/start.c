@@ -3,9 +3,11 @@
  * volume/start.c - starting a volume that was stopped, or lost its key, and stopping one that is
  * not open.
  *
- * Both ask the key service at that moment. With the volume key the record is sealed anew, and entry
- * and record say the same, in one root; without it the entry alone is written, and only ever made
- * stricter. admin and lock are taken; lock is let go while the key service is asked.
+ * Both ask the key service at that moment; a start as who starts it, too, where that is another.
+ * With the volume key the record is sealed anew, and entry and record say the same, in one root;
+ * without it the entry alone is written, and only ever made stricter. A grant that is gone is made
+ * anew by who starts, in the same root. admin and lock are taken; lock is let go while the key
+ * service is asked.
  */
 #include "volume/store.h"
 
@@ -23,13 +25,27 @@ struct subject {
     struct cof_record record;
 };
 
+/* Whom the provider may not know, its grant being gone, the caller may. */
+static int find(struct subject *subject)
+{
+    struct coffer_volume_open_opts as_caller = *subject->opts;
+    int by_caller, err = cof_access_find(subject->store, subject->opts, &subject->item,
+                                         &subject->refused, subject->fault);
+    int refused = err != 0 ? err : subject->refused;
+    if (as_caller.caller == NULL || refused != COFFER_E_KEY_ACCESS) {
+        return err;
+    }
+    as_caller.provider = as_caller.caller;
+    err = cof_access_find(subject->store, &as_caller, &subject->item, &by_caller, subject->fault);
+    subject->refused = refused;
+    return err;
+}
+
 /* No open volume lends its key: the service has to be asked. */
 static int meet(struct subject *subject)
 {
     struct coffer_store *store = subject->store;
-    int err = store->error != 0 ? COFFER_E_FAILED
-                                : cof_access_find(store, subject->opts, &subject->item,
-                                                  &subject->refused, subject->fault);
+    int err = store->error != 0 ? COFFER_E_FAILED : find(subject);
     if (err != 0 || subject->refused != 0) {
         return err;
     }
@@ -86,6 +102,62 @@ static int put(struct subject *subject, enum cof_access access, int cause)
 
 /* ---- start ---- */
 
+/* It is the caller's right to the key that counts at a start, beside the provider's. */
+static int check_caller(struct subject *subject)
+{
+    struct cof_vk *vk = NULL;
+    uint8_t uuid[16];
+    int err = cof_keyring_unwrap(subject->store, subject->item, subject->opts->caller, &vk, uuid,
+                                 subject->fault);
+    cof_vk_free(vk);
+    return err;
+}
+
+/* The volume's snapshots, which have its context, have its grant. */
+static void share_grant(struct subject *subject, const struct cof_catalogue_item *granted)
+{
+    const uint8_t *uuid = cof_context_uuid(subject->item);
+    for (struct cof_catalogue_item *item = subject->store->items; item != NULL; item = item->next) {
+        if (item->entry.encrypted && memcmp(cof_context_uuid(item), uuid, 16) == 0) {
+            cof_grant_share(item, granted);
+            item->dirty = true;
+        }
+    }
+}
+
+/* Another grant in the place of one that is gone; with it the volume key unwraps. */
+static int grant_anew(struct subject *subject)
+{
+    struct coffer_store *store = subject->store;
+    const struct coffer_key_provider *provider = subject->opts->provider;
+    const struct cof_catalogue_item old = *subject->item;
+    struct cof_catalogue_item granted = old;
+    char arn[COFFER_KEY_ARN_BYTES_MAX];
+    int err;
+    cof_item_owner(subject->item, arn);
+    err = cof_grant_make(store, &granted, arn, subject->opts->caller, provider, subject->fault);
+    if (err == 0) {
+        err = cof_keyring_unwrap(store, &granted, provider, &subject->vk, subject->vk_uuid,
+                                 subject->fault);
+    }
+    if (err == 0) {
+        err = cof_record_open(subject->vk, subject->vk_uuid, subject->item, &subject->record);
+        cof_record_adapt(store, subject->item, &subject->record);
+    }
+    if (err == 0) {
+        subject->refused = 0;
+        share_grant(subject, &granted);
+        err = put(subject, COF_ACCESS_AVAILABLE, 0);
+        if (err != 0) {
+            share_grant(subject, &old);
+        }
+    }
+    if (err != 0) {
+        cof_grant_undo(store, &granted, arn, provider);
+    }
+    return err;
+}
+
 static int start(struct subject *subject)
 {
     struct coffer_store *store = subject->store;
@@ -100,6 +172,12 @@ static int start(struct subject *subject)
         return err != 0
                    ? err
                    : cof_access_check(store, subject->item, record_of(subject), subject->fault);
+    }
+    if (subject->opts->caller != NULL && subject->item->entry.encrypted) {
+        int err = check_caller(subject);
+        if (err != 0 || subject->refused == COFFER_E_KEY_ACCESS) {
+            return err != 0 ? err : grant_anew(subject);
+        }
     }
     if (subject->refused != 0) {
         return cof_fault(subject->fault, subject->refused, COFFER_STAGE_KEY,

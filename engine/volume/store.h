@@ -480,10 +480,14 @@ COFFER_MUST_CHECK int cof_keyring_new(struct coffer_store *store, struct cof_cat
                                       struct coffer_fault *fault);
 
 /* ---- grant.c ---- */
-/* Have the engine granted the use of the key for the entry's context, as who makes the volume. */
+/* Have the caller grant the provider the use of the key for the entry's context. */
 COFFER_MUST_CHECK int cof_grant_make(struct coffer_store *store, struct cof_catalogue_item *item,
-                                     const char *arn, const struct coffer_key_provider *provider,
+                                     const char *arn, const struct coffer_key_provider *caller,
+                                     const struct coffer_key_provider *provider,
                                      struct coffer_fault *fault);
+/* Who makes or changes something: the caller, where there is one beside the provider. */
+const struct coffer_key_provider *cof_grant_caller(const struct coffer_key_provider *caller,
+                                                   const struct coffer_key_provider *provider);
 void cof_grant_share(struct cof_catalogue_item *to, const struct cof_catalogue_item *from);
 /* The entry is gone, durably: its grant goes unless another entry has it. That it can't be retired
  * is logged. */
@@ -896,15 +900,20 @@ uint32_t cof_children_of(const struct coffer_store *store, uint32_t number,
 
 /* ---- copy.c ---- */
 /* Take an interrupted copy back: its pages die and its entry goes with the next root, written. */
-COFFER_MUST_CHECK int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item);
+COFFER_MUST_CHECK int cof_copy_abandon(struct coffer_store *store, struct cof_catalogue_item *item,
+                                       const struct coffer_key_provider *provider);
 
 /* ---- clone.c ---- */
 /* A volume, or a copy of the snapshot if the name is a snapshot's, that shares all pages with it.
  * admin and lock are held. */
+struct cof_clone {
+    const char *name, *kms_key_id; /* of what is made; NULL: under the snapshot's key */
+    const struct coffer_key_provider *caller, *provider;
+    struct cof_tag_choice tags;
+};
 COFFER_MUST_CHECK int cof_snapshot_clone(struct coffer_store *store,
-                                         const struct coffer_snapshot_opts *opts, const char *name,
-                                         const char *kms_key_id, const struct cof_tag_choice *tags,
-                                         struct coffer_fault *fault);
+                                         const struct coffer_snapshot_opts *from,
+                                         const struct cof_clone *how, struct coffer_fault *fault);
 
 /* ---- reseal.c ---- */
 /* An open volume's or snapshot's contents, page by page into a new encrypted volume; with
@@ -914,6 +923,7 @@ struct cof_reseal {
     struct coffer_store *destination;
     const char *volume, *snapshot;
     const char *kms_key_id;
+    const struct coffer_key_provider *caller; /* NULL: provider */
     const struct coffer_key_provider *provider;
     struct cof_tag_choice tags;
     int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */

@@ -75,13 +75,6 @@ int cof_key_resolve(struct coffer_store *store, const struct coffer_key_provider
     return 0;
 }
 
-static void undo_grant(struct coffer_volume *twin, const struct coffer_volume_create_opts *opts,
-                       const char *arn)
-{
-    cof_grant_undo(twin->store, twin->item, arn,
-                   opts->caller != NULL ? opts->caller : opts->provider);
-}
-
 static int make_item(struct coffer_volume *twin, const struct coffer_volume_create_opts *opts,
                      const struct cof_tag_bytes *tags, struct coffer_fault *fault)
 {
@@ -91,17 +84,17 @@ static int make_item(struct coffer_volume *twin, const struct coffer_volume_crea
     int err = 0;
     if (twin->encrypted) {
         const struct coffer_key_provider *caller =
-            opts->caller != NULL ? opts->caller : opts->provider;
+            cof_grant_caller(opts->caller, opts->provider);
         err = cof_key_resolve(store, caller, opts->kms_key_id, &info, fault);
         if (err == 0 && !twin->item->entry.interim) {
-            err = cof_grant_make(store, twin->item, info.arn, caller, fault);
+            err = cof_grant_make(store, twin->item, info.arn, caller, opts->provider, fault);
         }
         if (err == 0) {
             err = cof_keyring_new(store, twin->item, 1, info.arn, caller, opts->provider, &twin->vk,
                                   twin->vk_uuid, fault);
         }
         if (err != 0) {
-            undo_grant(twin, opts, info.arn);
+            cof_grant_undo(store, twin->item, info.arn, opts->provider);
             return err;
         }
         twin->generation = 1;
@@ -191,7 +184,7 @@ int cof_volume_create_named(struct coffer_store *store,
     }
     if (err != 0) {
         if (twin != NULL) {
-            undo_grant(twin, opts, twin->record.key_arn);
+            cof_grant_undo(store, item, twin->record.key_arn, opts->provider);
         }
         cof_twin_free(twin);
         cof_catalogue_item_free(store, item);

@@ -6,7 +6,7 @@
  * - A call ends by its deadline: a try gets the time that is left, and no wait begins that would
  *   not leave any.
  * - What may have been done is sent again only if it may be done twice (retry.c).
- * - Credentials lie in locked pages only.
+ * - What was refused for its credentials is sent again at once, with others if there are (once).
  */
 #include "client/client.h"
 
@@ -29,47 +29,6 @@ static void sleep_ns(void *ctx, uint64_t ns)
     }
 }
 
-/* Printable ASCII without blanks: it goes into a header. */
-static bool good_word(const char *word, size_t bytes_max)
-{
-    size_t length = word == NULL ? 0 : strnlen(word, bytes_max);
-
-    for (size_t i = 0; i < length; i++) {
-        if (word[i] <= ' ' || word[i] > '~') {
-            return false;
-        }
-    }
-    return length > 0 && length < bytes_max;
-}
-
-static int take_credentials(struct coffer_kms_client *client,
-                            const struct coffer_kms_client_opts *opts, struct coffer_fault *fault)
-{
-    uint8_t *pages = NULL;
-    int error;
-
-    if (!good_word(opts->access_key_id, COFFER_KMS_ACCESS_KEY_ID_BYTES_MAX) ||
-        !good_word(opts->secret, COFFER_KMS_SECRET_BYTES_MAX) ||
-        (opts->session_token != NULL &&
-         !good_word(opts->session_token, COF_CLIENT_TOKEN_BYTES_MAX))) {
-        return cof_kms_fault(fault, COFFER_E_INVALID,
-                             "a key service needs an access key id and its secret");
-    }
-    error = coffer_keystore_secret_new(sizeof(*client->secrets), &pages);
-    if (error != 0) {
-        return cof_kms_fault(fault, error, NULL);
-    }
-    client->secrets = (struct cof_client_secrets *)(void *)pages;
-    client->secrets->canary = COF_CLIENT_CANARY;
-    (void)snprintf(client->secrets->access_key_id, sizeof(client->secrets->access_key_id), "%s",
-                   opts->access_key_id);
-    memcpy(client->secrets->secret, opts->secret, strlen(opts->secret));
-    if (opts->session_token != NULL) {
-        memcpy(client->secrets->session_token, opts->session_token, strlen(opts->session_token));
-    }
-    return 0;
-}
-
 static int take_region(struct coffer_kms_client *client, const char *region,
                        struct coffer_fault *fault)
 {
@@ -89,6 +48,11 @@ static int take_region(struct coffer_kms_client *client, const char *region,
 static int take_limits(struct coffer_kms_client *client, const struct coffer_kms_client_opts *opts,
                        struct coffer_fault *fault)
 {
+    if (opts->principal != NULL && strlen(opts->principal) >= sizeof(client->principal)) {
+        return cof_kms_fault(fault, COFFER_E_INVALID, "the principal's ARN is too long");
+    }
+    (void)snprintf(client->principal, sizeof(client->principal), "%s",
+                   opts->principal != NULL ? opts->principal : "");
     client->flags = opts->flags;
     client->wait_ns = opts->wait_ns != NULL ? opts->wait_ns : sleep_ns;
     client->connect_timeout_ms = DEFAULT(opts->connect_timeout_ms, 3000u);
@@ -130,13 +94,14 @@ int coffer_kms_client_new(const struct coffer_kms_client_opts *opts,
     }
     client->env = env;
     (void)pthread_mutex_init(&client->lock, NULL);
+    (void)pthread_mutex_init(&client->secrets_lock, NULL);
     error = cof_client_transfer_init();
     if (error != 0) {
         error = cof_kms_fault(fault, error, "libcurl could not be set up");
     }
     error = error != 0 ? error : cof_client_endpoint_parse(opts->url, &client->endpoint, fault);
     error = error != 0 ? error : take_region(client, opts->region, fault);
-    error = error != 0 ? error : take_credentials(client, opts, fault);
+    error = error != 0 ? error : cof_client_credentials_init(client, opts, fault);
     error = error != 0 ? error : take_limits(client, opts, fault);
     if (error != 0) {
         coffer_kms_client_free(client);
@@ -158,6 +123,7 @@ void coffer_kms_client_free(struct coffer_kms_client *client)
         cof_client_transfer_done(client);
     }
     coffer_keystore_secret_free((uint8_t *)client->secrets);
+    (void)pthread_mutex_destroy(&client->secrets_lock);
     (void)pthread_mutex_destroy(&client->lock);
     cof_kms_free(&env, client->idle);
     cof_kms_free(&env, client->ca_file);
@@ -208,6 +174,7 @@ static int call_until(struct coffer_kms_client *client, struct cof_client_try *t
                       struct coffer_kms_answer *ret_answer, struct coffer_fault *fault)
 {
     uint64_t deadline_ns = now_ns(client) + client->total_timeout_ms * (uint64_t)1000000u;
+    bool renewed = false;
 
     for (uint32_t tries = 1;; tries++) {
         struct coffer_kms_answer answer = {.size = ret_answer->size};
@@ -216,6 +183,12 @@ static int call_until(struct coffer_kms_client *client, struct cof_client_try *t
 
         try_->time_left_ns = now < deadline_ns ? deadline_ns - now : 0;
         error = cof_client_transfer(client, try_, &answer, fault);
+        if (error == 0 && !renewed && cof_client_credentials_over(&answer) &&
+            cof_client_credentials_renew(client)) {
+            renewed = true; /* nothing was done, and no wait makes it better */
+            coffer_kms_answer_done(&answer);
+            continue;
+        }
         if (!worth_another(try_, error, &answer) || !wait_for_next(client, tries, deadline_ns)) {
             if (error == 0) {
                 *ret_answer = answer;

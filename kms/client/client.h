@@ -14,16 +14,14 @@
 #include <stdbool.h>
 
 #define COF_CLIENT_CANARY 0x636c69656e74ULL
-#define COF_CLIENT_TOKEN_BYTES_MAX 8193u
 #define COF_CLIENT_HOST_BYTES_MAX 262u /* host, colon, port, NUL */
 #define COF_CLIENT_PATH_BYTES_MAX 108u /* of a socket, with its NUL */
 
 /* Lives in locked pages (coffer_keystore_secret_new). */
 struct cof_client_secrets {
     uint64_t canary; /* zero in a forked child */
-    char access_key_id[COFFER_KMS_ACCESS_KEY_ID_BYTES_MAX];
-    char secret[COFFER_KMS_SECRET_BYTES_MAX];
-    char session_token[COF_CLIENT_TOKEN_BYTES_MAX]; /* empty: none */
+    struct coffer_kms_credentials now;  /* what is signed with */
+    struct coffer_kms_credentials next; /* while they are asked for */
 };
 
 struct cof_client_endpoint {
@@ -50,6 +48,11 @@ struct coffer_kms_client {
     void **idle;          /* handles of libcurl, connections_max of them */
     uint32_t idle_count;
     struct coffer_fault provider_fault;
+
+    pthread_mutex_t secrets_lock; /* guards secrets but the canary; taken last */
+    coffer_kms_credentials_fn credentials; /* NULL: they never change */
+    void *credentials_ctx;
+    char principal[COFFER_PRINCIPAL_BYTES_MAX]; /* empty: not known */
 };
 
 /* ---- endpoint.c -------------------------------------------------------------------------- */
@@ -107,6 +110,17 @@ COFFER_MUST_CHECK int cof_client_answer_read(struct coffer_kms_answer *answer,
 /* What the service says about its refusal, without control characters. */
 void cof_client_answer_message(const struct coffer_kms_answer *answer, char *ret_text,
                                size_t text_bytes);
+
+/* ---- credentials.c ----------------------------------------------------------------------- */
+
+/* Those of the options, or what their function gives, into locked pages. INVALID. */
+COFFER_MUST_CHECK int cof_client_credentials_init(struct coffer_kms_client *client,
+                                                  const struct coffer_kms_client_opts *opts,
+                                                  struct coffer_fault *fault);
+/* Whether the answer says that the credentials are of no use any more. */
+bool cof_client_credentials_over(const struct coffer_kms_answer *answer);
+/* Ask for others; true when there are. */
+bool cof_client_credentials_renew(struct coffer_kms_client *client);
 
 /* ---- retry.c ----------------------------------------------------------------------------- */
 

@@ -258,21 +258,24 @@ static int re_encrypt(void *ctx, const struct coffer_key_blob *blob,
     return keep(client, error, &fault);
 }
 
-/* A name of its own makes a grant that is asked for twice, after a lost answer, one grant. */
+/* A name makes a grant that is asked for twice, after a lost answer, one grant. */
 static json_t *grant_json(struct coffer_kms_client *client, const char *key_arn,
-                          const char *grantee, const char *const *operations,
+                          const char *grantee, const char *name, const char *const *operations,
                           unsigned operation_count, const struct coffer_context *context)
 {
     uint8_t random[16];
-    char name[37];
+    char drawn[37];
     json_t *list = json_array();
     json_t *params;
 
-    if (cof_kms_random(&client->env, random, sizeof(random)) != 0) {
+    if (name == NULL && cof_kms_random(&client->env, random, sizeof(random)) != 0) {
         json_decref(list);
         return NULL;
     }
-    cof_kms_uuid_text(random, name);
+    if (name == NULL) {
+        cof_kms_uuid_text(random, drawn);
+        name = drawn;
+    }
     for (unsigned i = 0; i < operation_count; i++) {
         (void)json_array_append_new(list, json_string(operations[i]));
     }
@@ -288,7 +291,7 @@ static json_t *grant_json(struct coffer_kms_client *client, const char *key_arn,
     return params;
 }
 
-static int create_grant(void *ctx, const char *key_arn, const char *grantee,
+static int create_grant(void *ctx, const char *key_arn, const char *grantee, const char *name,
                         const char *const *operations, unsigned operation_count,
                         const struct coffer_context *context, char ret_grant_id[65])
 {
@@ -297,7 +300,8 @@ static int create_grant(void *ctx, const char *key_arn, const char *grantee,
     json_t *value = NULL;
     const char *id;
     int error = ask(client, "CreateGrant",
-                    grant_json(client, key_arn, grantee, operations, operation_count, context),
+                    grant_json(client, key_arn, grantee, name, operations, operation_count,
+                               context),
                     &value, &fault);
 
     id = json_string_value(json_object_get(value, "GrantId"));
@@ -323,6 +327,17 @@ static int retire_grant(void *ctx, const char *key_arn, const char *grant_id)
     return keep(client, error, &fault);
 }
 
+static int principal(void *ctx, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX])
+{
+    const struct coffer_kms_client *client = ctx;
+
+    if (client->principal[0] == '\0') {
+        return COFFER_E_UNSUPPORTED;
+    }
+    memcpy(ret_arn, client->principal, sizeof(client->principal));
+    return 0;
+}
+
 static const struct coffer_key_provider_ops provider_ops = {
     .size = sizeof(provider_ops),
     .describe = describe,
@@ -330,7 +345,8 @@ static const struct coffer_key_provider_ops provider_ops = {
     .decrypt = decrypt,
     .re_encrypt = re_encrypt,
     .create_grant = create_grant,
-    .retire_grant = retire_grant};
+    .retire_grant = retire_grant,
+    .principal = principal};
 
 int coffer_kms_client_provider(struct coffer_kms_client *client,
                                struct coffer_key_provider *ret_provider)

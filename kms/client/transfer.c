@@ -73,7 +73,7 @@ void cof_client_transfer_done(struct coffer_kms_client *client)
 
 static int add_header(struct curl_slist **headers, const char *name, const char *value)
 {
-    char line[COF_CLIENT_TOKEN_BYTES_MAX + 64];
+    char line[COFFER_KMS_SESSION_TOKEN_BYTES_MAX + 64];
     struct curl_slist *longer;
 
     if ((size_t)snprintf(line, sizeof(line), "%s: %s", name, value) >= sizeof(line)) {
@@ -111,17 +111,19 @@ static int sign(struct coffer_kms_client *client, const struct cof_client_try *t
                                               .body = try_->body,
                                               .body_bytes = try_->body_bytes};
     struct coffer_kms_signing signing = {.size = sizeof(signing),
-                                         .access_key_id = client->secrets->access_key_id,
-                                         .secret = client->secrets->secret,
+                                         .access_key_id = client->secrets->now.access_key_id,
+                                         .secret = client->secrets->now.secret,
                                          .region = client->region};
     struct coffer_kms_signed made = {.size = sizeof(made)};
     int error;
 
     (void)snprintf(target, sizeof(target), "%s%s", prefix_of(try_->operation), try_->operation);
-    if (client->secrets->session_token[0] != '\0') {
-        signing.session_token = client->secrets->session_token;
+    (void)pthread_mutex_lock(&client->secrets_lock);
+    if (client->secrets->now.session_token[0] != '\0') {
+        signing.session_token = client->secrets->now.session_token;
     }
     error = coffer_kms_sign(&client->env.api, &request, &signing, &made, fault);
+    (void)pthread_mutex_unlock(&client->secrets_lock);
     if (error != 0) {
         return error;
     }

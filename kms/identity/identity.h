@@ -89,6 +89,8 @@ void cof_identity_arn(const char *account, const char *kind, const char *name,
                       char ret_arn[COFFER_PRINCIPAL_BYTES_MAX]);
 void cof_identity_root_arn(const char *account, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX]);
 bool cof_identity_is_root(const char *principal);
+/* Of any account: grants to it are for the volumes that it keeps. */
+bool cof_identity_is_engine(const char *principal);
 /* Whose row and policies count for a principal: of a role's session the role, else itself. */
 void cof_identity_owner(const char *principal, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX]);
 /* What follows the last slash of an ARN ("root" of a root). */

@@ -39,6 +39,14 @@ bool cof_identity_is_root(const char *principal)
            strcmp(principal + prefix + 12, ":root") == 0;
 }
 
+bool cof_identity_is_engine(const char *principal)
+{
+    size_t prefix = sizeof(PREFIX) - 1;
+
+    return strncmp(principal, PREFIX, prefix) == 0 && strlen(principal) > prefix + 12 &&
+           strcmp(principal + prefix + 12, ":role/coffer-engine") == 0;
+}
+
 void cof_identity_owner(const char *principal, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX])
 {
     const char *role = strstr(principal, ASSUMED);

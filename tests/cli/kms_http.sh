@@ -10,6 +10,7 @@ trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
 
 # serve ARGUMENT...: start one over the test's key store and wait until it says that it is ready.
 serve() {
+    : >log # what the last one said is not this one's word
     "$COFFERKMS" serve --kms "file:$work/keys" "$@" >served 2>log &
     server=$!
     until grep -qs '^cofferkms: ready' log; do

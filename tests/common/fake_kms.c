@@ -252,7 +252,7 @@ static int kms_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
     return error != 0 ? error : wrap(kms, key, destination_context, plain, ret_blob);
 }
 
-static int kms_create_grant(void *ctx, const char *key_arn, const char *grantee,
+static int kms_create_grant(void *ctx, const char *key_arn, const char *grantee, const char *name,
                             const char *const *operations, unsigned operation_count,
                             const struct coffer_context *context, char ret_grant_id[65])
 {
@@ -267,7 +267,8 @@ static int kms_create_grant(void *ctx, const char *key_arn, const char *grantee,
     if (error == 0) {
         error = usable(kms, key);
     }
-    if (error == 0 && (strstr(grantee, ":role/coffer-engine") == NULL || operation_count == 0 ||
+    if (error == 0 && (strncmp(grantee, "arn:coffer:iam::", 16) != 0 || name == NULL ||
+                       strncmp(name, "coffer:", 7) != 0 || operation_count == 0 ||
                        operations[0] == NULL || context->pair_count != 1)) {
         error = COFFER_E_INVALID;
     }
@@ -278,6 +279,8 @@ static int kms_create_grant(void *ctx, const char *key_arn, const char *grantee,
     if (kms->grant_count < FAKE_KMS_GRANTS) {
         memcpy(grant->id, ret_grant_id, sizeof grant->id);
         snprintf(grant->volume, sizeof grant->volume, "%.36s", context->pairs[0].value);
+        snprintf(grant->name, sizeof grant->name, "%.111s", name);
+        snprintf(grant->grantee, sizeof grant->grantee, "%s", grantee);
         grant->key = key;
         grant->live = true;
         kms->grant_count++;

@@ -33,7 +33,8 @@ struct fake_kms {
     int planted_error;
     uint64_t fired;
     struct fake_grant {
-        char id[65], volume[40]; /* what the constraint names */
+        char id[65], name[112], grantee[COFFER_PRINCIPAL_BYTES_MAX];
+        char volume[40]; /* what the constraint names */
         unsigned key;
         bool live;
     } grants[FAKE_KMS_GRANTS];

@@ -271,7 +271,8 @@ static void the_provider_asks_and_understands(void **state)
     }
     assert_int_equal(p.ops->re_encrypt(p.ctx, &blob, &context, ARN, NULL, &blob), 0);
     assert_int_equal(blob.bytes[0], 4);
-    assert_int_equal(p.ops->create_grant(p.ctx, ARN, "arn:x", operations, 1, &context, grant), 0);
+    assert_int_equal(
+        p.ops->create_grant(p.ctx, ARN, "arn:x", NULL, operations, 1, &context, grant), 0);
     assert_string_equal(grant, "abc");
     assert_non_null(strstr(f->server.body, "\"EncryptionContextSubset\":{\"a\":\"bc\"}"));
     assert_non_null(strstr(f->server.body, "\"Name\":\""));
@@ -321,6 +322,93 @@ static void the_provider_believes_no_lie(void **state)
     }
 }
 
+/* ---- credentials that change ------------------------------------------------------------- */
+
+static int asked;
+
+static int next_credentials(void *ctx, struct coffer_kms_credentials *ret_credentials)
+{
+    int last = *(int *)ctx;
+
+    (void)snprintf(ret_credentials->access_key_id, sizeof(ret_credentials->access_key_id),
+                   "ASIA%d", asked < last ? asked : last);
+    strcpy(ret_credentials->secret, SECRET);
+    strcpy(ret_credentials->session_token, "token");
+    asked++;
+    return 0;
+}
+
+static int no_credentials(void *ctx, struct coffer_kms_credentials *ret_credentials)
+{
+    (void)ctx;
+    (void)ret_credentials;
+    return COFFER_E_NOT_FOUND;
+}
+
+static struct coffer_kms_client *client_of(struct client_fixture *f, int *last)
+{
+    struct coffer_kms_client_opts opts = {.size = sizeof(opts),
+                                          .url = f->url,
+                                          .env = &f->env,
+                                          .credentials = next_credentials,
+                                          .credentials_ctx = last,
+                                          .principal = "arn:coffer:iam::000000000000:role/r"};
+    struct coffer_kms_client *client = NULL;
+
+    asked = 0;
+    assert_int_equal(coffer_kms_client_new(&opts, &client, &f->fault), 0);
+    return client;
+}
+
+static void credentials_that_are_over_are_asked_for_again(void **state)
+{
+    static const struct line script[] = {
+        {ANSWER, 403, NULL, "{\"__type\":\"ExpiredTokenException\"}"},
+        {ANSWER, 200, NULL, OK_BODY},
+        {ANSWER, 403, NULL, "{\"__type\":\"ExpiredTokenException\"}"}};
+    struct client_fixture *f = client_start(script, 3);
+    int last = 1;
+    struct coffer_kms_client *client = client_of(f, &last);
+    struct coffer_kms_answer answer = {.size = sizeof(answer)};
+    struct coffer_key_provider p;
+    char arn[COFFER_PRINCIPAL_BYTES_MAX];
+
+    (void)state;
+    assert_int_equal(asked, 1);
+    /* Not repeatable, and sent again all the same: nothing was done. */
+    assert_int_equal(coffer_kms_client_call(client, "CreateKey", NULL, 0, &answer, &f->fault), 0);
+    assert_string_equal(answer.error, "");
+    coffer_kms_answer_done(&answer);
+    assert_int_equal(asked, 2);
+    assert_non_null(strstr(f->server.head, "Credential=ASIA1/"));
+    assert_non_null(strstr(f->server.head, "token"));
+    /* There are no others by then: it is what the service says. */
+    assert_int_equal(coffer_kms_client_call(client, "ListKeys", NULL, 0, &answer, &f->fault), 0);
+    assert_string_equal(answer.error, "ExpiredTokenException");
+    coffer_kms_answer_done(&answer);
+    assert_int_equal(asked, 3);
+    assert_int_equal(atomic_load(&f->server.requests), 3);
+    assert_int_equal(coffer_kms_client_provider(client, &p), 0);
+    assert_int_equal(p.ops->principal(p.ctx, arn), 0);
+    assert_string_equal(arn, "arn:coffer:iam::000000000000:role/r");
+    coffer_kms_client_free(client);
+    client_stop(f);
+}
+
+static void a_client_without_credentials_is_none(void **state)
+{
+    struct coffer_kms_client_opts opts = {.size = sizeof(opts),
+                                          .url = "https://kms.example.com",
+                                          .credentials = no_credentials};
+    struct coffer_kms_client *client = NULL;
+    struct coffer_fault fault;
+
+    (void)state;
+    assert_int_equal(coffer_kms_client_new(&opts, &client, &fault), COFFER_E_NOT_FOUND);
+    assert_null(client);
+    assert_non_null(strstr(fault.detail, "no credentials"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +419,8 @@ int main(void)
         cmocka_unit_test(threads_share_a_client),
         cmocka_unit_test(the_provider_asks_and_understands),
         cmocka_unit_test(the_provider_believes_no_lie),
+        cmocka_unit_test(credentials_that_are_over_are_asked_for_again),
+        cmocka_unit_test(a_client_without_credentials_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

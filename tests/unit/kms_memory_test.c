@@ -383,7 +383,7 @@ static int use_everything(struct kms_fixture *f)
         error = p.ops->decrypt(p.ctx, key.arn, &blob, &context, back);
     }
     if (error == 0) {
-        error = p.ops->create_grant(p.ctx, key.arn, "g", operations, 1, &context, grant);
+        error = p.ops->create_grant(p.ctx, key.arn, "g", NULL, operations, 1, &context, grant);
     }
     if (error == 0) {
         error = p.ops->retire_grant(p.ctx, key.arn, grant);

@@ -2,7 +2,22 @@
 /* The key store as the engine sees it: coffer/keys.h. */
 #include "kms_fixture.h"
 
+#include <coffer/kms.h>
+
 static const char *const operations[] = {"Decrypt", "ReEncryptFrom", "GenerateDataKey", "Decrypt"};
+
+static void ask(struct kms_fixture *f, const char *operation, const char *body)
+{
+    struct coffer_kms_request request = {.size = sizeof(request),
+                                         .operation = operation,
+                                         .body = (const uint8_t *)body,
+                                         .body_bytes = strlen(body)};
+    struct coffer_kms_answer answer = {.size = sizeof(answer)};
+
+    assert_int_equal(coffer_kms_call(f->store, &request, &answer), 0);
+    assert_string_equal(answer.error, "");
+    coffer_kms_answer_done(&answer);
+}
 
 static struct coffer_key_provider provider_of(struct kms_fixture *f)
 {
@@ -111,10 +126,10 @@ static void grants_are_recorded_and_retired(void **state)
     unsigned seen = 0;
 
     assert_int_equal(p.ops->describe(p.ctx, NULL, &info), 0);
-    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", operations, 4, &context, id),
-                     0);
+    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", NULL, operations, 4, &context,
+                                         id), 0);
     assert_int_equal(strlen(id), 64);
-    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", operations, 4, &context,
+    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", NULL, operations, 4, &context,
                                          second), 0);
     assert_string_not_equal(id, second);
     assert_int_equal(coffer_keystore_list_grants(f->store, info.arn, 0, NULL, see_grant, &seen,
@@ -124,9 +139,9 @@ static void grants_are_recorded_and_retired(void **state)
     assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, id), 0);
     assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, id), COFFER_E_NOT_FOUND);
     assert_int_equal(p.ops->retire_grant(p.ctx, info.arn, "x"), COFFER_E_GRANT_ID);
-    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "", operations, 4, NULL, id),
+    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "", NULL, operations, 4, NULL, id),
                      COFFER_E_INVALID);
-    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", operations, 0, NULL, id),
+    assert_int_equal(p.ops->create_grant(p.ctx, info.arn, "engine", NULL, operations, 0, NULL, id),
                      COFFER_E_INVALID);
 }
 
@@ -153,6 +168,60 @@ static void named_grant_is_made_once_a_key(void **state)
                      COFFER_E_INVALID);
 }
 
+/* Alice may make grants for the engine by the engine; the engine has them and nothing else. */
+static void each_provider_has_its_own_principals_rights(void **state)
+{
+    static const char alice[] = "arn:coffer:iam::000000000000:user/alice";
+    static const char session[] = "arn:coffer:sts::000000000000:assumed-role/coffer-engine/h";
+    static const char role[] = "arn:coffer:iam::000000000000:role/coffer-engine";
+    static const char policy[] =
+        "{\"PolicyDocument\":\"{\\\"Version\\\":\\\"2012-10-17\\\",\\\"Statement\\\":[{"
+        "\\\"Effect\\\":\\\"Allow\\\",\\\"Action\\\":[\\\"kms:CreateGrant\\\","
+        "\\\"kms:GenerateDataKeyWithoutPlaintext\\\"],\\\"Resource\\\":\\\"*\\\",\\\"Condition"
+        "\\\":{\\\"StringEquals\\\":{\\\"kms:ViaService\\\":\\\"engine\\\"}}}]}\","
+        "\"PolicyName\":\"p\"}";
+    struct kms_fixture *f = *state;
+    struct coffer_context_pair pairs[] = {{"volume", "1"}}, others[] = {{"volume", "2"}};
+    struct coffer_context context = {pairs, 1}, other = {others, 1};
+    struct coffer_key_provider root = provider_of(f), by_alice, engine, again;
+    struct coffer_key_info info;
+    struct coffer_key_blob blob;
+    char id[65], arn[COFFER_PRINCIPAL_BYTES_MAX];
+    uint8_t key[32];
+
+    assert_int_equal(coffer_keystore_provider_as(f->store, alice, &by_alice), 0);
+    assert_int_equal(coffer_keystore_provider_as(f->store, session, &engine), 0);
+    assert_int_equal(coffer_keystore_provider_as(f->store, session, &again), 0);
+    assert_ptr_equal(engine.ctx, again.ctx);
+    assert_int_equal(coffer_keystore_provider_as(f->store, "alice", &again), COFFER_E_INVALID);
+    assert_int_equal(root.ops->principal(root.ctx, arn), COFFER_E_UNSUPPORTED);
+    assert_int_equal(engine.ops->principal(engine.ctx, arn), 0);
+    assert_string_equal(arn, role);
+    assert_int_equal(root.ops->describe(root.ctx, fixture_key(f)->arn, &info), 0);
+    assert_int_equal(by_alice.ops->create_grant(by_alice.ctx, info.arn, role, "n", operations, 2,
+                                                &context, id),
+                     COFFER_E_KEY_ACCESS);
+    ask(f, "CreateUser", "{\"UserName\":\"alice\"}");
+    ask(f, "PutPolicy", policy);
+    ask(f, "AttachUserPolicy",
+        "{\"UserName\":\"alice\",\"PolicyArn\":\"arn:coffer:iam::000000000000:policy/p\"}");
+    assert_int_equal(by_alice.ops->create_grant(by_alice.ctx, info.arn, role, "n", operations, 2,
+                                                &context, id), 0);
+    assert_int_equal(by_alice.ops->generate_data_key_without_plaintext(by_alice.ctx, info.arn,
+                                                                       &context, &blob), 0);
+    assert_int_equal(by_alice.ops->decrypt(by_alice.ctx, info.arn, &blob, &context, key),
+                     COFFER_E_KEY_ACCESS);
+    assert_int_equal(engine.ops->decrypt(engine.ctx, info.arn, &blob, &context, key), 0);
+    assert_int_equal(engine.ops->decrypt(engine.ctx, info.arn, &blob, &other, key),
+                     COFFER_E_KEY_ACCESS);
+    assert_int_equal(engine.ops->describe(engine.ctx, info.arn, &info), COFFER_E_KEY_ACCESS);
+    assert_int_equal(engine.ops->retire_grant(engine.ctx, info.arn, id),
+                     COFFER_E_KEY_ACCESS);
+    assert_int_equal(root.ops->retire_grant(root.ctx, info.arn, id), 0);
+    assert_int_equal(engine.ops->decrypt(engine.ctx, info.arn, &blob, &context, key),
+                     COFFER_E_KEY_ACCESS);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -163,6 +232,7 @@ int main(void)
         CASE(describe_works_on_a_disabled_key_and_use_does_not),
         CASE(grants_are_recorded_and_retired),
         CASE(named_grant_is_made_once_a_key),
+        CASE(each_provider_has_its_own_principals_rights),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

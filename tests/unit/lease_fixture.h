@@ -99,11 +99,12 @@ static int lease_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
     LEASE_CALL(re_encrypt(kms, blob, from, arn, to, ret_blob), ret_blob->bytes[20] ^= 1u);
 }
 
-static int lease_create_grant(void *ctx, const char *arn, const char *grantee,
+static int lease_create_grant(void *ctx, const char *arn, const char *grantee, const char *name,
                               const char *const *operations, unsigned count,
                               const struct coffer_context *context, char ret_id[65])
 {
-    LEASE_CALL(create_grant(kms, arn, grantee, operations, count, context, ret_id), (void)ret_id);
+    LEASE_CALL(create_grant(kms, arn, grantee, name, operations, count, context, ret_id),
+               (void)ret_id);
 }
 
 static int lease_retire_grant(void *ctx, const char *arn, const char *id)
@@ -129,7 +130,7 @@ static inline void lease_make(struct lease_fixture *l, uint64_t seed)
     fixture_make(&l->f, seed);
     l->ops = (struct coffer_key_provider_ops){
         sizeof l->ops,    lease_describe,     lease_generate,    lease_decrypt,
-        lease_re_encrypt, lease_create_grant, lease_retire_grant};
+        lease_re_encrypt, lease_create_grant, lease_retire_grant, NULL};
     l->api.ops = &l->ops;
     l->api.ctx = l;
     l->only = UINT_MAX;

@@ -47,6 +47,7 @@ static const struct cof_tool_option options[] = {
     {"all", COF_TOOL_FLAG, NULL, "all tags, also such as can't be read any more"},
     COF_KMS_ROWS,
     COF_KMS_SOURCE_ROWS,
+    COF_ENGINE_ROWS,
     COF_SIGN_ROWS,
     COF_TOOL_COMMON_ROWS,
 };
@@ -57,7 +58,7 @@ static const struct cof_tool_option options[] = {
 static const struct cof_tool_verb verbs[] = {
     {"store", "create", "STORE", 0, 1, "store size segment-size anchor dry-run yes",
      "make an empty store in a file or block device", "coffer-store", cli_store_create},
-    {"store", "describe", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " provisioned",
+    {"store", "describe", "[STORE]", 0, 1, CLI_STORE_NAMES " " CLI_KEY_NAMES " provisioned",
      "show a store's size, room and state", "coffer-store", cli_store_describe},
     {"store", "grow", "[STORE]", 0, 1, CLI_STORE_NAMES " size dry-run", "make a store larger",
      "coffer-store", cli_store_grow},
@@ -70,7 +71,7 @@ static const struct cof_tool_verb verbs[] = {
      cli_volume_create},
     {"volume", "describe", "STORE:VOLUME[@SNAPSHOT]", 1, 1, CLI_VOLUME_NAMES " keyless",
      "show a volume's encryption, key, size and state", "coffer-volume", cli_volume_describe},
-    {"volume", "list", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless",
+    {"volume", "list", "[STORE]", 0, 1, CLI_STORE_NAMES " " CLI_KEY_NAMES " keyless",
      "list a store's volumes", "coffer-volume", cli_volume_list},
     {"volume", "modify", "STORE:VOLUME", 1, 1,
      CLI_VOLUME_NAMES " " KINDS,
@@ -84,7 +85,7 @@ static const struct cof_tool_verb verbs[] = {
      cli_volume_start},
     {"volume", "stop", "STORE:VOLUME", 1, 1, CLI_VOLUME_NAMES " dry-run",
      "keep a volume from being opened until it is started", "coffer-volume", cli_volume_stop},
-    {"volume", "pin", "STORE:VOLUME[@SNAPSHOT]", 1, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " " WRITES,
+    {"volume", "pin", "STORE:VOLUME[@SNAPSHOT]", 1, 1, CLI_STORE_NAMES " " CLI_KEY_NAMES " " WRITES,
      "remember a volume as it is now, in place of what was remembered", "coffer-volume",
      cli_volume_pin},
     {"volume", "import", "STORE:VOLUME FILE|-", 2, 2,
@@ -102,13 +103,13 @@ static const struct cof_tool_verb verbs[] = {
      "keep a volume as it is now, under a name or the time", "coffer-snapshot",
      cli_snapshot_create},
     {"snapshot", "list", "[STORE|STORE:VOLUME]", 0, 1,
-     CLI_STORE_NAMES " " COF_KMS_NAMES " keyless", "list the snapshots of a store or volume",
+     CLI_STORE_NAMES " " CLI_KEY_NAMES " keyless", "list the snapshots of a store or volume",
      "coffer-snapshot", cli_snapshot_list},
     {"snapshot", "describe", "STORE:VOLUME@SNAPSHOT", 1, 1, CLI_VOLUME_NAMES " keyless",
      "show a snapshot's encryption, key, size and what it alone holds", "coffer-snapshot",
      cli_snapshot_describe},
     {"snapshot", "wait", "STORE:VOLUME@SNAPSHOT", 1, 1,
-     CLI_STORE_NAMES " " COF_KMS_NAMES " timeout", "wait until a snapshot is available",
+     CLI_STORE_NAMES " " CLI_KEY_NAMES " timeout", "wait until a snapshot is available",
      "coffer-snapshot", cli_snapshot_wait},
     {"snapshot", "diff", "STORE:VOLUME[@FROM] STORE:VOLUME[@TO]", 2, 2, CLI_VOLUME_NAMES,
      "list the ranges that differ from an earlier snapshot", "coffer-snapshot",
@@ -138,15 +139,15 @@ static const struct cof_tool_verb verbs[] = {
     {"tag", "list", "STORE:VOLUME[@SNAPSHOT]", 1, 1, CLI_VOLUME_NAMES,
      "list the tags of a volume or snapshot", "coffer-tag", cli_tag_list},
 
-    {NULL, "key-usage", "STORE KEY", 2, 2, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless",
+    {NULL, "key-usage", "STORE KEY", 2, 2, CLI_STORE_NAMES " " CLI_KEY_NAMES " keyless",
      "list the volumes and snapshots that need a key", "coffer-rekey", cli_key_usage},
     {NULL, "rekey", "STORE:VOLUME[@SNAPSHOT]", 1, 1,
      CLI_VOLUME_NAMES " kms-key-id depth status rate dry-run",
      "change the keys of a volume and its snapshots, in place", "coffer-rekey", cli_rekey},
 
-    {NULL, "check", "[STORE]...", 0, 64, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless nonces memory",
+    {NULL, "check", "[STORE]...", 0, 64, CLI_STORE_NAMES " " CLI_KEY_NAMES " keyless nonces memory",
      "check a store's structure, and with its keys every tag", "coffer-check", cli_check},
-    {NULL, "scrub", "[STORE]", 0, 1, CLI_STORE_NAMES " " COF_KMS_NAMES " keyless rate",
+    {NULL, "scrub", "[STORE]", 0, 1, CLI_STORE_NAMES " " CLI_KEY_NAMES " keyless rate",
      "read every live byte of a store and verify it", "coffer-check", cli_scrub},
     {NULL, "dump", "[STORE]", 0, 1, CLI_STORE_NAMES, "a store's metadata as JSON, without any key",
      "coffer-check", cli_dump},
@@ -172,6 +173,8 @@ static const struct cof_tool_program program = {
                    "  COFFER_KMS              the key service, as --kms\n"
                    "  COFFER_PASSPHRASE_FILE  as --passphrase-file\n"
                    "  COFFER_ROOT_KEY_FILE    as --root-key-file\n"
+                   "  COFFER_AS, COFFER_ENGINE_AS, COFFER_ENGINE_CREDENTIALS\n"
+                   "                          as --as, --engine-as, --engine-credentials\n"
                    "  COFFER_SOURCE_KMS, COFFER_SOURCE_PASSPHRASE_FILE, "
                    "COFFER_SOURCE_ROOT_KEY_FILE\n"
                    "                          the same of a copy's source\n"

@@ -174,6 +174,7 @@ static int change_keys(struct cli_rekeying *rekeying)
         .kms_key_id = rekeying->key != NULL ? rekeying->new_key.arn : NULL,
         .depth = rekeying->depth,
         .provider = &session->provider,
+        .caller = cli_session_caller(session),
     };
     int exit_code = expect_new_key(rekeying);
     if (exit_code != 0) {

@@ -46,6 +46,7 @@ static int begin(struct cli_rekeying *rekeying)
         .volume = session->address.name,
         .kms_key_id = rekeying->key != NULL ? rekeying->new_key.arn : NULL,
         .provider = &session->provider,
+        .caller = cli_session_caller(session),
         .bytes_per_second_max =
             cof_tool_given(session->call, "rate") ? cof_tool_size(session->call, "rate", 0) : 0,
     };

@@ -56,22 +56,43 @@ int cli_session_begin(struct cli_session *session, const struct cof_tool_call *c
                           : cli_anchor_begin(&session->anchor, call, session->address.store);
 }
 
+static void take_sides(struct cli_session *session)
+{
+    session->has_keys = true;
+    session->has_caller = cof_tool_kms_has_engine(&session->kms);
+    if (session->has_caller) {
+        cof_tool_kms_provider(&session->kms, false, &session->caller);
+    }
+}
+
 void cli_session_use_keys(struct cli_session *session, unsigned kms_flags)
 {
     cof_tool_kms_init(&session->kms, session->call, kms_flags, &session->provider);
-    session->has_keys = true;
+    take_sides(session);
 }
 
 void cli_session_use_source_keys(struct cli_session *session, unsigned kms_flags)
 {
     cof_tool_kms_init_source(&session->kms, session->call, kms_flags, &session->provider);
-    session->has_keys = true;
+    take_sides(session);
+}
+
+const struct coffer_key_provider *cli_session_caller(const struct cli_session *session)
+{
+    return session->has_caller ? &session->caller : NULL;
+}
+
+const struct coffer_key_provider *cli_session_asker(const struct cli_session *session)
+{
+    return session->has_caller ? &session->caller : &session->provider;
 }
 
 void cli_session_lend_keys(struct cli_session *lender, struct cli_session *session)
 {
     session->lender = lender;
     session->provider = lender->provider;
+    session->caller = lender->caller;
+    session->has_caller = lender->has_caller;
     session->has_keys = true;
 }
 

@@ -29,14 +29,16 @@
 
 /* Options of verbs that open a store, and of those that open a volume. */
 #define CLI_STORE_NAMES "store buffered anchor accept-rollback"
-#define CLI_VOLUME_NAMES CLI_STORE_NAMES " " COF_KMS_NAMES " no-pin allow-plain"
+#define CLI_KEY_NAMES COF_KMS_NAMES " " COF_ENGINE_NAMES
+#define CLI_VOLUME_NAMES CLI_STORE_NAMES " " CLI_KEY_NAMES " no-pin allow-plain"
 
 struct cli_session {
     const struct cof_tool_call *call;
     struct cli_address address;
     struct cof_tool_kms kms;
-    struct coffer_key_provider provider;
-    bool has_keys;
+    struct coffer_key_provider provider; /* the engine's, or who there is */
+    struct coffer_key_provider caller;   /* the caller's, where the engine has another */
+    bool has_keys, has_caller;
     struct cli_session *lender; /* whose key store it uses; NULL: its own */
     struct cli_anchor anchor;
     uint32_t cipher_backend; /* enum coffer_cipher_backend that was asked for */
@@ -67,6 +69,11 @@ void cli_session_use_keys(struct cli_session *session, unsigned kms_flags);
  * other's (lent, so that there is one provider). */
 void cli_session_use_source_keys(struct cli_session *session, unsigned kms_flags);
 void cli_session_lend_keys(struct cli_session *lender, struct cli_session *session);
+
+/* The caller's provider for what makes or changes something; NULL when the engine's is the same. */
+const struct coffer_key_provider *cli_session_caller(const struct cli_session *session);
+/* That, or who there is: whose rights say what may be done. */
+const struct coffer_key_provider *cli_session_asker(const struct cli_session *session);
 
 /* flags: enum coffer_open_flags; --buffered adds BUFFERED, --accept-rollback ACCEPT_ROLLBACK. */
 int cli_session_open_store(struct cli_session *session, unsigned flags);

@@ -227,6 +227,7 @@ static int restore_it(struct restoring *restoring)
         .ctx = restoring,
         .tags = restoring->tags.tags,
         .tag_count = restoring->tags.count,
+        .caller = cli_session_caller(session),
     };
     int error = coffer_snapshot_restore(session->store, &opts, &fault);
     if (restoring->started) {

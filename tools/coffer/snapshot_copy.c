@@ -207,7 +207,7 @@ static int copy(struct copying *copying)
     struct cli_session *goal = &copying->goal;
     struct coffer_fault fault = cli_no_fault();
     const struct coffer_key_provider *provider =
-        copying->two_services ? &copying->other.provider : &goal->provider;
+        cli_session_asker(copying->two_services ? &copying->other : goal);
     struct coffer_copy_opts opts = {
         .size = sizeof opts,
         .flags = (copying->reencrypt ? (unsigned)COFFER_COPY_REENCRYPT : 0u) |
@@ -220,6 +220,7 @@ static int copy(struct copying *copying)
         .name = goal->address.snapshot,
         .kms_key_id = copying->key.arn[0] != '\0' ? copying->key.arn : NULL,
         .provider = &goal->provider,
+        .caller = cli_session_caller(goal),
         .on_progress = go_on,
         .ctx = copying,
     };

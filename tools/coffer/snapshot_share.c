@@ -77,8 +77,8 @@ static int find_recipient(struct sharing *sharing)
     if (sharing->adds) {
         return cli_volume_check_key(session, sharing->key, &sharing->recipient);
     }
-    if (session->provider.ops->describe(session->provider.ctx, sharing->key, &sharing->recipient) !=
-        0) {
+    const struct coffer_key_provider *asker = cli_session_asker(session);
+    if (asker->ops->describe(asker->ctx, sharing->key, &sharing->recipient) != 0) {
         memset(&sharing->recipient, 0, sizeof sharing->recipient);
         memcpy(sharing->recipient.arn, sharing->key,
                strnlen(sharing->key, sizeof sharing->recipient.arn - 1));
@@ -117,6 +117,7 @@ static int change(struct sharing *sharing)
                                          .snapshot = cli_snapshot_opts(session),
                                          .kms_key_id = sharing->recipient.arn};
     struct coffer_snapshot_info info;
+    opts.snapshot.provider = cli_session_asker(session); /* the engine has no right to share it */
     int error = sharing->adds ? coffer_recipient_add(session->store, &opts, &fault)
                               : coffer_recipient_remove(session->store, &opts, &fault);
     if (error != 0) {

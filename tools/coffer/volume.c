@@ -121,6 +121,7 @@ int cli_volume_make(struct cli_session *session, uint64_t size_bytes, const stru
         .not_encrypted = wants_plain(call),
         .kms_key_id = cof_tool_text(call, "kms-key-id", NULL),
         .provider = &session->provider, /* of a plain one too: a sealed name may be the same */
+        .caller = cli_session_caller(session),
         .tags = tags != NULL ? tags->tags : NULL,
         .tag_count = tags != NULL ? tags->count : 0,
     };
@@ -148,7 +149,8 @@ int cli_volume_check_key(struct cli_session *session, const char *name,
                          struct coffer_key_info *ret_key)
 {
     struct coffer_key_info key;
-    int error = session->provider.ops->describe(session->provider.ctx, name, &key);
+    const struct coffer_key_provider *asker = cli_session_asker(session);
+    int error = asker->ops->describe(asker->ctx, name, &key);
     if (error == 0 && key.state != COFFER_KEY_ENABLED) {
         error = key.state == COFFER_KEY_IS_DISABLED ? COFFER_E_KEY_DISABLED : COFFER_E_KEY_STATE;
     }
@@ -193,13 +195,14 @@ static int print_plan(struct cli_session *session, uint64_t size_bytes)
 {
     const struct cof_tool_call *call = session->call;
     struct cof_tool_view view = {.schema_version = 1, .byte_fields = CLI_VOLUME_BYTE_FIELDS};
+    const struct coffer_key_provider *asker = cli_session_asker(session);
     struct coffer_key_info key;
     json_t *plan = plan_without_key(session, size_bytes);
     if (wants_plain(call)) {
         return cof_tool_print(call, plan, &view);
     }
-    int error = session->provider.ops->describe(session->provider.ctx,
-                                                cof_tool_text(call, "kms-key-id", NULL), &key);
+    int error =
+        asker->ops->describe(asker->ctx, cof_tool_text(call, "kms-key-id", NULL), &key);
     if (default_key_is_missing(session, error)) {
         json_object_set_new(plan, "KmsKeyId", json_null());
         json_object_set_new(plan, "KeyState", json_string("made on first use"));

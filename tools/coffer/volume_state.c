@@ -55,6 +55,7 @@ static struct coffer_volume_open_opts opts_of(struct cli_session *session, unsig
         .name = session->address.volume,
         .provider = session->has_keys ? &session->provider : NULL,
         .flags = flags,
+        .caller = cli_session_caller(session),
     };
     return opts;
 }

@@ -9,13 +9,14 @@
 #include "identity.h"
 #include "ask.h"
 #include "common/error.h"
+#include "common/kms_engine.h"
 #include "common/output.h"
 #include "secret_file.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define ARN_BYTES 300
+#define ARN_BYTES COFFER_PRINCIPAL_BYTES_MAX
 #define NAME_BYTES 64
 #define DOCUMENT_BYTES_MAX (128u << 10)
 
@@ -106,18 +107,12 @@ static int whom(struct cof_key_session *session, const char *text, const char *k
                 char ret_arn[ARN_BYTES])
 {
     char account[13];
-    if (strncmp(text, "arn:", 4) == 0) {
-        snprintf(ret_arn, ARN_BYTES, "%s", text);
-        return 0;
-    }
-    if (strlen(text) == 12 && strspn(text, "0123456789") == 12) {
-        snprintf(ret_arn, ARN_BYTES, "arn:coffer:iam::%s:root", text);
+    if (cof_tool_principal(text, kind, NULL, ret_arn)) {
         return 0;
     }
     int exit_code = find_account(session, account);
-    if (exit_code == 0) {
-        snprintf(ret_arn, ARN_BYTES, "arn:coffer:iam::%s:%s%s", account,
-                 strchr(text, '/') == NULL && strcmp(text, "root") != 0 ? kind : "", text);
+    if (exit_code == 0 && !cof_tool_principal(text, kind, account, ret_arn)) {
+        exit_code = cof_tool_usage(session->call, NULL, "'%.80s' is too long for a name", text);
     }
     return exit_code;
 }

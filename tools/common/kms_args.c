@@ -7,6 +7,7 @@
  */
 #include "kms_args.h"
 #include "error.h"
+#include "kms_engine.h"
 #include "kms_remote.h"
 #include "kms_secret.h"
 #include <errno.h>
@@ -256,95 +257,28 @@ static int open_file(void *ctx, const struct coffer_keystore_opts *opts, struct 
     return error;
 }
 
+int cof_tool_kms_connect_as(struct cof_tool_kms *kms, struct cof_tool_engine *engine,
+                            struct coffer_kms_client **ret_client)
+{
+    return cof_tool_kms_connect(uri_of(kms), option(kms, "region"),
+                                cof_tool_text(kms->call, "kms-ca-file", NULL), engine, ret_client,
+                                &kms->fault);
+}
+
 int cof_tool_kms_open(struct cof_tool_kms *kms)
 {
     if (kms->store != NULL || kms->client != NULL || kms->open_error != 0) {
         return kms->open_error;
     }
     if (cof_tool_kms_is_remote(uri_of(kms))) {
-        kms->open_error = cof_tool_kms_connect(uri_of(kms), option(kms, "region"),
-                                               cof_tool_text(kms->call, "kms-ca-file", NULL),
-                                               &kms->client, &kms->fault);
+        kms->open_error = cof_tool_kms_connect_as(kms, NULL, &kms->client);
         return kms->open_error;
     }
     kms->open_error = cof_tool_kms_use(kms, open_file, kms);
     return kms->open_error;
 }
 
-/* ---- a provider that opens the store when it is called ----------------------------------- */
-
-static int inner(void *ctx, struct coffer_key_provider *ret_provider)
-{
-    struct cof_tool_kms *kms = ctx;
-    int error = cof_tool_kms_open(kms);
-    if (error != 0) {
-        return error;
-    }
-    return kms->client != NULL ? coffer_kms_client_provider(kms->client, ret_provider)
-                               : coffer_keystore_provider(kms->store, ret_provider);
-}
-
-static int lazy_describe(void *ctx, const char *key, struct coffer_key_info *ret_info)
-{
-    struct coffer_key_provider provider;
-    int error = inner(ctx, &provider);
-    return error != 0 ? error : provider.ops->describe(provider.ctx, key, ret_info);
-}
-
-static int lazy_generate(void *ctx, const char *key_arn, const struct coffer_context *context,
-                         struct coffer_key_blob *ret_blob)
-{
-    struct coffer_key_provider provider;
-    int error = inner(ctx, &provider);
-    return error != 0 ? error
-                      : provider.ops->generate_data_key_without_plaintext(provider.ctx, key_arn,
-                                                                          context, ret_blob);
-}
-
-static int lazy_decrypt(void *ctx, const char *key_arn, const struct coffer_key_blob *blob,
-                        const struct coffer_context *context, uint8_t key_bytes[COFFER_KEY_BYTES])
-{
-    struct coffer_key_provider provider;
-    int error = inner(ctx, &provider);
-    return error != 0 ? error
-                      : provider.ops->decrypt(provider.ctx, key_arn, blob, context, key_bytes);
-}
-
-static int lazy_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
-                           const struct coffer_context *source_context,
-                           const char *destination_key_arn,
-                           const struct coffer_context *destination_context,
-                           struct coffer_key_blob *ret_blob)
-{
-    struct coffer_key_provider provider;
-    int error = inner(ctx, &provider);
-    return error != 0 ? error
-                      : provider.ops->re_encrypt(provider.ctx, blob, source_context,
-                                                 destination_key_arn, destination_context,
-                                                 ret_blob);
-}
-
-static int lazy_create_grant(void *ctx, const char *key_arn, const char *grantee,
-                             const char *const *operations, unsigned operation_count,
-                             const struct coffer_context *context, char ret_grant_id[65])
-{
-    struct coffer_key_provider provider;
-    int error = inner(ctx, &provider);
-    return error != 0 ? error
-                      : provider.ops->create_grant(provider.ctx, key_arn, grantee, operations,
-                                                   operation_count, context, ret_grant_id);
-}
-
-static int lazy_retire_grant(void *ctx, const char *key_arn, const char *grant_id)
-{
-    struct coffer_key_provider provider;
-    int error = inner(ctx, &provider);
-    return error != 0 ? error : provider.ops->retire_grant(provider.ctx, key_arn, grant_id);
-}
-
-static const struct coffer_key_provider_ops lazy_ops = {
-    sizeof lazy_ops, lazy_describe,     lazy_generate,    lazy_decrypt,
-    lazy_re_encrypt, lazy_create_grant, lazy_retire_grant};
+/* ---- the session -------------------------------------------------------------------------- */
 
 void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *call, unsigned flags,
                        struct coffer_key_provider *ret_provider)
@@ -352,9 +286,10 @@ void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *cal
     memset(kms, 0, sizeof *kms);
     kms->call = call;
     kms->flags = flags;
+    kms->sides[0].kms = kms;
+    kms->sides[1] = (struct cof_tool_kms_side){kms, true};
     if (ret_provider != NULL) {
-        ret_provider->ops = &lazy_ops;
-        ret_provider->ctx = kms;
+        cof_tool_kms_provider(kms, cof_tool_kms_has_engine(kms), ret_provider);
     }
 }
 
@@ -412,9 +347,11 @@ int cof_tool_kms_region(struct cof_tool_kms *kms, char ret_region[33])
 
 void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault)
 {
-    if (kms->client != NULL) {
+    if (kms->engine_failed && kms->engine_client != NULL) {
+        coffer_kms_client_provider_fault(kms->engine_client, ret_fault);
+    } else if (kms->client != NULL && kms->open_error == 0) {
         coffer_kms_client_provider_fault(kms->client, ret_fault);
-    } else if (kms->store != NULL) {
+    } else if (kms->store != NULL && kms->open_error == 0) {
         coffer_keystore_provider_fault(kms->store, ret_fault);
     } else {
         *ret_fault = kms->fault;
@@ -426,6 +363,8 @@ void cof_tool_kms_done(struct cof_tool_kms *kms)
 {
     coffer_keystore_close(kms->store);
     coffer_kms_client_free(kms->client);
+    coffer_kms_client_free(kms->engine_client);
+    kms->engine_client = NULL;
     kms->store = NULL;
     kms->client = NULL;
 }

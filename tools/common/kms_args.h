@@ -46,9 +46,30 @@
 #define COF_KMS_SOURCE_NAMES "source-kms source-passphrase-file source-root-key-file"
 
 /*
+ * Who speaks, in programs that have volumes: who calls, and the engine, whose everyday calls need
+ * no right but the grant that the caller makes. Without an engine the caller's rights do both.
+ *
+ *   --as WHO                  COFFER_AS                  the caller, of a key store in a file;
+ *                                                        elsewhere AWS_ACCESS_KEY_ID says it
+ *   --engine-as WHO           COFFER_ENGINE_AS           the engine: whom grants name
+ *   --engine-credentials FILE COFFER_ENGINE_CREDENTIALS  what it signs with, at a service elsewhere
+ */
+#define COF_ENGINE_ROWS                                                                            \
+    {"as", COF_TOOL_TEXT, "WHO", "call as user/NAME, role/NAME or an ARN (the account's root)"},   \
+    {"engine-as", COF_TOOL_TEXT, "WHO", "who the engine is, to grants: role/coffer-engine"},       \
+    {"engine-credentials", COF_TOOL_FILE, "FILE", "the engine's own, at a key service elsewhere"}
+#define COF_ENGINE_NAMES "as engine-as engine-credentials"
+
+/*
  * A key store that is opened at the first call that needs it, so that a verb which touches plain
  * volumes only asks for no passphrase. The call must take COF_KMS_NAMES and outlive the session.
  */
+struct cof_tool_kms;
+struct cof_tool_kms_side {
+    struct cof_tool_kms *kms;
+    bool engine;
+};
+
 struct cof_tool_kms {
     const struct cof_tool_call *call;
     unsigned flags;                /* enum coffer_keystore_flags           */
@@ -57,15 +78,25 @@ struct cof_tool_kms {
     struct coffer_kms_client *client; /* of a service elsewhere            */
     struct coffer_fault fault;     /* of the last failure to open          */
     int open_error;                /* a failed open isn't tried again      */
+    struct cof_tool_kms_side sides[2];  /* the caller, and the engine       */
+    struct coffer_kms_client *engine_client;
+    bool engine_failed; /* whose call failed last */
 };
 
-/* ret_provider (may be NULL) is good until cof_tool_kms_done. Opens nothing. */
+/* ret_provider (may be NULL) is good until cof_tool_kms_done: the engine's, or who there is. Opens
+ * nothing. */
 void cof_tool_kms_init(struct cof_tool_kms *kms, const struct cof_tool_call *call, unsigned flags,
                        struct coffer_key_provider *ret_provider);
 
 /* The same for the second one. The call must take COF_KMS_SOURCE_NAMES, too. */
 void cof_tool_kms_init_source(struct cof_tool_kms *kms, const struct cof_tool_call *call,
                               unsigned flags, struct coffer_key_provider *ret_provider);
+/* The caller's provider or, with engine, the engine's. The call must take COF_ENGINE_NAMES. */
+void cof_tool_kms_provider(struct cof_tool_kms *kms, bool engine,
+                           struct coffer_key_provider *ret_provider);
+/* Whether the engine has an identity of its own. False in a program without COF_ENGINE_ROWS. */
+bool cof_tool_kms_has_engine(const struct cof_tool_kms *kms);
+
 /* Whether the line or the environment names a second key store that is another file than the first,
  * or one that is not there. An error in either is reported when it is opened. */
 bool cof_tool_kms_two(const struct cof_tool_call *call);
@@ -84,6 +115,11 @@ int cof_tool_kms_open(struct cof_tool_kms *kms);
 typedef int (*cof_tool_kms_use_fn)(void *ctx, const struct coffer_keystore_opts *opts,
                                    struct coffer_fault *fault);
 int cof_tool_kms_use(struct cof_tool_kms *kms, cof_tool_kms_use_fn use, void *ctx);
+
+/* A client of the service that the session names. kms->fault has the sentence. */
+struct cof_tool_engine;
+int cof_tool_kms_connect_as(struct cof_tool_kms *kms, struct cof_tool_engine *engine,
+                            struct coffer_kms_client **ret_client);
 
 /* One operation of the service, open by then. 0 with an answer, which may be a refusal; else
  * kms->fault has the sentence. */

@@ -100,11 +100,58 @@ static int read_flags(unsigned *ret_flags, struct coffer_fault *fault)
     return 0;
 }
 
+/* Its file is read again when the service knows its credentials no more. */
+static int engine_opts(const struct cof_tool_engine *engine, struct coffer_kms_client_opts *opts,
+                       struct coffer_fault *fault)
+{
+    if (engine->as != NULL && strncmp(engine->as, "arn:", 4) != 0) {
+        return cof_tool_secret_fail(fault, COFFER_E_INVALID,
+                                    "at a key service elsewhere --engine-as is an ARN, and "
+                                    "'%.60s' is none",
+                                    engine->as);
+    }
+    opts->credentials = cof_tool_engine_read;
+    opts->credentials_ctx = (void *)(uintptr_t)engine->credentials;
+    opts->principal = engine->as;
+    return 0;
+}
+
+static int environment_opts(struct coffer_kms_client_opts *opts, struct coffer_fault *fault)
+{
+    int error = take_credentials(fault);
+    if (error == 0) {
+        opts->access_key_id = taken->access_key_id;
+        opts->secret = taken->secret;
+        opts->session_token = taken->session_token[0] != '\0' ? taken->session_token : NULL;
+    }
+    return error;
+}
+
+static int connect_with(const struct coffer_kms_client_opts *opts,
+                        const struct cof_tool_engine *engine, struct coffer_kms_client **ret_client,
+                        struct coffer_fault *fault)
+{
+    struct coffer_fault why = {0};
+    int error = coffer_kms_client_new(opts, ret_client, &why);
+    if (error != 0 && engine != NULL && error != COFFER_E_NO_MEMORY) {
+        return cof_tool_secret_fail(fault, COFFER_E_INVALID,
+                                    "%.100s holds no credentials that can be used: %s: a file of "
+                                    "mode 0600 as `cofferkms token assume-role --output-file` "
+                                    "writes it",
+                                    engine->credentials, coffer_error_sentence(error));
+    }
+    if (error != 0) {
+        *fault = why;
+    }
+    return error;
+}
+
 int cof_tool_kms_connect(const char *uri, const char *region, const char *ca_file,
+                         const struct cof_tool_engine *engine,
                          struct coffer_kms_client **ret_client, struct coffer_fault *fault)
 {
     struct coffer_kms_client_opts opts = {.size = sizeof opts, .url = uri};
-    int error = take_credentials(fault);
+    int error = engine != NULL ? engine_opts(engine, &opts, fault) : environment_opts(&opts, fault);
     if (error == 0) {
         error = read_flags(&opts.flags, fault);
     }
@@ -116,8 +163,5 @@ int cof_tool_kms_connect(const char *uri, const char *region, const char *ca_fil
         opts.region = environment("AWS_DEFAULT_REGION");
     }
     opts.ca_file = ca_file != NULL ? ca_file : environment("COFFER_KMS_CA_FILE");
-    opts.access_key_id = taken->access_key_id;
-    opts.secret = taken->secret;
-    opts.session_token = taken->session_token[0] != '\0' ? taken->session_token : NULL;
-    return coffer_kms_client_new(&opts, ret_client, fault);
+    return connect_with(&opts, engine, ret_client, fault);
 }

@@ -15,13 +15,16 @@
 #define COF_TOOLS_COMMON_KMS_REMOTE_H
 
 #include "args.h"
+#include "kms_engine.h"
 #include <coffer/kms_client.h>
 
 /* Whether a URI of --kms names a service that is asked over HTTP: https:, http:, unix:. */
 bool cof_tool_kms_is_remote(const char *uri);
 
-/* region and ca_file: of the command line, or NULL. */
+/* region and ca_file: of the command line, or NULL. engine: who calls, where that is not who the
+ * environment says; NULL otherwise. */
 int cof_tool_kms_connect(const char *uri, const char *region, const char *ca_file,
+                         const struct cof_tool_engine *engine,
                          struct coffer_kms_client **ret_client, struct coffer_fault *fault);
 
 #endif

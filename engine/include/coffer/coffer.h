@@ -247,7 +247,7 @@ struct coffer_volume_create_opts {
     const struct coffer_tag *tags; /* to begin with                                       */
     size_t tag_count;
     /* Who makes the volume, where that is not who uses it: asked to describe the key, to draw the
-     * volume key and to grant the engine its use. NULL: provider */
+     * volume key and to grant its use to who provider speaks as. NULL: provider */
     const struct coffer_key_provider *caller;
 };
 
@@ -297,6 +297,8 @@ struct coffer_volume_open_opts {
      * and close, and only coffer_volume_start lets the volume be opened again.
      */
     uint64_t lease_ns;
+    /* coffer_volume_start only: who starts it, where that is not who uses it. NULL: provider */
+    const struct coffer_key_provider *caller;
 };
 
 /*
@@ -375,6 +377,10 @@ COFFER_MUST_CHECK int coffer_volume_resize(struct coffer_volume *volume, uint64_
  * passed, by the wall clock and the latest that was seen since, and it stays so for good. An error
  * of class KEY: its key is still refused, and nothing has changed. A volume whose name no key opens
  * may be named by its ResourceId, here and in stop and delete.
+ *
+ * With a caller it is the caller's right to the key that is asked at this moment: the volume key
+ * has to unwrap for it, too. Where the provider has no right to the key any more, its grant being
+ * gone, the caller grants it anew.
  */
 COFFER_MUST_CHECK int coffer_volume_start(struct coffer_store *store,
                                           const struct coffer_volume_open_opts *opts,

@@ -7,6 +7,11 @@
  * re-encrypt it when a volume is copied under another key. The encryption context is bound as
  * associated data; it is a set of string pairs, matched exactly, whose order does not matter.
  *
+ * Two may stand behind one volume. Who makes it (`caller` in the options of what makes or changes
+ * one) shows by its own rights that it may use the key, and grants it to the engine. The engine
+ * (`provider`) needs no right but that grant from then on, and what becomes of the caller's is
+ * nothing to it. Without a caller, one provider does both.
+ *
  * Calls are synchronous and may be slow; the engine makes them at volume create, open, copy and
  * re-key, and for the lease of an open volume's key (coffer/coffer.h), and holds no lock of its own
  * meanwhile. A read or a write waits for one only where nobody else renews the lease. A provider
@@ -26,7 +31,8 @@ extern "C" {
 
 #define COFFER_KEY_BYTES 32
 #define COFFER_KEY_BLOB_BYTES_MAX 6144
-#define COFFER_KEY_ARN_BYTES_MAX 256 /* with its terminating NUL */
+#define COFFER_KEY_ARN_BYTES_MAX 256   /* with its terminating NUL */
+#define COFFER_PRINCIPAL_BYTES_MAX 257 /* the same */
 
 struct coffer_context_pair {
     const char *key;
@@ -84,12 +90,17 @@ struct coffer_key_provider_ops {
 
     /* Let grantee use the key for the named operations ("Decrypt", "ReEncryptFrom", ...) where the
      * encryption context has the given pairs, and others beside them; ret_grant_id has room for 65
-     * bytes. retire_grant undoes it. Both may be NULL, or return UNSUPPORTED, in a service without
+     * bytes. Asked for again under the same name (which may be NULL) it is the same grant.
+     * retire_grant undoes it. Both may be NULL, or return UNSUPPORTED, in a service without
      * grants. */
-    int (*create_grant)(void *ctx, const char *key_arn, const char *grantee,
+    int (*create_grant)(void *ctx, const char *key_arn, const char *grantee, const char *name,
                         const char *const *operations, unsigned operation_count,
                         const struct coffer_context *context, char ret_grant_id[65]);
     int (*retire_grant)(void *ctx, const char *key_arn, const char *grant_id);
+
+    /* Whom a grant has to name so that this provider may use the key: an ARN. NULL, or UNSUPPORTED:
+     * arn:...:iam::ACCOUNT:role/coffer-engine, of the key's account. */
+    int (*principal)(void *ctx, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX]);
 };
 
 struct coffer_key_provider {

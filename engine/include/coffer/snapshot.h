@@ -107,6 +107,9 @@ struct coffer_snapshot_restore_opts {
     void *ctx;
     const struct coffer_tag *tags; /* of the volume; it gets none of the snapshot's */
     size_t tag_count;
+    /* Who restores, where that is not who uses the volume (snapshot.provider): asked to unwrap the
+     * snapshot's key, and all that coffer_volume_create asks. NULL: snapshot.provider */
+    const struct coffer_key_provider *caller;
 };
 
 /* A writable volume with the snapshot's contents, at once, whatever its size: pages are shared, the
@@ -152,10 +155,14 @@ struct coffer_copy_opts {
      * it was when it is asked for again, and is returned. */
     int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
     void *ctx;
+    /* Who copies, where that is not who uses the copy (provider): asked as in coffer_volume_create,
+     * and source.provider speaks for it, too. NULL: provider */
+    const struct coffer_key_provider *caller;
 };
 
 /* Copy a snapshot into another store, under its own or another key. Pages and map travel as they
- * are; none is opened. Where both providers are the same object, the key service re-encrypts the
+ * are; none is opened. Where the source's provider and the caller (or provider, without one) are
+ * the same object, the key service re-encrypts the
  * volume key and the right to decrypt is not needed (the copy then has the source's volume key and
  * sealed record); else the copy has a volume key of its own and the source's data keys wrapped
  * anew. What the destination has of an earlier copy of the same volume is not sent again: the
@@ -189,6 +196,9 @@ struct coffer_rekey_opts {
     const char *kms_key_id; /* NULL: the present one */
     enum coffer_rekey_depth depth;
     const struct coffer_key_provider *provider;
+    /* Who changes the keys, where that is not who uses them: asked to describe the new key, to draw
+     * volume keys, to grant, and to wrap for recipients. NULL: provider */
+    const struct coffer_key_provider *caller;
 };
 
 /* Put a volume and all of its snapshots under a master key, in one root: until it is durable the
@@ -216,6 +226,7 @@ struct coffer_reencrypt_opts {
     const char *kms_key_id; /* as in coffer_rekey_opts; NULL: the present one */
     const struct coffer_key_provider *provider; /* until coffer_reencrypt_end */
     uint64_t bytes_per_second_max;              /* 0: no limit */
+    const struct coffer_key_provider *caller; /* as in coffer_rekey_opts; for the beginning */
 };
 
 /* How far it is. An extent is up to 2 MiB that were written together. */

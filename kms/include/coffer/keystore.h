@@ -55,7 +55,6 @@ extern "C" {
 #define COFFER_MATERIAL_ID_BYTES 65          /* 64 hex digits, with its NUL                  */
 #define COFFER_GRANT_ID_BYTES 65             /* 64 hex digits, with its NUL                  */
 #define COFFER_ALIAS_BYTES_MAX 257           /* "alias/..." up to 256 bytes, with its NUL    */
-#define COFFER_PRINCIPAL_BYTES_MAX 257       /* 1 to 256 bytes, with its NUL                 */
 #define COFFER_GRANT_NAME_BYTES_MAX 257      /* 0 to 256 bytes, with its NUL                 */
 #define COFFER_MARKER_BYTES_MAX 620
 
@@ -281,9 +280,21 @@ COFFER_MUST_CHECK int coffer_keystore_export_plaintext(struct coffer_keystore *s
                                                        const struct coffer_context *context,
                                                        struct coffer_fault *fault);
 
-/* Fill ret_provider, which is good until the store is closed. */
+/* Fill ret_provider, which is good until the store is closed. It speaks as the root of the store's
+ * account, and grants name arn:...:role/coffer-engine. */
 COFFER_MUST_CHECK int coffer_keystore_provider(struct coffer_keystore *store,
                                                struct coffer_key_provider *ret_provider);
+
+/*
+ * The same, speaking as principal: the ARN of a root, a user, a role or a role's session, with that
+ * one's rights and no others. Grants for this provider name it (of a session: its role). The role
+ * of an engine need not have been made: grants are all it needs. A person's provider as `caller`
+ * and the engine's as `provider` make the two that coffer/keys.h tells of. principal NULL is
+ * coffer_keystore_provider. INVALID for what is no principal; NO_MEMORY.
+ */
+COFFER_MUST_CHECK int coffer_keystore_provider_as(struct coffer_keystore *store,
+                                                  const char *principal,
+                                                  struct coffer_key_provider *ret_provider);
 
 /* A provider's calls take no fault: this copies that of the last one that failed, whichever thread
  * made it, or a fault with error 0. */

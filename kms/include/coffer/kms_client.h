@@ -37,12 +37,25 @@
 extern "C" {
 #endif
 
+#define COFFER_KMS_SESSION_TOKEN_BYTES_MAX 8193u /* with its NUL */
+
 struct coffer_kms_client;
 
 enum coffer_kms_client_flags {
     COFFER_KMS_CLIENT_TLS12 = 1u << 0, /* TLS 1.2 will do, too: for AWS's own endpoints         */
     COFFER_KMS_CLIENT_PROXY = 1u << 1  /* heed https_proxy and no_proxy of the environment      */
 };
+
+/* Who calls; each text with its NUL, session_token empty for none. */
+struct coffer_kms_credentials {
+    char access_key_id[COFFER_KMS_ACCESS_KEY_ID_BYTES_MAX];
+    char secret[COFFER_KMS_SECRET_BYTES_MAX];
+    char session_token[COFFER_KMS_SESSION_TOKEN_BYTES_MAX];
+};
+
+/* Write the credentials as they are now into ret_credentials, which is zeroed and in locked memory.
+ * Returns 0 or a negative enum coffer_error. Any thread; one call at a time of a client. */
+typedef int (*coffer_kms_credentials_fn)(void *ctx, struct coffer_kms_credentials *ret_credentials);
 
 struct coffer_kms_client_opts {
     size_t size;     /* sizeof (struct coffer_kms_client_opts)                                   */
@@ -66,6 +79,14 @@ struct coffer_kms_client_opts {
     const struct coffer_env *env;
     /* Wait; NULL: sleep. ctx is env->ctx. */
     void (*wait_ns)(void *ctx, uint64_t ns);
+
+    /* For credentials that change, as those of a role's session do, in the place of the three
+     * above: asked by new, and again when the service says that the last ones are over or unknown,
+     * which is tried again once if there are others by then. */
+    coffer_kms_credentials_fn credentials;
+    void *credentials_ctx;
+    /* ARN of whom grants for the provider have to name; copied. NULL: as in coffer/keys.h */
+    const char *principal;
 };
 
 /* Connects to nothing yet. INVALID for a URL, region or credentials that can't be ones; NO_MEMORY,

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/kms_provider.c - providers that open the key service when they are called, as the caller
+ * or as the engine.
+ *
+ * Invariant: an identity that was asked for and can't be had is an error, never another identity.
+ * One thread, as the session.
+ */
+#include "kms_args.h"
+#include "kms_engine.h"
+#include "kms_remote.h"
+#include "kms_secret.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- who --------------------------------------------------------------------------------- */
+
+static bool knows(const struct cof_tool_kms *kms, const char *option)
+{
+    return cof_tool_option_find(kms->call->program, option, strlen(option)) != NULL;
+}
+
+static const char *setting(const struct cof_tool_kms *kms, const char *option, const char *variable)
+{
+    const char *value = getenv(variable);
+    return cof_tool_text(kms->call, option, value != NULL && value[0] != '\0' ? value : NULL);
+}
+
+static const char *engine_as(const struct cof_tool_kms *kms)
+{
+    return setting(kms, "engine-as", "COFFER_ENGINE_AS");
+}
+
+static const char *engine_credentials(const struct cof_tool_kms *kms)
+{
+    return setting(kms, "engine-credentials", "COFFER_ENGINE_CREDENTIALS");
+}
+
+bool cof_tool_kms_has_engine(const struct cof_tool_kms *kms)
+{
+    return knows(kms, "engine-as") && (engine_as(kms) != NULL || engine_credentials(kms) != NULL);
+}
+
+static int in_store(struct cof_tool_kms *kms, bool engine, struct coffer_key_provider *ret_provider)
+{
+    const char *who = engine ? engine_as(kms) : setting(kms, "as", "COFFER_AS");
+    struct coffer_keystore_info info = {.size = sizeof info};
+    char principal[COFFER_PRINCIPAL_BYTES_MAX];
+    int error = coffer_keystore_info_get(kms->store, &info);
+    if (error != 0) {
+        return error;
+    }
+    if (engine && who == NULL) {
+        return cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
+                                    "a key store in a file has no use for --engine-credentials "
+                                    "alone: say who the engine is with --engine-as");
+    }
+    if (who == NULL) {
+        return coffer_keystore_provider(kms->store, ret_provider);
+    }
+    if (!cof_tool_principal(who, engine ? "role/" : "user/", info.account, principal) ||
+        coffer_keystore_provider_as(kms->store, principal, ret_provider) != 0) {
+        return cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
+                                    "'%.80s' is nobody: give user/NAME, role/NAME or an ARN", who);
+    }
+    return 0;
+}
+
+static int elsewhere(struct cof_tool_kms *kms, bool engine,
+                     struct coffer_key_provider *ret_provider)
+{
+    if (!engine && setting(kms, "as", "COFFER_AS") != NULL) {
+        return cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
+                                    "--as (COFFER_AS) is for a key store in a file: elsewhere you "
+                                    "are who signs, by AWS_ACCESS_KEY_ID");
+    }
+    if (engine && engine_credentials(kms) == NULL) {
+        return cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
+                                    "at a key service elsewhere the engine needs credentials of "
+                                    "its own: name them with --engine-credentials");
+    }
+    if (engine && kms->engine_client == NULL) {
+        struct cof_tool_engine with = {.credentials = engine_credentials(kms),
+                                       .as = engine_as(kms)};
+        int error = cof_tool_kms_connect_as(kms, &with, &kms->engine_client);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return coffer_kms_client_provider(engine ? kms->engine_client : kms->client, ret_provider);
+}
+
+static int inner(void *ctx, struct coffer_key_provider *ret_provider)
+{
+    const struct cof_tool_kms_side *side = ctx;
+    struct cof_tool_kms *kms = side->kms;
+    int error = cof_tool_kms_open(kms);
+    if (error == 0) {
+        error = kms->store != NULL ? in_store(kms, side->engine, ret_provider)
+                                   : elsewhere(kms, side->engine, ret_provider);
+        kms->open_error = error;
+    }
+    return error;
+}
+
+/* ---- the provider's calls ---------------------------------------------------------------- */
+
+/* Whose fault is to be reported. */
+static int note(void *ctx, int error)
+{
+    const struct cof_tool_kms_side *side = ctx;
+    if (error != 0) {
+        side->kms->engine_failed = side->engine;
+    }
+    return error;
+}
+
+static int lazy_describe(void *ctx, const char *key, struct coffer_key_info *ret_info)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return note(ctx, error != 0 ? error : provider.ops->describe(provider.ctx, key, ret_info));
+}
+
+static int lazy_generate(void *ctx, const char *key_arn, const struct coffer_context *context,
+                         struct coffer_key_blob *ret_blob)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return note(ctx, error != 0 ? error
+                                : provider.ops->generate_data_key_without_plaintext(
+                                      provider.ctx, key_arn, context, ret_blob));
+}
+
+static int lazy_decrypt(void *ctx, const char *key_arn, const struct coffer_key_blob *blob,
+                        const struct coffer_context *context, uint8_t key_bytes[COFFER_KEY_BYTES])
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return note(ctx, error != 0
+                         ? error
+                         : provider.ops->decrypt(provider.ctx, key_arn, blob, context, key_bytes));
+}
+
+static int lazy_re_encrypt(void *ctx, const struct coffer_key_blob *blob,
+                           const struct coffer_context *source_context,
+                           const char *destination_key_arn,
+                           const struct coffer_context *destination_context,
+                           struct coffer_key_blob *ret_blob)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return note(ctx, error != 0 ? error
+                                : provider.ops->re_encrypt(provider.ctx, blob, source_context,
+                                                           destination_key_arn, destination_context,
+                                                           ret_blob));
+}
+
+static int lazy_create_grant(void *ctx, const char *key_arn, const char *grantee, const char *name,
+                             const char *const *operations, unsigned operation_count,
+                             const struct coffer_context *context, char ret_grant_id[65])
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return note(ctx, error != 0 ? error
+                                : provider.ops->create_grant(provider.ctx, key_arn, grantee, name,
+                                                             operations, operation_count, context,
+                                                             ret_grant_id));
+}
+
+static int lazy_retire_grant(void *ctx, const char *key_arn, const char *grant_id)
+{
+    struct coffer_key_provider provider;
+    int error = inner(ctx, &provider);
+    return note(ctx,
+                error != 0 ? error : provider.ops->retire_grant(provider.ctx, key_arn, grant_id));
+}
+
+/* Without an engine of its own grants are for whom the library names. */
+static int lazy_principal(void *ctx, char ret_arn[COFFER_PRINCIPAL_BYTES_MAX])
+{
+    const struct cof_tool_kms_side *side = ctx;
+    struct coffer_key_provider provider;
+    int error = side->engine ? inner(ctx, &provider) : COFFER_E_UNSUPPORTED;
+    return error != 0 ? error : provider.ops->principal(provider.ctx, ret_arn);
+}
+
+static const struct coffer_key_provider_ops lazy_ops = {
+    sizeof lazy_ops, lazy_describe,     lazy_generate,     lazy_decrypt,
+    lazy_re_encrypt, lazy_create_grant, lazy_retire_grant, lazy_principal};
+
+void cof_tool_kms_provider(struct cof_tool_kms *kms, bool engine,
+                           struct coffer_key_provider *ret_provider)
+{
+    ret_provider->ops = &lazy_ops;
+    ret_provider->ctx = &kms->sides[engine ? 1 : 0];
+}
