@@ -132,7 +132,8 @@ static int call_provider(unsigned which)
     case 3:
         return get_key(&provider);
     case 4:
-        error = provider.ops->create_grant(provider.ctx, ARN, ARN, operations, 1, NULL, grant);
+        error = provider.ops->create_grant(provider.ctx, ARN, ARN, "volume", operations, 1, NULL,
+                                           grant);
         harness_require(error != 0 || grant[0] != '\0', "a grant without an id");
         return error;
     default:

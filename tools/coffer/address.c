@@ -155,7 +155,7 @@ int cli_address_store(const struct cof_tool_call *call, const char *word,
     return take_store(call, store, strlen(store), ret_address);
 }
 
-static int take_either(const struct cof_tool_call *call, const char *word,
+static int take_either(const struct cof_tool_call *call, enum cli_what named, const char *word,
                        struct cli_address *ret_address)
 {
     const char *colon = word != NULL ? strrchr(word, ':') : NULL;
@@ -164,7 +164,7 @@ static int take_either(const struct cof_tool_call *call, const char *word,
     }
     bool has_volume = colon != NULL && strchr(colon, '/') == NULL;
     bool is_volume = word != NULL && strchr(word, '/') == NULL && default_store(call) != NULL;
-    return has_volume || is_volume ? take_named(call, CLI_VOLUME, word, ret_address)
+    return has_volume || is_volume ? take_named(call, named, word, ret_address)
                                    : cli_address_store(call, word, ret_address);
 }
 
@@ -174,8 +174,11 @@ int cli_address_take(const struct cof_tool_call *call, enum cli_what what, const
     if (what == CLI_STORE) {
         return cli_address_store(call, word, ret_address);
     }
-    return what == CLI_STORE_OR_VOLUME ? take_either(call, word, ret_address)
-                                       : take_named(call, what, word, ret_address);
+    if (what == CLI_STORE_OR_VOLUME || what == CLI_ANY) {
+        return take_either(call, what == CLI_ANY ? CLI_VOLUME_OR_SNAPSHOT : CLI_VOLUME, word,
+                           ret_address);
+    }
+    return take_named(call, what, word, ret_address);
 }
 
 bool cli_address_same_store(const struct cli_address *a, const struct cli_address *b)

@@ -28,6 +28,7 @@ enum cli_what {
     CLI_VOLUME,
     CLI_SNAPSHOT,
     CLI_VOLUME_OR_SNAPSHOT,
+    CLI_ANY, /* the next one, or a snapshot */
     CLI_STORE_OR_VOLUME /* a word is a volume when a colon is in its last part, or when the store is
                          * known and it has no slash; "STORE:" is a store in any case */
 };

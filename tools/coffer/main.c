@@ -11,7 +11,7 @@
 #include <coffer/coffer.h>
 
 static const struct cof_tool_option options[] = {
-    {"store", COF_TOOL_FILE, "STORE", "the store, when the operand leaves it out (COFFER_STORE)"},
+    CLI_VOLUME_ROWS,
     {"size", COF_TOOL_SIZE, "SIZE", "size in bytes: 512, 4K, 1.5G, 2TiB"},
     {"segment-size", COF_TOOL_SIZE, "SIZE", "a power of two, 1M to 64M (chosen by size)"},
     {"kms-key-id", COF_TOOL_TEXT, "KEY", "key id, key ARN, alias/NAME or alias ARN"},
@@ -27,11 +27,6 @@ static const struct cof_tool_option options[] = {
     {"nonces", COF_TOOL_FLAG, NULL, "show that no (key, nonce) pair was used twice, without a key"},
     {"memory", COF_TOOL_SIZE, "SIZE", "memory to sort in, with --nonces (64M)"},
     {"rate", COF_TOOL_SIZE, "BYTES", "read (rekey: seal anew) at most so many bytes a second"},
-    {"no-pin", COF_TOOL_FLAG, NULL, "neither check nor make the volume's pin"},
-    {"allow-plain", COF_TOOL_FLAG, NULL, "open the volume although it is not encrypted"},
-    {"buffered", COF_TOOL_FLAG, NULL, "through the page cache, where O_DIRECT is refused"},
-    {"anchor", COF_TOOL_FILE, "FILE", "file elsewhere that shows a rollback (COFFER_ANCHOR)"},
-    {"accept-rollback", COF_TOOL_FLAG, NULL, "take a state that the anchor does not know"},
     {"file", COF_TOOL_FILE, "PATH", "make a scratch store at PATH and remove it afterwards"},
     {"rw", COF_TOOL_CHOICE, "read|write|randread|randwrite|writeflush", "workload (randread)"},
     {"bs", COF_TOOL_SIZE, "SIZE", "bytes a request, a multiple of 512 (4K; 1M for read and write)"},
@@ -45,6 +40,16 @@ static const struct cof_tool_option options[] = {
     {"tag", COF_TOOL_LIST, "KEY=VALUE", "a tag to begin with; more than one may be given"},
     {"copy-tags", COF_TOOL_FLAG, NULL, "with the tags of what it is made of"},
     {"all", COF_TOOL_FLAG, NULL, "all tags, also such as can't be read any more"},
+    CLI_SERVE_ROWS,
+    {"unix", COF_TOOL_FILE, "PATH", "listen on a unix socket, for its owner only"},
+    {"listen", COF_TOOL_TEXT, "HOST:PORT", "listen on a TCP port; [ADDRESS]:PORT for IPv6"},
+    {"tls-certificates", COF_TOOL_FILE, "DIR", "server-cert.pem, server-key.pem, ca-cert.pem"},
+    {"tls-verify-peer", COF_TOOL_FLAG, NULL, "only clients with a certificate of ca-cert.pem"},
+    {"insecure", COF_TOOL_FLAG, NULL, "listen beyond loopback without TLS"},
+    {"read-only", COF_TOOL_FLAG, NULL, "open the store for reading only"},
+    {"threads", COF_TOOL_NUMBER, "N", "requests of a connection that are worked on at once (16)"},
+    {"max-connections", COF_TOOL_NUMBER, "N", "more are refused (16)"},
+    {"pid-file", COF_TOOL_FILE, "FILE", "where the server's process id is, once it listens"},
     COF_KMS_ROWS,
     COF_KMS_SOURCE_ROWS,
     COF_ENGINE_ROWS,
@@ -151,6 +156,10 @@ static const struct cof_tool_verb verbs[] = {
      "read every live byte of a store and verify it", "coffer-check", cli_scrub},
     {NULL, "dump", "[STORE]", 0, 1, CLI_STORE_NAMES, "a store's metadata as JSON, without any key",
      "coffer-check", cli_dump},
+    {NULL, "serve", "[STORE|STORE:VOLUME[@SNAPSHOT]]", 0, 1,
+     CLI_SERVE_NAMES " unix listen tls-certificates tls-verify-peer insecure read-only threads "
+     "max-connections pid-file",
+     "serve volumes and snapshots by NBD, until a signal", "coffer-serve", cli_serve},
     {NULL, "bench", "[STORE:VOLUME]", 0, 1,
      CLI_VOLUME_NAMES " file rw bs depth size runtime yes", "measure a volume's speed",
      "coffer-bench", cli_bench},
@@ -180,7 +189,8 @@ static const struct cof_tool_program program = {
                    "                          the same of a copy's source\n"
                    "  COFFER_PINS             the pin file\n"
                    "  COFFER_ANCHOR           the anchor file, as --anchor\n"
-                   "  COFFER_CIPHER_BACKEND   auto, evp or ipsec-mb: what pages are sealed by\n",
+                   "  COFFER_CIPHER_BACKEND   auto, evp or ipsec-mb: what pages are sealed by\n"
+                   "  COFFER_NBDKIT_PLUGIN    the plugin that `serve` gives to nbdkit\n",
 };
 
 int main(int argc, char **argv)

@@ -163,6 +163,16 @@ static void look_at_space(struct cli_session *session)
     }
 }
 
+/* What only a session that serves takes: its call has the options. */
+static void use_budgets(const struct cli_session *session, struct coffer_store_opts *opts)
+{
+    if (session->serves) {
+        opts->flags |= COFFER_OPEN_BACKGROUND;
+        opts->node_cache_bytes = cof_tool_size(session->call, "node-cache", 0);
+        opts->tag_cache_bytes = cof_tool_size(session->call, "tag-cache", 0);
+    }
+}
+
 int cli_session_try_store(struct cli_session *session, unsigned flags, struct coffer_fault *fault)
 {
     struct coffer_env env;
@@ -172,6 +182,7 @@ int cli_session_try_store(struct cli_session *session, unsigned flags, struct co
     if (cof_tool_given(session->call, "buffered")) {
         opts.flags |= COFFER_OPEN_BUFFERED;
     }
+    use_budgets(session, &opts);
     cli_anchor_use(&session->anchor, &opts, &env);
     int error = coffer_store_open(&opts, &session->store, fault);
     if (error == 0) {

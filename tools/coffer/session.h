@@ -30,7 +30,22 @@
 /* Options of verbs that open a store, and of those that open a volume. */
 #define CLI_STORE_NAMES "store buffered anchor accept-rollback"
 #define CLI_KEY_NAMES COF_KMS_NAMES " " COF_ENGINE_NAMES
+#define CLI_STORE_ROWS                                                                             \
+    {"store", COF_TOOL_FILE, "STORE", "the store, when the operand leaves it out (COFFER_STORE)"}, \
+    {"buffered", COF_TOOL_FLAG, NULL, "through the page cache, where O_DIRECT is refused"},        \
+    {"anchor", COF_TOOL_FILE, "FILE", "file elsewhere that shows a rollback (COFFER_ANCHOR)"},     \
+    {"accept-rollback", COF_TOOL_FLAG, NULL, "take a state that the anchor does not know"}
+#define CLI_VOLUME_ROWS                                                                            \
+    CLI_STORE_ROWS,                                                                                \
+    {"no-pin", COF_TOOL_FLAG, NULL, "neither check nor make the volume's pin"},                    \
+    {"allow-plain", COF_TOOL_FLAG, NULL, "open the volume although it is not encrypted"}
 #define CLI_VOLUME_NAMES CLI_STORE_NAMES " " CLI_KEY_NAMES " no-pin allow-plain"
+/* Options of a session that serves, beside those. */
+#define CLI_SERVE_ROWS                                                                             \
+    {"node-cache", COF_TOOL_SIZE, "SIZE", "memory for map nodes (64M)"},                           \
+    {"tag-cache", COF_TOOL_SIZE, "SIZE", "memory for pages' tags, 32 bytes a page (64M)"},         \
+    {"lease", COF_TOOL_NUMBER, "SECONDS", "longest time without word of the key service (300)"}
+#define CLI_SERVE_NAMES CLI_VOLUME_NAMES " node-cache tag-cache lease"
 
 struct cli_session {
     const struct cof_tool_call *call;
@@ -46,6 +61,7 @@ struct cli_session {
     struct coffer_store_info store_info; /* at open */
     bool writes;                         /* the store is open for writing */
     bool uses_data;   /* a volume whose key is refused is noted as lost */
+    bool serves;      /* open for long: runs what is due by itself, takes CLI_SERVE_ROWS */
     bool stopped_too; /* a volume that is stopped is none to open, but one to work on, closed */
     bool warned_of_space;
     struct coffer_volume *volume;

@@ -155,6 +155,9 @@ int cli_session_open_named(struct cli_session *session, unsigned flags)
     struct coffer_volume_open_opts opts = {.size = sizeof opts, .flags = flags};
     struct cli_pin pin;
     bool pinned;
+    if (session->serves) {
+        opts.lease_ns = cof_tool_number(session->call, "lease", 0) * 1000000000ull;
+    }
     int exit_code = cli_session_expect(session, &opts, &pin, &pinned);
     if (exit_code != 0) {
         return exit_code;
@@ -223,11 +226,12 @@ int cli_session_record_export(struct cli_session *session, const char *destinati
         {"Uid", uid},
     };
     const struct coffer_context context = {pairs, sizeof pairs / sizeof pairs[0]};
-    if (!info->encrypted || session->kms.store == NULL) {
+    const struct cof_tool_kms *kms =
+        session->lender != NULL ? &session->lender->kms : &session->kms;
+    if (!info->encrypted || kms->store == NULL) {
         return 0;
     }
-    int error = coffer_keystore_export_plaintext(session->kms.store, info->key_arn, &context,
-                                                 &fault);
+    int error = coffer_keystore_export_plaintext(kms->store, info->key_arn, &context, &fault);
     if (error != 0) {
         return cof_tool_fail(session->call, error, &fault, NULL,
                              "cannot record that %s is exported", cli_session_name(session));

@@ -50,6 +50,7 @@ int cli_check(struct cof_tool_call *call);
 int cli_check_nonces(struct cof_tool_call *call); /* check --nonces */
 int cli_scrub(struct cof_tool_call *call);
 int cli_dump(struct cof_tool_call *call);
+int cli_serve(struct cof_tool_call *call);
 int cli_bench(struct cof_tool_call *call);
 
 #endif

@@ -120,6 +120,14 @@ static int set_option(struct cof_tool_call *call, const struct cof_tool_option *
     return 0;
 }
 
+int cof_tool_set(struct cof_tool_call *call, const char *name, const char *text)
+{
+    const struct cof_tool_option *option =
+        cof_tool_option_find(call->program, name, strlen(name));
+    assert(option != NULL);
+    return set_option(call, option, text);
+}
+
 static unsigned distance(const char *a, const char *b)
 {
     /* Letters of the shorter prefix and suffix in common: enough to find a slip of one key. */

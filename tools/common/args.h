@@ -100,6 +100,10 @@ struct cof_tool_call {
 /* Parse, run the verb, return the exit code of the process. */
 int cof_tool_main(const struct cof_tool_program *program, int argc, char **argv);
 
+/* Set an option as if it had stood on the line. text is borrowed, and NULL for a flag. For programs
+ * that get their options in another way; returns 0 or the exit code of the usage error. */
+int cof_tool_set(struct cof_tool_call *call, const char *name, const char *text);
+
 /* What the line said. text, size and number give the fallback when the option was not given. */
 bool cof_tool_given(const struct cof_tool_call *call, const char *name);
 const char *cof_tool_text(const struct cof_tool_call *call, const char *name,

@@ -11,6 +11,18 @@
 
 #define MESSAGE_BYTES 1024
 
+static FILE *elsewhere;
+
+void cof_tool_reports_to(FILE *stream)
+{
+    elsewhere = stream;
+}
+
+static FILE *reports(void)
+{
+    return elsewhere != NULL ? elsewhere : stderr;
+}
+
 /* Exit code and advice of each error. Advice stands behind the why when the fault has no words of
  * its own; NULL says that nothing general can be said. */
 struct outcome {
@@ -180,14 +192,14 @@ static void print_object(const struct cof_tool_call *call, const struct report *
                                "message", message);
     if (object == NULL) {
         /* Text that is not UTF-8, or no memory: the line is better than silence. */
-        fprintf(stderr, "%s: %s: %s\n", call->program->name, words, message);
+        fprintf(reports(), "%s: %s: %s\n", call->program->name, words, message);
         return;
     }
     if (report->fault != NULL) {
         add_place(object, report->fault);
     }
-    json_dumpf(object, stderr, JSON_COMPACT | JSON_ENSURE_ASCII);
-    fputc('\n', stderr);
+    json_dumpf(object, reports(), JSON_COMPACT | JSON_ENSURE_ASCII);
+    fputc('\n', reports());
     json_decref(object);
 }
 
@@ -195,27 +207,27 @@ static void print_place(const struct coffer_fault *fault)
 {
     const char *before = " (";
     if (fault->volume[0] != '\0') {
-        fprintf(stderr, "%svolume %s", before, fault->volume);
+        fprintf(reports(), "%svolume %s", before, fault->volume);
         before = ", ";
     }
     if (fault->page != COFFER_NOWHERE) {
-        fprintf(stderr, "%spage %llu", before, (unsigned long long)fault->page);
+        fprintf(reports(), "%spage %llu", before, (unsigned long long)fault->page);
         before = ", ";
     }
     if (fault->segment != COFFER_NOWHERE) {
-        fprintf(stderr, "%ssegment %llu", before, (unsigned long long)fault->segment);
+        fprintf(reports(), "%ssegment %llu", before, (unsigned long long)fault->segment);
         before = ", ";
     }
     if (fault->offset != COFFER_NOWHERE) {
-        fprintf(stderr, "%soffset %llu", before, (unsigned long long)fault->offset);
+        fprintf(reports(), "%soffset %llu", before, (unsigned long long)fault->offset);
         before = ", ";
     }
     if (fault->stage != COFFER_STAGE_NONE && fault->stage != COFFER_STAGE_IO) {
-        fprintf(stderr, "%sstage %s", before, coffer_stage_name(fault->stage));
+        fprintf(reports(), "%sstage %s", before, coffer_stage_name(fault->stage));
         before = ", ";
     }
     if (before[0] == ',') {
-        fputc(')', stderr);
+        fputc(')', reports());
     }
 }
 
@@ -230,11 +242,11 @@ static int print_report(const struct cof_tool_call *call, const struct report *r
         return report->exit_code;
     }
     verb_words(call, words);
-    fprintf(stderr, "%s: %s%s%s", call->program->name, words, words[0] ? ": " : "", message);
+    fprintf(reports(), "%s: %s%s%s", call->program->name, words, words[0] ? ": " : "", message);
     if (report->fault != NULL) {
         print_place(report->fault);
     }
-    fputc('\n', stderr);
+    fputc('\n', reports());
     return report->exit_code;
 }
 
@@ -361,10 +373,10 @@ void cof_tool_note(const struct cof_tool_call *call, const char *message, ...)
                            text);
     }
     if (object != NULL) {
-        json_dumpf(object, stderr, JSON_COMPACT | JSON_ENSURE_ASCII);
-        fputc('\n', stderr);
+        json_dumpf(object, reports(), JSON_COMPACT | JSON_ENSURE_ASCII);
+        fputc('\n', reports());
         json_decref(object);
     } else {
-        fprintf(stderr, "%s: %s\n", call->program->name, text);
+        fprintf(reports(), "%s: %s\n", call->program->name, text);
     }
 }

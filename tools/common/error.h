@@ -15,6 +15,7 @@
 
 #include "args.h"
 #include <coffer/error.h>
+#include <stdio.h>
 
 enum cof_tool_exit {
     COF_EXIT_DONE = 0,
@@ -60,6 +61,10 @@ int cof_tool_usage(const struct cof_tool_call *call, const char *code, const cha
  * --output json an object with "note" in it. */
 void cof_tool_note(const struct cof_tool_call *call, const char *message, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Let reports and notes go to stream, a line at a time; NULL: standard error, as before. For a
+ * server that has none. */
+void cof_tool_reports_to(FILE *stream);
 
 /* Ask on the terminal; --yes answers yes. `question` names what will be lost. Without a terminal
  * and without --yes the answer is a usage error. Returns 0 to go on, else the exit code. The

@@ -7,38 +7,14 @@
  * the tests compare the man pages with.
  */
 #include "error.h"
+#include "harden.h"
 #include "internal.h"
 #include "output.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-/* The leak checker attaches to its own process, which one that can't be dumped refuses. */
-#if defined(__SANITIZE_ADDRESS__)
-#define COF_UNDER_ADDRESS_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COF_UNDER_ADDRESS_SANITIZER
-#endif
-#endif
-
-/* Keys will be in this process: no core dump, no tracer of the same user, and as much locked
- * memory as the hard limit gives. A limit that can't be raised shows when memory is locked. */
-static void harden(void)
-{
-    struct rlimit limit;
-#ifndef COF_UNDER_ADDRESS_SANITIZER
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_MEMLOCK, &limit);
-    }
-}
 
 /* A store opened on descriptor 1 would take what the verb prints: keep 0 to 2 in use. */
 static void keep_standard_files(void)
@@ -123,7 +99,7 @@ int cof_tool_main(const struct cof_tool_program *program, int argc, char **argv)
     static struct cof_tool_call call;
     call.program = program;
     keep_standard_files();
-    harden();
+    cof_tool_harden();
     cof_tool_catch_interrupts();
     int exit_code = run(&call, argc, argv);
     int output_code = cof_tool_finish_output(&call);
