@@ -30,7 +30,10 @@ fi
 nbd_socket=$work/nbd.sock
 nbd_pid=
 
+nbd_also_clean() { :; } # a test's own
+
 nbd_cleanup() {
+    nbd_also_clean
     if [ -n "$nbd_pid" ]; then
         kill -KILL "$nbd_pid" 2> /dev/null || true
         wait "$nbd_pid" 2> /dev/null || true
@@ -80,7 +83,7 @@ ended() {
 
 # killed: as by a loss of power of its host, but for what the kernel has.
 killed() {
-    kill -KILL "$nbd_pid"
+    kill -KILL "$nbd_pid" 2> /dev/null || true
     wait "$nbd_pid" 2> /dev/null || true
     nbd_pid=
 }

@@ -138,7 +138,10 @@ nbd_pid=$(cat "$work/run/pid")
 ok nbdinfo --size "nbd+unix:///?socket=$work/run/plain.sock"
 grep -q 12582912 out || die "plain nbdkit serves something else"
 kill -TERM "$nbd_pid"
-until_true "nbdkit closes the store" eval '! kill -0 "$nbd_pid" 2> /dev/null && nbd_pid='
+gone() { ! kill -0 "$background" 2> /dev/null; }
+background=$nbd_pid
+nbd_pid=
+until_true "nbdkit closes the store" gone
 fails 1 'no parameter' nbdkit -f -U - "$nbd_plugin" store=x no-such=1
 fails 1 'store= is missing' nbdkit -f -U - "$nbd_plugin"
 fails 1 'cannot open the store nowhere' nbdkit -U a "$nbd_plugin" nowhere
