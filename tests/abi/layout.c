@@ -9,6 +9,7 @@
 #include <coffer/keystore.h>
 #include <coffer/kms.h>
 #include <coffer/kms_client.h>
+#include <coffer/sqlite.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -587,6 +588,13 @@ static const struct {
     MEMBER(coffer_kms_client_opts, credentials)
     MEMBER(coffer_kms_client_opts, credentials_ctx)
     MEMBER(coffer_kms_client_opts, principal)
+    SIZE(coffer_sqlite_opts)
+    MEMBER(coffer_sqlite_opts, size)
+    MEMBER(coffer_sqlite_opts, name)
+    MEMBER(coffer_sqlite_opts, store)
+    MEMBER(coffer_sqlite_opts, volume)
+    MEMBER(coffer_sqlite_opts, flags)
+    MEMBER(coffer_sqlite_opts, provider)
 };
 
 static void print_error(const char *name, int number)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# symbols_test.sh LIBCOFFER LIBCOFFERKMS: what the shared libraries export equals symbols.txt, and
-# equals what the installed headers declare. A change of the list is a change of the interface:
-# `symbols_test.sh --print LIBCOFFER LIBCOFFERKMS` writes the new one.
+# symbols_test.sh LIBCOFFER LIBCOFFERKMS LIBCOFFERSQLITE: what the shared libraries export equals
+# symbols.txt, and equals what the installed headers declare. A change of the list is a change of
+# the interface:
+# `symbols_test.sh --print LIBCOFFER LIBCOFFERKMS LIBCOFFERSQLITE` writes the new one.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -28,6 +29,7 @@ if ! diff -u "$here/symbols.txt" <(exported "$@"); then
 fi
 declared() {
     sed -E 's,/\*.*\*/,,' "$top"/engine/include/coffer/*.h "$top"/kms/include/coffer/*.h \
+        "$top"/tools/sqlite/include/coffer/*.h \
         | awk '/\/\*/ { comment = 1 } !comment { print } /\*\// { comment = 0 }' \
         | grep -v '^#' | grep -oE '(^|[ *])coffer_[a-z0-9_]+\(' | tr -d ' *(' | sort -u
 }

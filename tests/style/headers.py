@@ -8,7 +8,7 @@ import sys
 import tree
 
 FLAGS = ["-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsyntax-only"]
-PUBLIC = ("engine/include/", "kms/include/")
+PUBLIC = ("engine/include/", "kms/include/", "tools/sqlite/include/")
 LIBRARIES = ["liburing", "libcrypto", "libxxhash", "sqlite3", "jansson", "libargon2", "cmocka"]
 
 
@@ -20,10 +20,11 @@ def library_flags():
 
 def rooms(root, path):
     """Include directories that the header's room has."""
-    places = ["engine/include", "kms/include"]
+    places = ["engine/include", "kms/include", "tools/sqlite/include"]
     if not path.startswith(PUBLIC):
         places += {"engine": ["engine"], "kms": ["kms", "."], "tools": ["tools"],
-                   "bench": ["bench"]}.get(path.split("/")[0], ["tests", "engine", "kms", "."])
+                   "bench": ["bench"]}.get(path.split("/")[0],
+                                           ["tests", "engine", "kms", "tools", "."])
     return [f"-I{os.path.join(root, place)}" for place in places]
 
 

@@ -42,7 +42,7 @@ def room_of(path, rooms):
 
 def resolve(root, includer, kind, name):
     """The tree's file that an include names, or None when it is the system's."""
-    places = ["engine/include", "kms/include"]
+    places = ["engine/include", "kms/include", "tools/sqlite/include"]
     if kind == '"':
         top = includer.split("/")[0]
         places = [os.path.dirname(includer), top, "engine", "kms", "."] + places

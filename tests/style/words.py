@@ -15,7 +15,7 @@ RULES = [
      r"\bIMB_\w+|\bimb_\w+|\binit_mb_mgr_\w+|\balloc_mb_mgr\b|<intel-ipsec-mb\.h>"),
     ("io_uring", r"engine/ring/", r"\bio_uring_\w+|<liburing\.h>|\bIORING_\w+"),
     ("xxHash", r"engine/base/", r"\bXXH\w*|<xxhash\.h>"),
-    ("SQLite", r"kms/store", r"\bsqlite3\w*|<sqlite3\.h>|\bSQLITE_\w+"),
+    ("SQLite", r"kms/store|tools/sqlite/|bench/sqlite", r"\bsqlite3\w*|<sqlite3\.h>|\bSQLITE_\w+"),
     ("Argon2", r"kms/(?:root|seal)",
      r"\bargon2(?:i|d|id)?_(?:hash|ctx|verify)\w*|\bArgon2_\w+|<argon2\.h>"),
     ("libevent", r"kms/server/",

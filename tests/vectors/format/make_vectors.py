@@ -774,6 +774,62 @@ def access():
                        for i in (dict(RECORD, access=state["access"], since=state["since"]),)]}
 
 
+def fnv(data):
+    value = 0xcbf29ce484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001b3 % 2**64
+    return struct.pack("<Q", value)
+
+
+def sqlite_superblock(i, zeros=bytes(64)):
+    head = struct.pack("<8sIIQQQQQ", i.get("magic", "CofSQLdb").encode(), i.get("version", 1),
+                       i.get("features", 0), i["supers"], i["journal"], i["wal"], i["main"],
+                       i["floor"]) + zeros
+    return head + fnv(head)
+
+
+def sqlite_slot(i):
+    head = struct.pack("<8sII16s24x", b"CofSQLmj", i.get("version", 1), i["length"],
+                       i["name"].encode())
+    return head + fnv(head)
+
+
+def sqlite():
+    """A SQLite database in a volume: superblocks, slots of super-journals, and what is refused."""
+    mib, small = 1 << 20, dict(supers=1 << 20, journal=2 << 20, wal=5 << 20, main=8 << 20, floor=0)
+    tib = dict(supers=mib, journal=2 * mib, wal=2 * mib + 2**38 - mib,
+               main=2 * mib + 2**39 - 2 * mib, floor=123 * 4096)
+    bad = [("another magic", small, {"magic": "CofSQLdB"}, 16 * mib, "NOT_A_STORE"),
+           ("version 2", small, {"version": 2}, 16 * mib, "TOO_NEW"),
+           ("version 0", small, {"version": 0}, 16 * mib, "CORRUPT"),
+           ("a feature", small, {"features": 1}, 16 * mib, "TOO_NEW"),
+           ("supers on the superblock", small, {"supers": 0}, 16 * mib, "CORRUPT"),
+           ("no room for supers", small, {"journal": 2 * mib - 4096}, 16 * mib, "CORRUPT"),
+           ("half a page", small, {"wal": 5 * mib + 2048}, 16 * mib, "CORRUPT"),
+           ("journal behind the log", small, {"journal": 5 * mib}, 16 * mib, "CORRUPT"),
+           ("log behind the database", small, {"wal": 9 * mib}, 16 * mib, "CORRUPT"),
+           ("database behind the volume", small, {"main": 16 * mib}, 16 * mib, "CORRUPT"),
+           ("longer than its room", small, {"floor": 8 * mib + 4096}, 16 * mib, "CORRUPT"),
+           ("absurd", small, {"main": 2**63, "floor": 2**63}, 2**56, "CORRUPT"),
+           ("a volume that shrank", tib, {}, 2**38, "CORRUPT")]
+    slots = [dict(name="-mjA0B1C2933", length=0), dict(name="-mj00000094F", length=65472)]
+    refused = [dict(name="-mjA0B1C2933", length=65473), dict(name="-mjA0B1C293", length=1),
+               dict(name="-mjA0B1C2933", length=1, version=2), dict(name="../etc/passw", length=1)]
+    return {"superblock": [dict(name=n, inputs=dict(i, volume=v), **result(sqlite_superblock(i)))
+                           for n, i, v in (("16 MiB", small, 16 * mib), ("1 TiB", tib, 2**40))],
+            "refused_superblock":
+                [dict(name=n, inputs=dict(volume=v, error=e),
+                      **result(sqlite_superblock(dict(i, **more)))) for n, i, more, v, e in bad]
+                + [dict(name="something in the zeros", inputs=dict(volume=16 * mib, error="TOO_NEW"),
+                        **result(sqlite_superblock(small, bytes(63) + b"x"))),
+                   dict(name="a bit of the sum",
+                        inputs=dict(volume=16 * mib, error="CORRUPT"),
+                        **result(sqlite_superblock(small)[:-1] + b"x"))],
+            "slot": [dict(name=i["name"], inputs=i, **result(sqlite_slot(i))) for i in slots],
+            "refused_slot": [dict(name=str(n), inputs={}, **result(sqlite_slot(i)))
+                             for n, i in enumerate(refused)]}
+
+
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     segment, batch, run_list = logs()
@@ -787,7 +843,7 @@ def main():
              "catalogue": {"volume_entry": volume, "record": plain, "data_key": key},
              "aad": aads(), "words": words(), "sealed": sealed(), "families": families(),
              "tags": tags(), "groups": groups(), "reencrypt": reencrypt(),
-             "access": access()}
+             "access": access(), "sqlite": sqlite()}
     for name, content in files.items():
         with open(os.path.join(where, name + ".json"), "w", encoding="ascii") as out:
             json.dump(content, out, indent=1)
