@@ -32,7 +32,8 @@ static int superblock(uint8_t page[COFFER_PAGE_BYTES], uint64_t volume_bytes)
                         layout.journal_offset < layout.wal_offset &&
                         layout.wal_offset < layout.main_offset &&
                         layout.main_offset < volume_bytes &&
-                        layout.main_floor_bytes <= volume_bytes - layout.main_offset,
+                        layout.main_floor_bytes <= volume_bytes - layout.main_offset &&
+                        layout.journal_bytes <= layout.wal_offset - layout.journal_offset,
                     "regions that overlap were accepted");
     cof_sqlite_layout_encode(&layout, again);
     harness_require(cof_sqlite_layout_decode(again, volume_bytes, &other) == 0 &&

@@ -19,7 +19,8 @@ static void check_superblock(const json_t *vector, const json_t *inputs)
                                        .journal_offset = number_of(inputs, "journal"),
                                        .wal_offset = number_of(inputs, "wal"),
                                        .main_offset = number_of(inputs, "main"),
-                                       .main_floor_bytes = number_of(inputs, "floor")};
+                                       .main_floor_bytes = number_of(inputs, "floor"),
+                                       .journal_bytes = number_of(inputs, "journal_bytes")};
     struct cof_sqlite_layout read, planned;
     cof_sqlite_layout_encode(&layout, page);
     check_bytes(vector, page, COF_SQLITE_SUPERBLOCK_BYTES);
@@ -29,6 +30,7 @@ static void check_superblock(const json_t *vector, const json_t *inputs)
     assert_memory_equal(&read, &layout, sizeof read);
     assert_int_equal(cof_sqlite_layout_plan(volume_of(inputs), &planned), 0);
     planned.main_floor_bytes = layout.main_floor_bytes;
+    planned.journal_bytes = layout.journal_bytes;
     assert_memory_equal(&planned, &layout, sizeof planned);
     page[COF_SQLITE_SUPERBLOCK_BYTES] = 1;
     assert_int_equal(cof_sqlite_layout_decode(page, volume_of(inputs), &read), COFFER_E_TOO_NEW);

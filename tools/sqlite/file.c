@@ -57,7 +57,8 @@ static bool may_owe(struct cof_sqlite_file *file)
 {
     struct cof_sqlite_database *database = file->database;
     pthread_mutex_lock(&database->mutex);
-    bool may = file->part == COF_SQLITE_MAIN && database->journal_live && !file->has_super;
+    bool alone = !file->has_super || COF_SQLITE_BROKEN(OWE_ALL);
+    bool may = file->part == COF_SQLITE_MAIN && database->journal_live && alone;
     if (may) {
         database->sync_owed = true;
     }
@@ -149,7 +150,9 @@ static int file_sync(sqlite3_file *base, int flags)
         error = cof_sqlite_volume_settle(&file->database->volume, &fault);
     } else {
         (void)cof_sqlite_take_owed(file->database);
-        error = cof_sqlite_volume_sync(&file->database->volume, &fault);
+        error =
+            file->has_super ? cof_sqlite_volume_note_journal(&file->database->volume, &fault) : 0;
+        error = error != 0 ? error : cof_sqlite_volume_sync(&file->database->volume, &fault);
     }
     return told(file, error, &fault, SQLITE_IOERR_FSYNC, "sync");
 }

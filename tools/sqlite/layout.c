@@ -17,7 +17,8 @@ enum {
     AT_WAL = 32,
     AT_MAIN = 40,
     AT_FLOOR = 48,
-    AT_ZEROS = 56,
+    AT_JOURNAL_BYTES = 56,
+    AT_ZEROS = 64,
     AT_SUM = 120
 };
 /* Slot: magic, version, name, length, zeros, and the checksum in its last 8. */
@@ -89,6 +90,7 @@ void cof_sqlite_layout_encode(const struct cof_sqlite_layout *layout,
     put(page + AT_WAL, layout->wal_offset, 8);
     put(page + AT_MAIN, layout->main_offset, 8);
     put(page + AT_FLOOR, layout->main_floor_bytes, 8);
+    put(page + AT_JOURNAL_BYTES, layout->journal_bytes, 8);
     put(page + AT_SUM, sum_of(page, AT_SUM), 8);
 }
 
@@ -102,7 +104,8 @@ static bool in_order(const struct cof_sqlite_layout *layout, uint64_t volume_byt
            layout->journal_offset < layout->wal_offset &&
            layout->supers_offset < layout->journal_offset &&
            layout->journal_offset - layout->supers_offset >= COF_SQLITE_SUPERS_BYTES &&
-           layout->main_floor_bytes <= volume_bytes - layout->main_offset;
+           layout->main_floor_bytes <= volume_bytes - layout->main_offset &&
+           layout->journal_bytes <= layout->wal_offset - layout->journal_offset;
 }
 
 int cof_sqlite_layout_decode(const uint8_t page[COFFER_PAGE_BYTES], uint64_t volume_bytes,
@@ -127,7 +130,8 @@ int cof_sqlite_layout_decode(const uint8_t page[COFFER_PAGE_BYTES], uint64_t vol
                                              .journal_offset = get(page + AT_JOURNAL, 8),
                                              .wal_offset = get(page + AT_WAL, 8),
                                              .main_offset = get(page + AT_MAIN, 8),
-                                             .main_floor_bytes = get(page + AT_FLOOR, 8)};
+                                             .main_floor_bytes = get(page + AT_FLOOR, 8),
+                                             .journal_bytes = get(page + AT_JOURNAL_BYTES, 8)};
     if (!in_order(&layout, volume_bytes)) {
         return COFFER_E_CORRUPT;
     }

@@ -32,6 +32,7 @@
 struct cof_sqlite_layout {
     uint64_t supers_offset, journal_offset, wal_offset, main_offset; /* bytes, whole pages */
     uint64_t main_floor_bytes; /* the database is at least so long; whole pages */
+    uint64_t journal_bytes;    /* the journal's length to the byte, if it ends in that page; 0: - */
 };
 
 /* The regions of a new database in a volume of so many bytes. RANGE: too small. */

@@ -154,6 +154,10 @@ int cof_sqlite_runs_settle(struct cof_sqlite_volume *volume, unsigned flags,
 {
     int error = close_run(volume, flags, fault);
     int late = reap_all(volume, fault);
+    for (unsigned i = 0; COF_SQLITE_BROKEN(EARLY_MAIN) && i < COF_SQLITE_RUNS; i++) {
+        struct cof_sqlite_run *run = &volume->runs[i];
+        late = run->dirty && error == 0 ? write_ordered(volume, run, flags, fault) : late;
+    }
     return error != 0 ? error : late;
 }
 
@@ -171,15 +175,18 @@ void cof_sqlite_runs_drop(struct cof_sqlite_volume *volume, enum cof_sqlite_part
 static int begin(struct cof_sqlite_volume *volume, enum cof_sqlite_part part, uint64_t page,
                  struct coffer_fault *fault)
 {
-    int error = part == COF_SQLITE_MAIN ? close_run(volume, 0, fault)
-                                        : cof_sqlite_runs_settle(volume, 0, fault);
+    bool early = COF_SQLITE_BROKEN(EARLY_MAIN) && part == COF_SQLITE_MAIN &&
+                 volume->runs[volume->open].part == COF_SQLITE_JOURNAL;
+    int error = early                     ? 0
+                : part == COF_SQLITE_MAIN ? close_run(volume, 0, fault)
+                                          : cof_sqlite_runs_settle(volume, 0, fault);
     if (error == 0 && volume->in_flight == COF_SQLITE_RUNS) {
         error = reap(volume, 1);
     }
     if (error != 0) {
         return error;
     }
-    while (volume->runs[volume->open].in_flight) {
+    while (volume->runs[volume->open].in_flight || (early && volume->runs[volume->open].dirty)) {
         volume->open = (volume->open + 1u) % COF_SQLITE_RUNS;
     }
     struct cof_sqlite_run *run = &volume->runs[volume->open];

@@ -1,187 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sqlite/volume.c - opening, lengths, reading, cutting and syncing the files of a volume.
+ * sqlite/volume.c - lengths, reading, writing, cutting and syncing the files of a volume.
  */
 #include "volume.h"
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BOUNCE_BYTES 8192u
 
-int cof_sqlite_fault(struct coffer_fault *fault, int error, const char *format, ...)
-{
-    va_list list;
-    if (fault == NULL) {
-        return error;
-    }
-    memset(fault, 0, sizeof *fault);
-    fault->error = error;
-    fault->page = COFFER_NOWHERE;
-    fault->segment = COFFER_NOWHERE;
-    fault->offset = COFFER_NOWHERE;
-    va_start(list, format);
-    vsnprintf(fault->detail, sizeof fault->detail, format, list);
-    va_end(list);
-    return error;
-}
-
-static uint64_t round_down(uint64_t bytes)
-{
-    return bytes / COFFER_PAGE_BYTES * COFFER_PAGE_BYTES;
-}
-
-static uint64_t round_up(uint64_t bytes)
-{
-    return round_down(bytes + COFFER_PAGE_BYTES - 1u);
-}
-
-/* ---- opening ----------------------------------------------------------------------------- */
-
-static void set_regions(struct cof_sqlite_volume *volume)
-{
-    const struct cof_sqlite_layout *layout = &volume->layout;
-    const uint64_t from[COF_SQLITE_PARTS] = {layout->main_offset, layout->journal_offset,
-                                             layout->wal_offset};
-    const uint64_t to[COF_SQLITE_PARTS] = {volume->size_bytes, layout->wal_offset,
-                                           layout->main_offset};
-    for (unsigned part = 0; part < COF_SQLITE_PARTS; part++) {
-        volume->regions[part] = (struct cof_sqlite_region){.offset_bytes = from[part],
-                                                           .room_bytes = to[part] - from[part]};
-    }
-}
-
-/* A file ends where its data ends; of the first `floor` bytes that is known. */
-static int measure(struct cof_sqlite_volume *volume, enum cof_sqlite_part part, uint64_t floor,
-                   struct coffer_fault *fault)
-{
-    struct cof_sqlite_region *region = &volume->regions[part];
-    uint64_t end = region->offset_bytes + region->room_bytes;
-    uint64_t at = region->offset_bytes + floor;
-    region->length_bytes = floor;
-    while (at < end) {
-        uint64_t length = 0;
-        int error = coffer_volume_next_data(volume->volume, &at, &length, fault);
-        if (error != 0) {
-            return error;
-        }
-        if (length == 0 || at >= end) {
-            return 0;
-        }
-        length = length < end - at ? length : end - at;
-        at += length;
-        region->length_bytes = at - region->offset_bytes;
-    }
-    return 0;
-}
-
-/* A volume that has no data at all becomes a database's at the first write. */
-static int take_empty(struct cof_sqlite_volume *volume, struct coffer_fault *fault)
-{
-    uint64_t at = 0;
-    uint64_t length = 0;
-    int error = coffer_volume_next_data(volume->volume, &at, &length, fault);
-    if (error != 0) {
-        return error;
-    }
-    if (length != 0) {
-        return cof_sqlite_fault(fault, COFFER_E_NOT_A_STORE,
-                                "the volume holds data that is no SQLite database of this VFS: "
-                                "give it an empty volume");
-    }
-    error = cof_sqlite_layout_plan(volume->size_bytes, &volume->layout);
-    if (error != 0) {
-        return cof_sqlite_fault(fault, error,
-                                "the volume is too small for a database: it takes 16 MiB at least");
-    }
-    set_regions(volume);
-    return 0;
-}
-
-static int take_formatted(struct cof_sqlite_volume *volume, const uint8_t *page,
-                          struct coffer_fault *fault)
-{
-    int error = cof_sqlite_layout_decode(page, volume->size_bytes, &volume->layout);
-    if (error == COFFER_E_TOO_NEW) {
-        return cof_sqlite_fault(fault, error,
-                                "the database's layout in its volume is newer than this program");
-    }
-    if (error != 0) {
-        return cof_sqlite_fault(fault, error,
-                                error == COFFER_E_CORRUPT
-                                    ? "the database's superblock does not fit its volume"
-                                    : "the volume holds data that is no SQLite database of this "
-                                      "VFS: give it an empty volume");
-    }
-    volume->formatted = true;
-    set_regions(volume);
-    error = measure(volume, COF_SQLITE_MAIN, volume->layout.main_floor_bytes, fault);
-    if (error == 0) {
-        error = measure(volume, COF_SQLITE_JOURNAL, 0, fault);
-    }
-    return error != 0 ? error : measure(volume, COF_SQLITE_WAL, 0, fault);
-}
-
-static int take(struct cof_sqlite_volume *volume, struct coffer_fault *fault)
-{
-    static const uint8_t zeros[COFFER_PAGE_BYTES];
-    struct coffer_volume_info info = {.size = sizeof info};
-    uint8_t *page = volume->memory;
-    int error = coffer_volume_info_get(volume->volume, &info);
-    if (error != 0) {
-        return error;
-    }
-    volume->size_bytes = info.size_bytes;
-    error = coffer_volume_read(volume->volume, page, 0, COFFER_PAGE_BYTES, fault);
-    if (error != 0) {
-        return error;
-    }
-    return memcmp(page, zeros, sizeof zeros) == 0 ? take_empty(volume, fault)
-                                                  : take_formatted(volume, page, fault);
-}
-
-static void release(struct cof_sqlite_volume *volume)
-{
-    coffer_queue_destroy(volume->queue);
-    free(volume->memory);
-    pthread_mutex_destroy(&volume->mutex);
-}
-
-int cof_sqlite_volume_open(struct cof_sqlite_volume *volume, struct coffer_store *store,
-                           struct coffer_volume *inner, bool read_only, struct coffer_fault *fault)
-{
-    const size_t run_bytes = COF_SQLITE_RUN_PAGES * (size_t)COFFER_PAGE_BYTES;
-    const struct coffer_queue_opts opts = {.size = sizeof opts, .depth = COF_SQLITE_RUNS};
-    memset(volume, 0, sizeof *volume);
-    volume->volume = inner;
-    volume->read_only = read_only;
-    volume->memory = aligned_alloc(COFFER_PAGE_BYTES, COF_SQLITE_RUNS * run_bytes);
-    if (volume->memory == NULL || pthread_mutex_init(&volume->mutex, NULL) != 0) {
-        free(volume->memory);
-        return cof_sqlite_fault(fault, COFFER_E_NO_MEMORY, "no memory for a database's volume");
-    }
-    for (unsigned i = 0; i < COF_SQLITE_RUNS; i++) {
-        volume->runs[i].bytes = volume->memory + i * run_bytes;
-    }
-    int error = read_only ? 0 : coffer_queue_create(store, &opts, &volume->queue);
-    if (error == 0) {
-        error = take(volume, fault);
-    }
-    if (error != 0) {
-        release(volume);
-    }
-    return error;
-}
+#ifdef COF_TEST_HOOKS
+enum cof_sqlite_break cof_sqlite_test_break;
+#endif
 
 /* ---- the superblock ---------------------------------------------------------------------- */
 
-static int put_superblock(struct cof_sqlite_volume *volume, uint64_t floor,
-                          struct coffer_fault *fault)
+int cof_sqlite_volume_put_superblock(struct cof_sqlite_volume *volume, uint64_t floor_bytes,
+                                     uint64_t journal_bytes, struct coffer_fault *fault)
 {
     uint8_t page[COFFER_PAGE_BYTES];
     struct cof_sqlite_layout layout = volume->layout;
-    layout.main_floor_bytes = floor;
+    layout.main_floor_bytes = floor_bytes;
+    layout.journal_bytes = journal_bytes;
     cof_sqlite_layout_encode(&layout, page);
     int error = cof_sqlite_runs_settle(volume, 0, fault);
     if (error == 0) {
@@ -192,20 +31,6 @@ static int put_superblock(struct cof_sqlite_volume *volume, uint64_t floor,
         volume->formatted = true;
         volume->unflushed = true;
     }
-    return error;
-}
-
-int cof_sqlite_volume_close(struct cof_sqlite_volume *volume, struct coffer_fault *fault)
-{
-    int error = 0;
-    if (!volume->read_only) {
-        uint64_t length = round_up(volume->regions[COF_SQLITE_MAIN].length_bytes);
-        error = cof_sqlite_runs_settle(volume, 0, fault);
-        if (error == 0 && volume->formatted && volume->layout.main_floor_bytes != length) {
-            error = put_superblock(volume, length, fault);
-        }
-    }
-    release(volume);
     return error;
 }
 
@@ -276,15 +101,16 @@ static int make_room(struct cof_sqlite_volume *volume, enum cof_sqlite_part part
                                 "what they hold, make larger ones",
                                 names[part], (unsigned long long)end);
     }
-    if (!volume->formatted) {
-        return put_superblock(volume, 0, fault);
+    uint64_t floor = volume->layout.main_floor_bytes;
+    uint64_t length = cof_sqlite_round_up(volume->regions[COF_SQLITE_MAIN].length_bytes);
+    bool grew =
+        part == COF_SQLITE_MAIN && end > floor + COF_SQLITE_FLOOR_STEP_BYTES && length > floor;
+    bool noted = part == COF_SQLITE_JOURNAL && volume->layout.journal_bytes != 0;
+    if (volume->formatted && !grew && !noted) {
+        return 0;
     }
-    if (part == COF_SQLITE_MAIN &&
-        end > volume->layout.main_floor_bytes + COF_SQLITE_FLOOR_STEP_BYTES &&
-        round_up(region->length_bytes) > volume->layout.main_floor_bytes) {
-        return put_superblock(volume, round_up(region->length_bytes), fault);
-    }
-    return 0;
+    return cof_sqlite_volume_put_superblock(volume, grew ? length : floor,
+                                            noted ? 0 : volume->layout.journal_bytes, fault);
 }
 
 int cof_sqlite_volume_write(struct cof_sqlite_volume *volume, enum cof_sqlite_part part,
@@ -311,17 +137,30 @@ int cof_sqlite_volume_write(struct cof_sqlite_volume *volume, enum cof_sqlite_pa
 
 /* ---- cutting ----------------------------------------------------------------------------- */
 
+/* The floor goes below the new end before the end does, and a length that was noted goes, too. */
+static int lower(struct cof_sqlite_volume *volume, enum cof_sqlite_part part, uint64_t length_bytes,
+                 struct coffer_fault *fault)
+{
+    uint64_t floor = volume->layout.main_floor_bytes;
+    uint64_t whole = cof_sqlite_round_down(length_bytes);
+    bool lowers = part == COF_SQLITE_MAIN && floor > whole;
+    bool noted =
+        part == COF_SQLITE_JOURNAL && length_bytes > 0 && volume->layout.journal_bytes != 0;
+    if (!lowers && !noted) {
+        return 0;
+    }
+    return cof_sqlite_volume_put_superblock(volume, lowers ? whole : floor,
+                                            noted ? 0 : volume->layout.journal_bytes, fault);
+}
+
 static int cut(struct cof_sqlite_volume *volume, enum cof_sqlite_part part, uint64_t length_bytes,
                unsigned flags, struct coffer_fault *fault)
 {
     static const uint8_t zeros[COFFER_PAGE_BYTES];
     struct cof_sqlite_region *region = &volume->regions[part];
-    uint64_t from = round_up(length_bytes);
-    uint64_t to = round_up(region->length_bytes);
-    int error = 0;
-    if (part == COF_SQLITE_MAIN && volume->layout.main_floor_bytes > round_down(length_bytes)) {
-        error = put_superblock(volume, round_down(length_bytes), fault);
-    }
+    uint64_t from = cof_sqlite_round_up(length_bytes);
+    uint64_t to = cof_sqlite_round_up(region->length_bytes);
+    int error = lower(volume, part, length_bytes, fault);
     if (error == 0 && from != length_bytes) {
         error = cof_sqlite_runs_put(volume, part, zeros, length_bytes,
                                     (size_t)(from - length_bytes), fault);
@@ -339,7 +178,7 @@ static int cut(struct cof_sqlite_volume *volume, enum cof_sqlite_part part, uint
                                      .volume = volume->volume,
                                      .offset_bytes = region->offset_bytes + from,
                                      .length_bytes = to - from};
-        if (to > from) {
+        if (to > from && !COF_SQLITE_BROKEN(KEEP_JOURNAL)) {
             error = cof_sqlite_runs_one(volume, &io, fault);
             volume->unflushed = error != 0 || (flags & COFFER_IO_FUA) == 0;
         }
@@ -374,12 +213,25 @@ int cof_sqlite_volume_truncate(struct cof_sqlite_volume *volume, enum cof_sqlite
     if (length_bytes < present) {
         error = volume->read_only
                     ? COFFER_E_READ_ONLY
-                    : cut(volume, part, length_bytes, durable ? COFFER_IO_FUA : 0u, fault);
+                    : cut(volume, part, length_bytes,
+                          durable && !COF_SQLITE_BROKEN(NO_SYNC) ? COFFER_IO_FUA : 0u, fault);
     } else if (length_bytes > present) {
         error = extend(volume, part, length_bytes, fault);
     }
     pthread_mutex_unlock(&volume->mutex);
     return error != 0 || !durable ? error : cof_sqlite_volume_sync(volume, fault);
+}
+
+int cof_sqlite_volume_note_journal(struct cof_sqlite_volume *volume, struct coffer_fault *fault)
+{
+    pthread_mutex_lock(&volume->mutex);
+    uint64_t length = volume->regions[COF_SQLITE_JOURNAL].length_bytes;
+    int error = length == volume->layout.journal_bytes
+                    ? 0
+                    : cof_sqlite_volume_put_superblock(volume, volume->layout.main_floor_bytes,
+                                                       length, fault);
+    pthread_mutex_unlock(&volume->mutex);
+    return error;
 }
 
 /* ---- the rest ---------------------------------------------------------------------------- */
@@ -410,6 +262,9 @@ int cof_sqlite_volume_settle(struct cof_sqlite_volume *volume, struct coffer_fau
 
 int cof_sqlite_volume_sync(struct cof_sqlite_volume *volume, struct coffer_fault *fault)
 {
+    if (COF_SQLITE_BROKEN(NO_SYNC)) {
+        return cof_sqlite_volume_settle(volume, fault);
+    }
     pthread_mutex_lock(&volume->mutex);
     int error = cof_sqlite_runs_settle(volume, COFFER_IO_FUA, fault);
     if (error == 0 && volume->unflushed) {

@@ -96,6 +96,25 @@ COFFER_MUST_CHECK int cof_sqlite_volume_settle(struct cof_sqlite_volume *volume,
 COFFER_MUST_CHECK int cof_sqlite_volume_sync(struct cof_sqlite_volume *volume,
                                              struct coffer_fault *fault);
 
+/* Note the journal's length to the byte: what lies behind its end in its last page counts for a
+ * transaction over several databases, whose journals end in the super-journal's name. */
+COFFER_MUST_CHECK int cof_sqlite_volume_note_journal(struct cof_sqlite_volume *volume,
+                                                     struct coffer_fault *fault);
+/* Write the superblock, with another floor and length of the journal; the mutex is held, or nobody else has the volume. */
+COFFER_MUST_CHECK int cof_sqlite_volume_put_superblock(struct cof_sqlite_volume *volume,
+                                                       uint64_t floor_bytes, uint64_t journal_bytes,
+                                                       struct coffer_fault *fault);
+
+static inline uint64_t cof_sqlite_round_down(uint64_t bytes)
+{
+    return bytes / COFFER_PAGE_BYTES * COFFER_PAGE_BYTES;
+}
+
+static inline uint64_t cof_sqlite_round_up(uint64_t bytes)
+{
+    return cof_sqlite_round_down(bytes + COFFER_PAGE_BYTES - 1u);
+}
+
 /* ---- super-journals (supers.c); found by the suffix of their names ----------------------- */
 
 COFFER_MUST_CHECK int cof_sqlite_supers_find(struct cof_sqlite_volume *volume, const char *name,
@@ -135,6 +154,23 @@ COFFER_MUST_CHECK int cof_sqlite_runs_look(struct cof_sqlite_volume *volume,
 /* One request by the volume's queue, waited for. */
 COFFER_MUST_CHECK int cof_sqlite_runs_one(struct cof_sqlite_volume *volume,
                                           const struct coffer_io *io, struct coffer_fault *fault);
+
+/* ---- faults that tests plant; constants in what is installed ----------------------------- */
+
+enum cof_sqlite_break {
+    COF_SQLITE_BREAK_NONE = 0,
+    COF_SQLITE_BREAK_NO_SYNC,      /* nothing is ever made durable */
+    COF_SQLITE_BREAK_KEEP_JOURNAL, /* a file that is cut keeps its bytes in the volume */
+    COF_SQLITE_BREAK_OWE_ALL,      /* a sync is owed in transactions over several databases, too */
+    COF_SQLITE_BREAK_EARLY_MAIN    /* the database's pages go before their journal */
+};
+
+#ifdef COF_TEST_HOOKS
+extern enum cof_sqlite_break cof_sqlite_test_break;
+#define COF_SQLITE_BROKEN(what) (cof_sqlite_test_break == COF_SQLITE_BREAK_##what)
+#else
+#define COF_SQLITE_BROKEN(what) (0)
+#endif
 
 /* Fill fault with an error and a sentence; returns the error. */
 int cof_sqlite_fault(struct coffer_fault *fault, int error, const char *format, ...)

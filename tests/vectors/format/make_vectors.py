@@ -781,10 +781,10 @@ def fnv(data):
     return struct.pack("<Q", value)
 
 
-def sqlite_superblock(i, zeros=bytes(64)):
-    head = struct.pack("<8sIIQQQQQ", i.get("magic", "CofSQLdb").encode(), i.get("version", 1),
+def sqlite_superblock(i, zeros=bytes(56)):
+    head = struct.pack("<8sIIQQQQQQ", i.get("magic", "CofSQLdb").encode(), i.get("version", 1),
                        i.get("features", 0), i["supers"], i["journal"], i["wal"], i["main"],
-                       i["floor"]) + zeros
+                       i["floor"], i["journal_bytes"]) + zeros
     return head + fnv(head)
 
 
@@ -796,9 +796,10 @@ def sqlite_slot(i):
 
 def sqlite():
     """A SQLite database in a volume: superblocks, slots of super-journals, and what is refused."""
-    mib, small = 1 << 20, dict(supers=1 << 20, journal=2 << 20, wal=5 << 20, main=8 << 20, floor=0)
+    mib, small = 1 << 20, dict(supers=1 << 20, journal=2 << 20, wal=5 << 20, main=8 << 20, floor=0,
+                            journal_bytes=0)
     tib = dict(supers=mib, journal=2 * mib, wal=2 * mib + 2**38 - mib,
-               main=2 * mib + 2**39 - 2 * mib, floor=123 * 4096)
+               main=2 * mib + 2**39 - 2 * mib, floor=123 * 4096, journal_bytes=5001)
     bad = [("another magic", small, {"magic": "CofSQLdB"}, 16 * mib, "NOT_A_STORE"),
            ("version 2", small, {"version": 2}, 16 * mib, "TOO_NEW"),
            ("version 0", small, {"version": 0}, 16 * mib, "CORRUPT"),
@@ -810,6 +811,8 @@ def sqlite():
            ("log behind the database", small, {"wal": 9 * mib}, 16 * mib, "CORRUPT"),
            ("database behind the volume", small, {"main": 16 * mib}, 16 * mib, "CORRUPT"),
            ("longer than its room", small, {"floor": 8 * mib + 4096}, 16 * mib, "CORRUPT"),
+           ("a journal longer than its room", small, {"journal_bytes": 3 * mib + 1}, 16 * mib,
+            "CORRUPT"),
            ("absurd", small, {"main": 2**63, "floor": 2**63}, 2**56, "CORRUPT"),
            ("a volume that shrank", tib, {}, 2**38, "CORRUPT")]
     slots = [dict(name="-mjA0B1C2933", length=0), dict(name="-mj00000094F", length=65472)]
@@ -821,7 +824,7 @@ def sqlite():
                 [dict(name=n, inputs=dict(volume=v, error=e),
                       **result(sqlite_superblock(dict(i, **more)))) for n, i, more, v, e in bad]
                 + [dict(name="something in the zeros", inputs=dict(volume=16 * mib, error="TOO_NEW"),
-                        **result(sqlite_superblock(small, bytes(63) + b"x"))),
+                        **result(sqlite_superblock(small, bytes(55) + b"x"))),
                    dict(name="a bit of the sum",
                         inputs=dict(volume=16 * mib, error="CORRUPT"),
                         **result(sqlite_superblock(small)[:-1] + b"x"))],
