@@ -1,91 +1,138 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# After a server has encrypted, decrypted and drawn data keys, no plaintext, data key, access key
-# secret or root key file's bytes stand in its memory, its log or a file of the store, raw or as
-# base64. The control: the key's id does stand in its memory.
+# After a server has encrypted, decrypted, drawn data keys, taken material from outside and given a
+# session, no plaintext, data key, material, secret or token of an access key, and nothing that
+# opened the store (root key file, passphrase, PIN) stands in its memory, its log, its store or a
+# copy of it, or its audit trail. Controls: what does stand in its memory, and copies that were planted.
 . "$(dirname "$0")/lib.sh"
+residue=$(dirname "$0")/residue.py
+case $residue in /*) ;; *) residue=$OLDPWD/$residue ;; esac
+server=
+trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
+
+# clean ARGUMENT...: residue.py finds nothing.
+clean() {
+    local status=0
+    python3 "$residue" "$@" >report 2>&1 || status=$?
+    if [ "$status" -eq 77 ]; then
+        echo "the memory of a server can't be read here"
+        exit 77
+    fi
+    checks=$((checks + 1))
+    [ "$status" -eq 0 ] || die "$(cat report)"
+}
+
+# planted REGEX ARGUMENT...: the negative control; it finds what was put there.
+planted() {
+    local regex=$1
+    shift
+    if python3 "$residue" "$@" >report 2>&1 || ! grep -Eq -- "$regex" report; then
+        die "what was planted was not found: $(cat report)"
+    fi
+    checks=$((checks + 1))
+}
+
+serve() {
+    "$COFFERKMS" serve --unix s 2>>log &
+    server=$!
+    while [ ! -S s ]; do
+        kill -0 "$server" 2>/dev/null || die "it does not start: $(cat log)"
+        sleep 0.02
+    done
+}
+stop() {
+    kill "$server"
+    wait "$server" || die "it ended with $?: $(cat log)"
+    server=
+}
+
+member() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]], end="")' "$@"; }
+remote() { AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret AWS_SESSION_TOKEN=$token \
+    "$COFFERKMS" "$@" --kms "unix:$work/s"; }
 
 key=$(make_key)
-"$COFFERKMS" access-key create --user root --output json >made
-made() { python3 -c "import json; print(json.load(open('made'))['AccessKey']['$1'])"; }
-AWS_ACCESS_KEY_ID=$(made AccessKeyId)
-AWS_SECRET_ACCESS_KEY=$(made SecretAccessKey)
-rm made
-
-"$COFFERKMS" serve --unix s 2>log &
-server=$!
-trap 'kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
-for ((i = 0; i < 200; i++)); do
-    [ -S s ] && break
-    sleep 0.05
-done
-# For the clients alone: the server would have it in its environment.
-export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
-remote=(--kms "unix:$work/s")
-
+printf '%s' "$key" >key-id
+"$COFFERKMS" access-key create --user root --output-file made --output json >/dev/null
+id=$(member made AccessKeyId) secret=$(member made SecretAccessKey) token=
+printf '%s' "$secret" >access-secret
+external=$("$COFFERKMS" create-key --origin EXTERNAL --query KeyMetadata.KeyId --output text)
 random_bytes 32 >plain
-for ((i = 0; i < 5; i++)); do
-    "$COFFERKMS" encrypt "${remote[@]}" --key-id "$key" --plaintext fileb://plain \
-        --query CiphertextBlob --output text >blob
-    prints "$(base64 <plain)" "$COFFERKMS" decrypt "${remote[@]}" --ciphertext-blob file://blob \
-        --query Plaintext --output text
-    ok "$COFFERKMS" generate-data-key "${remote[@]}" --key-id "$key" --key-spec AES_256 \
-        --query Plaintext --output text
-done
-base64 -d <out >data-key
-printf '%s' "$AWS_SECRET_ACCESS_KEY" >access-secret
+random_bytes 32 >material
 python3 -c 'print(bytes.fromhex(open("root").read()).hex(), end="")' | cmp -s - root ||
     die "the root key file is not what this test takes it for"
+python3 -c 'open("root-bytes", "wb").write(bytes.fromhex(open("root").read()))'
+secrets=(plaintext=plain "data key=data-key" material=material "access key secret=access-secret"
+    "session secret=session-secret" "session token=session-token" "root key file=root-bytes")
 
-status=0
-python3 - "$server" "$key" >report <<'PYTHON' || status=$?
-import base64
-import sys
+serve
+ok remote get-session-token --output-file session --output json
+id=$(member session AccessKeyId) secret=$(member session SecretAccessKey)
+token=$(member session SessionToken)
+printf '%s' "$secret" >session-secret
+printf '%s' "$token" >session-token
+for ((i = 0; i < 5; i++)); do
+    remote encrypt --key-id "$key" --plaintext fileb://plain --query CiphertextBlob \
+        --output text >blob
+    prints "$(base64 <plain)" remote decrypt --ciphertext-blob file://blob --query Plaintext \
+        --output text
+    ok remote generate-data-key --key-id "$key" --key-spec AES_256 --query Plaintext --output text
+done
+base64 -d <out >data-key
+remote get-parameters-for-import --key-id "$external" --wrapping-algorithm RSAES_OAEP_SHA_256 \
+    --wrapping-key-spec RSA_2048 --output json >parameters
+member parameters PublicKey | base64 -d >public
+member parameters ImportToken | base64 -d >import-token
+openssl pkeyutl -encrypt -pubin -inkey public -keyform DER -in material -out wrapped \
+    -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 2>err ||
+    die "openssl does not wrap: $(cat err)"
+ok remote import-key-material --key-id "$external" --import-token fileb://import-token \
+    --encrypted-key-material fileb://wrapped --expiration-model KEY_MATERIAL_DOES_NOT_EXPIRE
+remote encrypt --key-id "$external" --plaintext fileb://plain --query CiphertextBlob \
+    --output text >blob
+ok remote decrypt --ciphertext-blob file://blob
+ok "$COFFERKMS" store backup --to copy
+"$COFFERKMS" audit export >trail
+clean --memory "$server" --control key-id --file log --file keys --file keys-wal --file copy \
+    --file trail "${secrets[@]}"
+base64 <material >planted
+planted 'material as base64 stands in planted' --file log --file planted "${secrets[@]}"
+stop
+PLANTED=$(base64 <plain) serve
+planted 'plaintext as base64 stands in memory' --memory "$server" "${secrets[@]}"
+stop
 
-server, key = sys.argv[1:]
-secrets = {name: open(name, "rb").read() for name in ("plain", "data-key", "access-secret")}
-secrets["root key"] = bytes.fromhex(open("root").read())
-needles = {}
-for name, secret in secrets.items():
-    needles[name] = secret
-    needles[name + " as base64"] = base64.b64encode(secret)[:40]
-control = key.encode()
-found = {}
+# What opens the store: the passphrase, and the PIN of a token.
+random_bytes 24 | base64 >passphrase
+tr -d '\n' <passphrase >phrase
+chmod 600 passphrase
+unset COFFER_ROOT_KEY_FILE
+export COFFER_KMS=file:$work/phrased COFFER_PASSPHRASE_FILE=$work/passphrase
+make_key | tr -d '\n' >key-id
+serve
+ok "$COFFERKMS" describe-key --key-id "$(cat key-id)"
+clean --memory "$server" --file log --file phrased passphrase=phrase
+stop
+unset COFFER_PASSPHRASE_FILE
 
-def search(where, content):
-    for name, needle in needles.items():
-        if needle in content:
-            found.setdefault(name, set()).add(where)
-    return content.count(control)
-
-controls = 0
-try:
-    memory = open(f"/proc/{server}/mem", "rb", 0)
-except PermissionError:
-    sys.exit(77)
-for line in open(f"/proc/{server}/maps"):
-    span, rights = line.split()[:2]
-    if "w" not in rights:
-        continue
-    first, last = (int(number, 16) for number in span.split("-"))
-    try:
-        memory.seek(first)
-        controls += search("memory", memory.read(last - first))
-    except OSError:
-        continue
-for name in ("log", "keys", "keys-wal"):
-    search(name, open(name, "rb").read())
-if controls == 0:
-    sys.exit("the control was not found")
-for name, where in found.items():
-    print(name, "stands in", ", ".join(sorted(where)))
-sys.exit(1 if found else 0)
-PYTHON
-if [ "$status" -eq 77 ]; then
-    echo "the memory of a server can't be read here"
-    exit 77
+for place in "${SOFTHSM2_MODULE:-}" /usr/lib/{softhsm,x86_64-linux-gnu/softhsm,pkcs11}/libsofthsm2.so; do
+    [ ! -r "$place" ] || module=${module:-$place}
+done
+if [ -n "${module:-}" ] && command -v softhsm2-util >/dev/null; then
+    mkdir tokens
+    printf 'directories.tokendir = %s/tokens\nlog.level = ERROR\n' "$work" >softhsm.conf
+    export SOFTHSM2_CONF=$work/softhsm.conf
+    random_bytes 18 | base64 >pin
+    tr -d '\n' <pin >pin-text
+    chmod 600 pin
+    softhsm2-util --init-token --free --label box --pin "$(cat pin)" --so-pin 43214321 >/dev/null
+    export COFFER_KMS=file:$work/boxed
+    export COFFER_ROOT_KEY_FILE="pkcs11:token=box;object=root?module-path=$module&pin-source=file:$work/pin"
+    make_key >key-id
+    serve
+    clean --memory "$server" --file log --file boxed PIN=pin-text
+    stop
+else
+    echo "without the PIN of a token: SoftHSM (softhsm2) is not installed"
 fi
-[ "$status" -eq 0 ] || die "$(cat report)"
-checks=$((checks + 1))
 finish

@@ -749,7 +749,8 @@ def case_crowd():
         cert, key = make_certificate(directory, "crowd")
         for tls in (False, True):
             options = ("--tls-cert", cert, "--tls-key", key) if tls else ()
-            with Server("--queue", "20000", "--idle-ms", "600000", *options) as server:
+            with Server("--queue", "20000", "--idle-ms", "600000", "--request-ms",
+                        "600000", *options) as server:
                 # The server was asked to raise its own limit.
                 before, context, socks = server.rss_kib(), tls_context(cert), []
                 for _ in range(crowd):
