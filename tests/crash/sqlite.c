@@ -11,8 +11,8 @@
  * It must be sound (integrity_check), hold exactly what it held after one of the transactions, and
  * that one is no older than the last that was acknowledged before the cut, where the scene promises
  * that: synchronous=FULL, or the death of the process alone. Scenes that do not promise it must be
- * sound all the same. Two databases of one transaction must be at the same one. Then it goes on: one
- * more transaction, or a second cut while it was being opened, which must lead to the same.
+ * sound all the same. Two databases of one transaction must be at the same one. Then it goes on:
+ * one more transaction, or a second cut while it was being opened, which must lead to the same.
  *
  * Where two stores take part each has its own medium; the clock's readings, which the engine makes
  * often, say which events of the one came before which of the other.
@@ -97,14 +97,21 @@ struct cut {
     uint64_t seed;
 };
 
+/* Moments of a world, in order. */
+struct moments {
+    const struct world *of; /* NULL: none are noted now */
+    struct moment list[MOMENTS_MAX];
+    unsigned count;
+};
+
 static struct {
     struct world world; /* recorded */
     struct commit commits[TRANSACTIONS + 1];
     unsigned done;
-    struct moment moments[MOMENTS_MAX];
-    unsigned moment_count;
-    bool recording;
+    struct moments moments;
 } run;
+
+static struct moments recovery; /* of the world that was opened after a cut */
 
 static struct {
     uint64_t cuts, second, runs, rolled, by_variant[SIM_VARIANTS];
@@ -200,22 +207,52 @@ static void set_modes(const struct world *world)
 
 /* ---- stores ------------------------------------------------------------------------------ */
 
+static struct moment moment_of(const struct world *world)
+{
+    struct moment now = {{sim_disk_events(world->sites[0].disk), 0}};
+    if (world->scene->stores == 2) {
+        now.events[1] = sim_disk_events(world->sites[1].disk);
+    }
+    return now;
+}
+
+static void note_moment(struct moments *moments)
+{
+    struct moment now = moment_of(moments->of);
+    struct moment *last = &moments->list[moments->count];
+    if (moments->count > 0 && memcmp(last - 1, &now, sizeof now) == 0) {
+        return;
+    }
+    harness_require(moments->count < MOMENTS_MAX, "too many moments");
+    *last = now;
+    moments->count++;
+}
+
 /* A reading of the clock notes a moment, so that cuts know of one medium where the other was. */
 static uint64_t (*clock_below)(void *ctx);
 
 static uint64_t noted_clock(void *ctx)
 {
-    if (run.recording) {
-        struct moment now = {
-            {sim_disk_events(run.world.sites[0].disk),
-             run.world.scene->stores == 2 ? sim_disk_events(run.world.sites[1].disk) : 0}};
-        if (run.moment_count == 0 ||
-            memcmp(&run.moments[run.moment_count - 1], &now, sizeof now) != 0) {
-            harness_require(run.moment_count < MOMENTS_MAX, "too many moments");
-            run.moments[run.moment_count++] = now;
-        }
+    if (run.moments.of != NULL) {
+        note_moment(&run.moments);
+    }
+    if (recovery.of != NULL) {
+        note_moment(&recovery);
     }
     return clock_below(ctx);
+}
+
+/* Of one medium each event is a moment. */
+static void note_all_events(struct moments *moments, const struct world *world, uint64_t first)
+{
+    if (world->scene->stores == 1) {
+        uint64_t last = sim_disk_events(world->sites[0].disk);
+        moments->count = 0;
+        for (uint64_t k = first; k <= last; k++) {
+            harness_require(moments->count < MOMENTS_MAX, "too many moments");
+            moments->list[moments->count++] = (struct moment){{k, 0}};
+        }
+    }
 }
 
 static void open_site(struct site *site)
@@ -328,15 +365,6 @@ static void free_disks(struct world *world)
 
 /* ---- the run that is cut ----------------------------------------------------------------- */
 
-static struct moment moment_of(const struct world *world)
-{
-    struct moment now = {{sim_disk_events(world->sites[0].disk), 0}};
-    if (world->scene->stores == 2) {
-        now.events[1] = sim_disk_events(world->sites[1].disk);
-    }
-    return now;
-}
-
 static void note_commit(struct world *world, unsigned number, const struct moment *begun)
 {
     struct commit *commit = &run.commits[number];
@@ -390,19 +418,6 @@ static void make_tables(struct world *world)
     }
 }
 
-/* Of one medium each event is a moment. */
-static void note_all_events(const struct world *world)
-{
-    if (world->scene->stores == 1) {
-        uint64_t last = sim_disk_events(world->sites[0].disk);
-        run.moment_count = 0;
-        for (uint64_t k = run.commits[0].done.events[0]; k <= last; k++) {
-            harness_require(run.moment_count < MOMENTS_MAX, "too many moments");
-            run.moments[run.moment_count++] = (struct moment){{k, 0}};
-        }
-    }
-}
-
 static void record(void *ctx)
 {
     const uint64_t *seed = ctx;
@@ -418,7 +433,7 @@ static void record(void *ctx)
     make_tables(world);
     struct moment begun = moment_of(world);
     note_commit(world, 0, &begun);
-    run.recording = true;
+    run.moments.of = world;
     for (unsigned number = 1; number <= TRANSACTIONS; number++) {
         begun = moment_of(world);
         transaction(world, &prng, number);
@@ -426,8 +441,8 @@ static void record(void *ctx)
     }
     sql(world->db, "VACUUM");
     leave(world, true);
-    run.recording = false;
-    note_all_events(world);
+    run.moments.of = NULL;
+    note_all_events(&run.moments, world, run.commits[0].done.events[0]);
 }
 
 /* ---- a cut ------------------------------------------------------------------------------- */
@@ -449,6 +464,7 @@ static void copy_site(struct site *site, const struct site *from, uint64_t event
     det_env_init(&site->env, site->seed, incarnation);
     site->kms = from->kms;
     site->kms.api.ctx = &site->kms;
+    site->env.api.monotonic_ns = noted_clock;
     site->disk = sim_disk_from_image(image, &options);
     sim_image_free(image);
     open_site(site);
@@ -512,10 +528,11 @@ static void second_cut(struct world *first, const struct cut *cut, unsigned numb
     struct world world = {.scene = first->scene};
     struct cut again = {.variant = cut->variant, .seed = cut->seed + 1};
     struct prng prng = {prng_mix(cut->seed, 5)};
+    note_all_events(&recovery, first, 0);
+    again.at = recovery.list[prng_below(&prng, recovery.count)];
     for (unsigned i = 0; i < world.scene->stores; i++) {
-        uint64_t events = sim_disk_events(first->sites[i].disk);
-        copy_site(&world.sites[i], &first->sites[i], prng_below(&prng, (uint32_t)events + 1),
-                  &again, first->sites[i].incarnation + 100);
+        copy_site(&world.sites[i], &first->sites[i], again.at.events[i], &again,
+                  first->sites[i].incarnation + 100);
     }
     connect_all(&world, prng_below(&prng, world.scene->databases));
     check_sound(&world);
@@ -537,8 +554,12 @@ static void one_cut(void *ctx)
         copy_site(&world.sites[i], &run.world.sites[i], cut->at.events[i], cut,
                   1000 + 10 * cut->at.events[i] + (uint64_t)cut->variant);
     }
+    recovery.count = 0;
+    recovery.of = &world;
+    note_moment(&recovery);
     connect_all(&world, prng_below(&prng, world.scene->databases));
     unsigned number = judge(&world, cut);
+    recovery.of = NULL;
     bool second = prng_chance(&prng, 1, SECOND_EACH);
     if (!second) {
         set_modes(&world);
@@ -568,7 +589,7 @@ static uint64_t seed_of(uint64_t seed, unsigned moment, unsigned variant)
 
 static void cut_at(const struct scene *scene, uint64_t seed, unsigned moment, unsigned variant)
 {
-    struct cut cut = {.at = run.moments[moment],
+    struct cut cut = {.at = run.moments.list[moment],
                       .variant = (enum sim_variant)variant,
                       .seed = seed_of(seed, moment, variant)};
     harness_context("sqlite --replay %llu:%s:%u:%s", (unsigned long long)seed, scene->name, moment,
@@ -598,7 +619,7 @@ static void forget_scene(void)
 static void cut_scene(const struct scene *scene, uint64_t seed, uint64_t cuts_max,
                       const char *broken)
 {
-    uint64_t all = (uint64_t)run.moment_count * SIM_VARIANTS;
+    uint64_t all = (uint64_t)run.moments.count * SIM_VARIANTS;
     uint64_t stride = all > cuts_max ? all / cuts_max : 1;
     for (uint64_t i = seed % stride; i < all && !wrong(broken); i += stride) {
         cut_at(scene, seed, (unsigned)(i / SIM_VARIANTS),
@@ -627,7 +648,7 @@ static int replay(const char *text)
     if (record_scene(scene, seed) && parts == 4) {
         for (unsigned i = 0; i < SIM_VARIANTS; i++) {
             if (strcmp(sim_variant_name((enum sim_variant)i), variant) == 0 &&
-                moment < run.moment_count) {
+                moment < run.moments.count) {
                 cut_at(scene, seed, moment, i);
             }
         }

@@ -2,15 +2,16 @@
 /*
  * crash/sqlite_killer - kill -9 of a process that commits to SQLite on a volume of a real file.
  *
- * The child opens the store and commits transactions of random size, one after another, in a journal
- * mode that changes with the round; after each COMMIT it tells the parent its number through a pipe.
- * The parent, the witness, kills it at a random moment, opens the store itself and looks: the
- * database is sound, each transaction is there whole or not at all, and none that was told of is
- * missing, nor one behind the first that is. Now and then the child takes a snapshot, too: the
- * newest one must be sound, and at the number that its name says or a later one.
+ * The child opens the store and commits transactions of random size, one after another, in a
+ * journal mode that changes with the round; after each COMMIT it tells the parent its number
+ * through a pipe. The parent, the witness, kills it at a random moment, opens the store itself and
+ * looks: the database is sound, each transaction is there whole or not at all, and none that was
+ * told of is missing, nor one behind the first that is. Now and then the child takes a snapshot,
+ * too: the newest one must be sound, and at the number that its name says.
  *
- * As process death loses nothing that was written, synchronous=OFF keeps the same promise, and takes
- * its turn. The negative control (--lie) lets the child tell of a transaction that it never made.
+ * As process death loses nothing that was written, synchronous=OFF keeps the same promise, and
+ * takes its turn. The negative control (--lie) lets the child tell of a transaction that it never
+ * made.
  */
 #include "common/fake_kms.h"
 #include "common/harness.h"

@@ -100,7 +100,8 @@ COFFER_MUST_CHECK int cof_sqlite_volume_sync(struct cof_sqlite_volume *volume,
  * transaction over several databases, whose journals end in the super-journal's name. */
 COFFER_MUST_CHECK int cof_sqlite_volume_note_journal(struct cof_sqlite_volume *volume,
                                                      struct coffer_fault *fault);
-/* Write the superblock, with another floor and length of the journal; the mutex is held, or nobody else has the volume. */
+/* Write the superblock, with another floor and length of the journal; the mutex is held, or nobody
+ * else has the volume. */
 COFFER_MUST_CHECK int cof_sqlite_volume_put_superblock(struct cof_sqlite_volume *volume,
                                                        uint64_t floor_bytes, uint64_t journal_bytes,
                                                        struct coffer_fault *fault);
