@@ -201,7 +201,7 @@ uint64_t cof_lane_last(const struct cof_lane *lane);
 bool cof_lane_carry(struct cof_lane *lane);
 /* The same, but waits for an answer, and for nothing else, while no other thread can carry. */
 void cof_lane_carry_wait(struct cof_lane *lane);
-/* All that is pending is a sync that was not handed over: who waits for it makes it best himself. */
+/* All that is pending is a sync, not handed over: who waits for it makes it best himself. */
 bool cof_lane_sync_waits(struct cof_lane *lane);
 /* Whether cof_lane_carry can have anything to do. */
 bool cof_lane_pending(const struct cof_lane *lane);

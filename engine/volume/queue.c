@@ -109,18 +109,18 @@ static void finish(struct cof_io_request *request)
     queue->done_count++;
 }
 
-static int committed(struct coffer_store *store, struct cof_io_request *request)
+static bool committed(struct coffer_store *store, struct cof_io_request *request)
 {
     const struct cof_lane *lane = &store->lane;
     uint64_t reached = request->want_durable ? lane->durable_upto : lane->completed_upto;
     if (reached >= request->commit_batch) {
-        return 1;
+        return true;
     }
     if (lane->error != 0) {
         cof_request_fail(request, lane->error, NULL);
-        return 1;
+        return true;
     }
-    return 0;
+    return false;
 }
 
 /* All there is to wait for comes through the lane's channel, and no other thread has requests under
@@ -137,6 +137,25 @@ static bool waits_for_lane(const struct coffer_queue *queue)
            !store->background.running && cof_cleaning_fd(store) < 0;
 }
 
+/* Move a request on as far as it goes; true when it is over. Under the store's lock. */
+static bool advance(struct coffer_store *store, struct cof_io_request *request)
+{
+    switch (request->phase) {
+    case COF_PHASE_LOCK:
+    case COF_PHASE_MERGE:
+    case COF_PHASE_WRITE:
+        cof_write_advance(request);
+        return request->phase == COF_PHASE_DONE ||
+               (request->phase == COF_PHASE_COMMIT && committed(store, request));
+    case COF_PHASE_COMMIT:
+        return committed(store, request);
+    case COF_PHASE_READ:
+        return request->reads_in_flight == 0;
+    default:
+        return true;
+    }
+}
+
 /* Move every active request on as far as it goes; finished ones change lists. True when the lane
  * moved after the requests were looked at. A sync that only this queue waits for is not handed to
  * the device when the caller will wait for it. */
@@ -144,6 +163,7 @@ static bool pump(struct coffer_queue *queue, bool will_wait)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
+    struct cof_io_request *finished = NULL, *finished_last = NULL;
     bool leases, lane = false;
     queue->active = NULL;
     queue->active_last = NULL;
@@ -156,31 +176,10 @@ static bool pump(struct coffer_queue *queue, bool will_wait)
         cof_log(&store->env, COFFER_LOG_ERROR, "work that was due failed");
     }
     for (; request != NULL; request = next) {
-        bool over = false;
         next = request->next;
-        switch (request->phase) {
-        case COF_PHASE_LOCK:
-        case COF_PHASE_MERGE:
-        case COF_PHASE_WRITE:
-            cof_write_advance(request);
-            over = request->phase == COF_PHASE_DONE ||
-                   (request->phase == COF_PHASE_COMMIT && committed(store, request));
-            break;
-        case COF_PHASE_COMMIT:
-            over = committed(store, request) != 0;
-            break;
-        case COF_PHASE_READ:
-            over = request->reads_in_flight == 0;
-            break;
-        default:
-            over = true;
-            break;
-        }
-        if (over) {
+        if (advance(store, request)) {
             request->io.volume->requests--;
-            pthread_mutex_unlock(&store->lock);
-            finish(request);
-            pthread_mutex_lock(&store->lock);
+            append(&finished, &finished_last, request);
         } else {
             append(&queue->active, &queue->active_last, request);
         }
@@ -192,6 +191,10 @@ static bool pump(struct coffer_queue *queue, bool will_wait)
     }
     leases = cof_lease_due(store, false);
     pthread_mutex_unlock(&store->lock);
+    for (request = finished; request != NULL; request = next) {
+        next = request->next;
+        finish(request);
+    }
     if (leases) {
         cof_lease_run(store, false);
     }
