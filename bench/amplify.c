@@ -12,7 +12,7 @@
 #include "common/args.h"
 #include "common/choice.h"
 #include "common/load.h"
-#include "common/plan.h"
+#include "tools/load/plan.h"
 #include "common/ram.h"
 #include "common/target.h"
 #include <coffer/snapshot.h>
@@ -114,7 +114,7 @@ static int write_batch(struct run *run, unsigned count)
 {
     unsigned done = 0;
     for (unsigned i = 0; i < count; i++) {
-        cof_bench_stamp(run->iov[i].iov_base, run->ios[i].offset_bytes, PAGE_BYTES);
+        cof_load_stamp(run->iov[i].iov_base, run->ios[i].offset_bytes, PAGE_BYTES);
     }
     while (done < count) {
         int taken = coffer_submit(run->queue, run->ios + done, count - done);
@@ -233,11 +233,11 @@ static int measure(struct run *run)
     if (error == 0) {
         error = look(run, &run->before);
     }
-    run->start_ns = cof_bench_now_ns();
+    run->start_ns = cof_load_now_ns();
     if (error == 0) {
         error = overwrite(run, run->options->measure, true);
     }
-    run->elapsed_ns = cof_bench_now_ns() - run->start_ns;
+    run->elapsed_ns = cof_load_now_ns() - run->start_ns;
     return error == 0 ? look(run, &run->after) : error;
 }
 
@@ -250,7 +250,7 @@ static int read_all(struct run *run)
     if (ignored == NULL) {
         return cof_bench_complain("reading", COFFER_E_NO_MEMORY, NULL);
     }
-    load.rw = COF_BENCH_READ;
+    load.rw = COF_LOAD_READ;
     load.block_bytes = PAGE_BYTES;
     load.depth = 32;
     load.amount_bytes = load.size_bytes;
@@ -385,7 +385,7 @@ static int make_batch(struct run *run)
     if (run->ios == NULL || run->cqes == NULL || run->iov == NULL || run->buffers == NULL) {
         return cof_bench_complain("a batch", COFFER_E_NO_MEMORY, NULL);
     }
-    cof_bench_fill(run->buffers, batch * PAGE_BYTES, run->options->seed);
+    cof_load_fill(run->buffers, batch * PAGE_BYTES, run->options->seed);
     for (size_t i = 0; i < batch; i++) {
         run->iov[i] = (struct iovec){run->buffers + i * PAGE_BYTES, PAGE_BYTES};
         run->ios[i] = (struct coffer_io){.op = COFFER_IO_WRITE,

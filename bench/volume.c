@@ -32,7 +32,7 @@ static int run(const struct cof_bench_options *options)
     if (error != 0) {
         return error;
     }
-    if (options->rw != COF_BENCH_NONE) {
+    if (options->rw != COF_LOAD_NONE) {
         error = cof_bench_load_run(options, &target, &result);
     }
     if (error == 0) {

@@ -3,8 +3,9 @@
  * common/load.c - a load from its first request to its last checkpoint; see load.h.
  */
 #include "common/load.h"
-#include "common/loop.h"
+#include "tools/load/loop.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,8 +16,8 @@
 
 /* A loop in a thread of its own. */
 struct share {
-    struct cof_bench_loop loop;
-    struct cof_bench_options options;
+    struct cof_load_loop loop;
+    struct cof_load_shape shape;
     pthread_t thread;
     uint64_t start_ns;
     int error;
@@ -32,31 +33,37 @@ struct crew {
 static void *run_share(void *ctx)
 {
     struct share *share = ctx;
-    share->error = cof_bench_loop_run(&share->loop, share->start_ns);
+    share->error = cof_load_loop_run(&share->loop, share->start_ns);
     return NULL;
 }
 
-/* The flush that ends a write load, and after it a checkpoint that is timed apart. */
-static int settle(struct share *first, uint64_t start_ns, struct cof_bench_result *result)
+static bool is_over(void *ctx)
 {
-    const struct cof_bench_options *options = first->loop.options;
-    const struct cof_bench_target *target = first->loop.target;
+    const atomic_bool *over = ctx;
+    return atomic_load(over);
+}
+
+/* The flush that ends a write load, and after it a checkpoint that is timed apart. */
+static int settle(struct share *first, const struct cof_bench_options *options,
+                  const struct cof_bench_target *target, uint64_t start_ns,
+                  struct cof_bench_result *result)
+{
     struct coffer_fault fault;
     uint64_t user_ns, system_ns, ignored;
     memset(&fault, 0, sizeof fault);
-    uint64_t flush_start_ns = cof_bench_now_ns();
-    bool writes = cof_bench_is_write(options->rw) && !options->unsettled;
+    uint64_t flush_start_ns = cof_load_now_ns();
+    bool writes = cof_load_writes(options->rw) && !options->unsettled;
     int error = writes ? coffer_volume_flush(target->volume, &fault) : 0;
     if (error != 0) {
         return cof_bench_complain("the last flush", error, &fault);
     }
-    uint64_t end_ns = cof_bench_now_ns();
+    uint64_t end_ns = cof_load_now_ns();
     result->flush_ns = end_ns - flush_start_ns;
     result->elapsed_ns = end_ns - start_ns;
     cof_bench_usage(&user_ns, &system_ns, &ignored);
     result->cpu_user_ns = user_ns - result->cpu_user_ns;
     result->cpu_system_ns = system_ns - result->cpu_system_ns;
-    cof_bench_loop_sample(&first->loop, end_ns);
+    cof_load_loop_sample(&first->loop, end_ns);
     if (!writes || options->kill_at_end) {
         return 0;
     }
@@ -64,11 +71,11 @@ static int settle(struct share *first, uint64_t start_ns, struct cof_bench_resul
     if (error != 0) {
         return cof_bench_complain("the checkpoint", error, &fault);
     }
-    result->checkpoint_ns = cof_bench_now_ns() - end_ns;
+    result->checkpoint_ns = cof_load_now_ns() - end_ns;
     uint64_t user_after_ns, system_after_ns;
     cof_bench_usage(&user_after_ns, &system_after_ns, &ignored);
     result->checkpoint_cpu_ns = user_after_ns - user_ns + system_after_ns - system_ns;
-    cof_bench_loop_sample(&first->loop, cof_bench_now_ns());
+    cof_load_loop_sample(&first->loop, cof_load_now_ns());
     return 0;
 }
 
@@ -78,9 +85,10 @@ static void make_plans(struct crew *crew, uint64_t span_bytes, uint64_t start_ns
         struct share *share = &crew->shares[i];
         bool reads = i >= crew->workers;
         share->start_ns = start_ns;
-        share->loop.stop = reads ? &crew->over : NULL;
-        cof_bench_plan_init(&share->loop.plan, &share->options, span_bytes, reads ? 0 : i,
-                            reads ? 1 : crew->workers, start_ns);
+        share->loop.stopped = reads ? is_over : NULL;
+        share->loop.ctx = &crew->over;
+        cof_load_plan_init(&share->loop.plan, &share->shape, span_bytes, reads ? 0 : i,
+                           reads ? 1 : crew->workers, start_ns);
     }
 }
 
@@ -107,38 +115,41 @@ static int run_shares(struct crew *crew, uint64_t span_bytes, uint64_t start_ns)
     }
     for (unsigned i = 0; i < started && error == 0; i++) {
         error = shares[i].error;
+        if (error != 0) {
+            cof_bench_complain(shares[i].loop.what, error, &shares[i].loop.fault);
+        }
     }
     return error;
 }
 
 static void collect(const struct crew *crew, struct cof_bench_result *result)
 {
-    cof_bench_latency_init(&result->latency);
-    cof_bench_latency_init(&result->reader_latency);
+    cof_load_latency_init(&result->latency);
+    cof_load_latency_init(&result->reader_latency);
     for (unsigned i = 0; i < crew->count; i++) {
-        const struct cof_bench_loop *loop = &crew->shares[i].loop;
+        const struct cof_load_loop *loop = &crew->shares[i].loop;
         if (loop->memory_bytes_max > result->memory_bytes_max) {
             result->memory_bytes_max = loop->memory_bytes_max;
         }
         if (i >= crew->workers) {
             result->reader_operations += loop->operations;
-            cof_bench_latency_merge(&result->reader_latency, &loop->latency);
+            cof_load_latency_merge(&result->reader_latency, &loop->latency);
             continue;
         }
         result->operations += loop->operations;
         result->bytes += loop->bytes;
-        cof_bench_latency_merge(&result->latency, &loop->latency);
+        cof_load_latency_merge(&result->latency, &loop->latency);
     }
     uint64_t ignored;
     cof_bench_usage(&ignored, &ignored, &result->resident_bytes_max);
 }
 
 /* Those who read beside the load do it one page at a time, to its end, at offsets of their own. */
-static struct cof_bench_options reading_beside(const struct cof_bench_options *options,
-                                               unsigned number)
+static struct cof_load_shape reading_beside(const struct cof_bench_options *options,
+                                            unsigned number)
 {
-    struct cof_bench_options read = *options;
-    read.rw = COF_BENCH_RANDREAD;
+    struct cof_load_shape read = cof_bench_options_shape(options);
+    read.rw = COF_LOAD_RANDREAD;
     read.block_bytes = PAGE_BYTES;
     read.depth = 1;
     read.rate = 0;
@@ -160,10 +171,13 @@ static int make_shares(struct crew *crew, const struct cof_bench_options *option
     }
     while (crew->count < wanted && error == 0) {
         struct share *share = &crew->shares[crew->count];
-        share->options =
-            crew->count < crew->workers ? *options : reading_beside(options, crew->count);
-        error = cof_bench_loop_init(&share->loop, &share->options, target);
-        crew->count += error == 0 ? 1 : 0;
+        share->shape = crew->count < crew->workers ? cof_bench_options_shape(options)
+                                                   : reading_beside(options, crew->count);
+        error = cof_load_loop_init(&share->loop, &share->shape, target->store, target->volume);
+        if (error != 0) {
+            return cof_bench_complain(share->loop.what, error, &share->loop.fault);
+        }
+        crew->count++;
     }
     return error;
 }
@@ -178,10 +192,10 @@ static int run_once(const struct cof_bench_options *options, const struct cof_be
     int error = make_shares(&crew, options, target);
     if (error == 0) {
         cof_bench_usage(&result.cpu_user_ns, &result.cpu_system_ns, &ignored);
-        uint64_t start_ns = cof_bench_now_ns();
+        uint64_t start_ns = cof_load_now_ns();
         error = run_shares(&crew, span_bytes, start_ns);
         if (error == 0) {
-            error = settle(&crew.shares[0], start_ns, &result);
+            error = settle(&crew.shares[0], options, target, start_ns, &result);
         }
     }
     if (error == 0) {
@@ -189,7 +203,7 @@ static int run_once(const struct cof_bench_options *options, const struct cof_be
         *ret_result = result;
     }
     while (crew.count > 0) {
-        cof_bench_loop_done(&crew.shares[--crew.count].loop);
+        cof_load_loop_done(&crew.shares[--crew.count].loop);
     }
     free(crew.shares);
     return error;
@@ -211,7 +225,7 @@ int cof_bench_load_run(const struct cof_bench_options *options,
     }
     if (options->hot) {
         struct cof_bench_options warm = *options;
-        warm.rw = COF_BENCH_READ;
+        warm.rw = COF_LOAD_READ;
         warm.block_bytes = WARM_BLOCK_BYTES < span_bytes ? WARM_BLOCK_BYTES : span_bytes;
         warm.depth = 4;
         warm.threads = 1;

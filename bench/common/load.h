@@ -9,9 +9,9 @@
 #ifndef COF_BENCH_LOAD_H
 #define COF_BENCH_LOAD_H
 
-#include "common/latency.h"
 #include "common/options.h"
 #include "common/target.h"
+#include "tools/load/latency.h"
 
 struct cof_bench_result {
     uint64_t operations;
@@ -23,9 +23,9 @@ struct cof_bench_result {
     uint64_t checkpoint_cpu_ns;          /* user and system, over checkpoint_ns  */
     uint64_t memory_bytes_max;           /* the engine's, sampled                          */
     uint64_t resident_bytes_max;
-    struct cof_bench_latency latency;
+    struct cof_load_latency latency;
     uint64_t reader_operations; /* of the readers beside the load, not counted above */
-    struct cof_bench_latency reader_latency;
+    struct cof_load_latency reader_latency;
 };
 
 /* Run options' load on target. ret_result is filled on success only. */

@@ -7,7 +7,7 @@
  */
 #include "common/load.h"
 #include "common/measure.h"
-#include "common/plan.h"
+#include "tools/load/plan.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -64,17 +64,20 @@ static const struct cof_bench_arg args[] = {
      NULL},
 };
 
-bool cof_bench_is_write(enum cof_bench_rw rw)
+struct cof_load_shape cof_bench_options_shape(const struct cof_bench_options *options)
 {
-    return rw == COF_BENCH_WRITE || rw == COF_BENCH_RANDWRITE || rw == COF_BENCH_RANDRW;
+    return (struct cof_load_shape){.rw = options->rw,
+                                   .durable = options->durable,
+                                   .block_bytes = options->block_bytes,
+                                   .depth = options->depth,
+                                   .amount_bytes = options->amount_bytes,
+                                   .runtime_ns = options->runtime_ns,
+                                   .seed = options->seed,
+                                   .rate = options->rate,
+                                   .read_percent = options->read_percent};
 }
 
-bool cof_bench_is_random(enum cof_bench_rw rw)
-{
-    return rw == COF_BENCH_RANDWRITE || rw == COF_BENCH_RANDREAD || rw == COF_BENCH_RANDRW;
-}
-
-const char *cof_bench_rw_name(enum cof_bench_rw rw)
+const char *cof_bench_rw_name(enum cof_load_rw rw)
 {
     return rw_names[rw];
 }
@@ -94,16 +97,16 @@ static int validate(const struct cof_bench_options *options)
     if (options->threads == 0 || options->threads > 64) {
         return cof_bench_args_refuse("--threads must be 1 to 64");
     }
-    if (options->readers > 64 || (options->readers > 0 && options->rw == COF_BENCH_NONE)) {
+    if (options->readers > 64 || (options->readers > 0 && options->rw == COF_LOAD_NONE)) {
         return cof_bench_args_refuse("--readers are at most 64, beside a load");
     }
     if (options->read_percent > 100) {
         return cof_bench_args_refuse("--read-percent is 0 to 100");
     }
-    if (options->rw != COF_BENCH_NONE && options->amount_bytes == 0 && options->runtime_ns == 0) {
+    if (options->rw != COF_LOAD_NONE && options->amount_bytes == 0 && options->runtime_ns == 0) {
         return cof_bench_args_refuse("give --amount or --runtime, or it would never end");
     }
-    if (options->raw && (!cof_bench_is_write(options->rw) || options->rw == COF_BENCH_RANDRW ||
+    if (options->raw && (!cof_load_writes(options->rw) || options->rw == COF_LOAD_RANDRW ||
                          options->span_bytes == 0)) {
         return cof_bench_args_refuse("--raw needs --rw write or randwrite, and --span");
     }

@@ -5,24 +5,10 @@
 #ifndef COF_BENCH_OPTIONS_H
 #define COF_BENCH_OPTIONS_H
 
+#include "tools/load/shape.h"
 #include <coffer/coffer.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-enum cof_bench_rw {
-    COF_BENCH_NONE = 0, /* open and close only */
-    COF_BENCH_WRITE,
-    COF_BENCH_READ,
-    COF_BENCH_RANDWRITE,
-    COF_BENCH_RANDREAD,
-    COF_BENCH_RANDRW /* read_percent of the requests read, the others write */
-};
-
-enum cof_bench_durable {
-    COF_BENCH_AT_END = 0, /* one flush after the last write, inside the measured time  */
-    COF_BENCH_FLUSH,      /* a flush after each write; both are one operation          */
-    COF_BENCH_FUA         /* each write completes when it is durable                   */
-};
 
 struct coffer_segdev;
 
@@ -38,8 +24,8 @@ struct cof_bench_options {
     bool kill_at_end; /* end by SIGKILL: no close, no checkpoint                    */
     bool background;  /* a thread of the library's own runs what is due             */
     bool unsettled;   /* a write load ends with neither flush nor checkpoint        */
-    enum cof_bench_rw rw;
-    enum cof_bench_durable durable;
+    enum cof_load_rw rw;
+    enum cof_load_durable durable;
     uint64_t store_bytes;   /* with create                                                */
     uint64_t segment_bytes; /* likewise; 0: the library's choice                        */
     uint64_t size_bytes;    /* of the volume, with create                                 */
@@ -51,7 +37,7 @@ struct cof_bench_options {
     uint64_t threads;       /* each has a queue and a part of the span                    */
     uint64_t seed;          /* of the random offsets                                      */
     uint64_t rate;          /* requests a second, all threads together; 0: as many as go  */
-    uint64_t read_percent;  /* of the requests of COF_BENCH_RANDRW                        */
+    uint64_t read_percent;  /* of the requests of COF_LOAD_RANDRW                        */
     uint64_t readers;       /* threads that read at random, one page at a time, meanwhile */
 
     /* Budgets of coffer_store_opts; 0 is the library's default. */
@@ -65,9 +51,9 @@ struct cof_bench_options {
  * standard error about what is wrong. Strings are borrowed from argv. */
 int cof_bench_options_parse(int argc, char **argv, struct cof_bench_options *ret_options);
 
-/* Whether a load writes at all; one that also reads does. */
-bool cof_bench_is_write(enum cof_bench_rw rw);
-bool cof_bench_is_random(enum cof_bench_rw rw);
-const char *cof_bench_rw_name(enum cof_bench_rw rw);
+/* What of the options is the load's. */
+struct cof_load_shape cof_bench_options_shape(const struct cof_bench_options *options);
+
+const char *cof_bench_rw_name(enum cof_load_rw rw);
 
 #endif

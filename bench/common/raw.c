@@ -7,7 +7,7 @@
  * database's log or Coffer's conditioned segments do.
  */
 #include "common/load.h"
-#include "common/plan.h"
+#include "tools/load/plan.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,12 +24,13 @@ static int complain_errno(const char *what)
 static int run(int fd, void *buffer, const struct cof_bench_options *options,
                struct cof_bench_result *result)
 {
-    struct cof_bench_plan plan;
+    struct cof_load_plan plan;
     uint64_t offset_bytes = 0;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     uint64_t now_ns = start_ns;
-    cof_bench_plan_init(&plan, options, options->span_bytes, 0, 1, start_ns);
-    while (cof_bench_plan_next(&plan, now_ns, &offset_bytes)) {
+    const struct cof_load_shape shape = cof_bench_options_shape(options);
+    cof_load_plan_init(&plan, &shape, options->span_bytes, 0, 1, start_ns);
+    while (cof_load_plan_next(&plan, now_ns, &offset_bytes)) {
         size_t bytes = (size_t)options->block_bytes;
         uint64_t begin_ns = now_ns;
         if (pwrite(fd, buffer, bytes, (off_t)offset_bytes) != (ssize_t)bytes) {
@@ -38,8 +39,8 @@ static int run(int fd, void *buffer, const struct cof_bench_options *options,
         if (fdatasync(fd) != 0) {
             return complain_errno("fdatasync");
         }
-        now_ns = cof_bench_now_ns();
-        cof_bench_latency_add(&result->latency, now_ns - begin_ns);
+        now_ns = cof_load_now_ns();
+        cof_load_latency_add(&result->latency, now_ns - begin_ns);
         result->operations++;
         result->bytes += bytes;
     }
@@ -47,8 +48,7 @@ static int run(int fd, void *buffer, const struct cof_bench_options *options,
     return 0;
 }
 
-int cof_bench_load_raw(const struct cof_bench_options *options,
-                       struct cof_bench_result *ret_result)
+int cof_bench_load_raw(const struct cof_bench_options *options, struct cof_bench_result *ret_result)
 {
     struct cof_bench_result result;
     uint64_t user_ns, system_ns, ignored;
@@ -57,7 +57,7 @@ int cof_bench_load_raw(const struct cof_bench_options *options,
     if (buffer == NULL) {
         return cof_bench_complain("a buffer", COFFER_E_NO_MEMORY, NULL);
     }
-    cof_bench_fill(buffer, (size_t)options->block_bytes, options->seed);
+    cof_load_fill(buffer, (size_t)options->block_bytes, options->seed);
     int fd = open(options->file, O_WRONLY | O_DIRECT | O_CLOEXEC);
     if (fd < 0) {
         free(buffer);

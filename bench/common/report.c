@@ -31,7 +31,7 @@ static void put_rates(json_t *object, const struct cof_bench_options *options,
 
 static void put_result(json_t *object, const struct cof_bench_result *result)
 {
-    const struct cof_bench_latency *latency = &result->latency;
+    const struct cof_load_latency *latency = &result->latency;
     put(object, "operations", result->operations);
     put(object, "bytes", result->bytes);
     put(object, "elapsed_ns", result->elapsed_ns);
@@ -43,24 +43,24 @@ static void put_result(json_t *object, const struct cof_bench_result *result)
     put(object, "memory_bytes_max", result->memory_bytes_max);
     put(object, "resident_bytes_max", result->resident_bytes_max);
     put(object, "mean_ns", latency->total == 0 ? 0 : latency->sum_ns / latency->total);
-    put(object, "p50_ns", cof_bench_latency_percentile(latency, 0.5));
-    put(object, "p99_ns", cof_bench_latency_percentile(latency, 0.99));
-    put(object, "p999_ns", cof_bench_latency_percentile(latency, 0.999));
+    put(object, "p50_ns", cof_load_latency_percentile(latency, 0.5));
+    put(object, "p99_ns", cof_load_latency_percentile(latency, 0.99));
+    put(object, "p999_ns", cof_load_latency_percentile(latency, 0.999));
     put(object, "max_ns", latency->max_ns);
 }
 
 /* Reads of single pages beside the load. */
 static void put_readers(json_t *object, const struct cof_bench_result *result)
 {
-    const struct cof_bench_latency *latency = &result->reader_latency;
+    const struct cof_load_latency *latency = &result->reader_latency;
     double seconds = (double)result->elapsed_ns / 1e9;
     json_t *readers = json_object();
     put(readers, "operations", result->reader_operations);
     json_object_set_new(readers, "iops",
                         json_real(seconds > 0.0 ? (double)result->reader_operations / seconds : 0));
-    put(readers, "p50_ns", cof_bench_latency_percentile(latency, 0.5));
-    put(readers, "p99_ns", cof_bench_latency_percentile(latency, 0.99));
-    put(readers, "p999_ns", cof_bench_latency_percentile(latency, 0.999));
+    put(readers, "p50_ns", cof_load_latency_percentile(latency, 0.5));
+    put(readers, "p99_ns", cof_load_latency_percentile(latency, 0.99));
+    put(readers, "p999_ns", cof_load_latency_percentile(latency, 0.999));
     put(readers, "max_ns", latency->max_ns);
     json_object_set_new(object, "readers", readers);
 }

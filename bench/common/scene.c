@@ -4,7 +4,7 @@
  */
 #include "common/scene.h"
 #include "common/load.h"
-#include "common/plan.h"
+#include "tools/load/plan.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +17,15 @@ void cof_bench_times_start(struct cof_bench_times *times, struct cof_bench_scene
 {
     scene->keys.calls = 0;
     scene->keys.spent_ns = 0;
-    times->start_ns = cof_bench_now_ns();
+    times->start_ns = cof_load_now_ns();
 }
 
 void cof_bench_times_stop(struct cof_bench_times *times, const struct cof_bench_scene *scene)
 {
-    uint64_t whole_ns = cof_bench_now_ns() - times->start_ns;
-    cof_bench_latency_add(&times->whole, whole_ns);
-    cof_bench_latency_add(&times->keys, scene->keys.spent_ns);
-    cof_bench_latency_add(&times->own, whole_ns - scene->keys.spent_ns);
+    uint64_t whole_ns = cof_load_now_ns() - times->start_ns;
+    cof_load_latency_add(&times->whole, whole_ns);
+    cof_load_latency_add(&times->keys, scene->keys.spent_ns);
+    cof_load_latency_add(&times->own, whole_ns - scene->keys.spent_ns);
     times->key_calls += scene->keys.calls;
 }
 
@@ -46,14 +46,14 @@ json_t *cof_bench_times_row(struct cof_bench_scene *scene, const char *name,
     json_object_set_new(row, "name", json_string(name));
     cof_bench_row_put(row, "count", count);
     cof_bench_row_put(row, "mean_ns", times->whole.sum_ns / count);
-    cof_bench_row_put(row, "p50_ns", cof_bench_latency_percentile(&times->whole, 0.5));
-    cof_bench_row_put(row, "p99_ns", cof_bench_latency_percentile(&times->whole, 0.99));
+    cof_bench_row_put(row, "p50_ns", cof_load_latency_percentile(&times->whole, 0.5));
+    cof_bench_row_put(row, "p99_ns", cof_load_latency_percentile(&times->whole, 0.99));
     cof_bench_row_put(row, "max_ns", times->whole.max_ns);
     cof_bench_row_put(row, "own_mean_ns", times->own.sum_ns / count);
-    cof_bench_row_put(row, "own_p50_ns", cof_bench_latency_percentile(&times->own, 0.5));
-    cof_bench_row_put(row, "own_p99_ns", cof_bench_latency_percentile(&times->own, 0.99));
+    cof_bench_row_put(row, "own_p50_ns", cof_load_latency_percentile(&times->own, 0.5));
+    cof_bench_row_put(row, "own_p99_ns", cof_load_latency_percentile(&times->own, 0.99));
     cof_bench_row_put(row, "own_max_ns", times->own.max_ns);
-    cof_bench_row_put(row, "keys_p50_ns", cof_bench_latency_percentile(&times->keys, 0.5));
+    cof_bench_row_put(row, "keys_p50_ns", cof_load_latency_percentile(&times->keys, 0.5));
     json_object_set_new(row, "key_calls", json_real((double)times->key_calls / (double)count));
     return json_array_append_new(scene->rows, row) == 0 ? row : NULL;
 }
@@ -104,7 +104,7 @@ static int run_load(struct cof_bench_scene *scene, const struct cof_bench_option
 
 /* All of the volume in order, 1 MiB at a time, or less where the volume is less. */
 static struct cof_bench_options whole_volume(const struct cof_bench_scene *scene,
-                                             enum cof_bench_rw rw, uint64_t size_bytes)
+                                             enum cof_load_rw rw, uint64_t size_bytes)
 {
     struct cof_bench_options load = scene->target_options;
     load.rw = rw;
@@ -117,8 +117,7 @@ static struct cof_bench_options whole_volume(const struct cof_bench_scene *scene
 
 int cof_bench_scene_fill(struct cof_bench_scene *scene)
 {
-    struct cof_bench_options load =
-        whole_volume(scene, COF_BENCH_WRITE, scene->options->size_bytes);
+    struct cof_bench_options load = whole_volume(scene, COF_LOAD_WRITE, scene->options->size_bytes);
     return run_load(scene, &load);
 }
 
@@ -126,15 +125,16 @@ int cof_bench_scene_fill(struct cof_bench_scene *scene)
 static int count_pages(const struct cof_bench_options *load, uint64_t span_bytes,
                        uint64_t *ret_pages)
 {
-    struct cof_bench_plan plan;
+    struct cof_load_plan plan;
     uint64_t offset_bytes = 0;
     uint64_t pages = 0;
     uint8_t *seen = calloc(span_bytes / PAGE_BYTES / 8 + 1, 1);
     if (seen == NULL) {
         return cof_bench_complain("counting pages", COFFER_E_NO_MEMORY, NULL);
     }
-    cof_bench_plan_init(&plan, load, span_bytes, 0, 1, 0);
-    while (cof_bench_plan_next(&plan, 0, &offset_bytes)) {
+    const struct cof_load_shape shape = cof_bench_options_shape(load);
+    cof_load_plan_init(&plan, &shape, span_bytes, 0, 1, 0);
+    while (cof_load_plan_next(&plan, 0, &offset_bytes)) {
         uint64_t page = offset_bytes / PAGE_BYTES;
         uint8_t bit = (uint8_t)(1u << (page % 8));
         pages += (seen[page / 8] & bit) == 0 ? 1 : 0;
@@ -155,7 +155,7 @@ int cof_bench_scene_change(struct cof_bench_scene *scene, uint64_t pages, bool s
         return settle ? cof_bench_scene_checkpoint(scene) : 0;
     }
     struct cof_bench_options load = scene->target_options;
-    load.rw = COF_BENCH_RANDWRITE;
+    load.rw = COF_LOAD_RANDWRITE;
     load.block_bytes = PAGE_BYTES;
     load.depth = 32;
     load.seed = scene->seed++;
@@ -187,7 +187,7 @@ int cof_bench_scene_verify(struct cof_bench_scene *scene, struct coffer_store *s
         cof_bench_complain(name, error, &fault);
     } else {
         struct cof_bench_options load =
-            whole_volume(scene, COF_BENCH_READ, scene->options->size_bytes);
+            whole_volume(scene, COF_LOAD_READ, scene->options->size_bytes);
         error = cof_bench_load_run(&load, &target, ignored);
         int close_error = coffer_volume_close(target.volume);
         error =

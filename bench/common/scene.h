@@ -10,9 +10,9 @@
 #define COF_BENCH_SCENE_H
 
 #include "common/args.h"
-#include "common/latency.h"
 #include "common/target.h"
 #include "common/timed_keys.h"
+#include "tools/load/latency.h"
 #include <jansson.h>
 
 #define COF_BENCH_SCENE_KEY_BYTES COFFER_KEY_ARN_BYTES_MAX
@@ -49,7 +49,7 @@ struct cof_bench_scene {
 
 /* What one kind of call took: all of it, the key service's part, and the rest. */
 struct cof_bench_times {
-    struct cof_bench_latency whole, keys, own;
+    struct cof_load_latency whole, keys, own;
     uint64_t key_calls, start_ns;
 };
 

@@ -10,15 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-uint64_t cof_bench_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 int cof_bench_complain(const char *what, int error, const struct coffer_fault *fault)
 {
@@ -128,9 +120,9 @@ static int open_store(const struct cof_bench_options *options, struct cof_bench_
                                      .sync_ns = options->sync_ns,
                                      .cleaner_heads = (uint32_t)options->cleaner_heads,
                                      .cipher_backend = options->cipher};
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     int error = coffer_store_open(&opts, &target->store, &fault);
-    target->store_open_ns = cof_bench_now_ns() - start_ns;
+    target->store_open_ns = cof_load_now_ns() - start_ns;
     return error == 0 ? 0 : cof_bench_complain("opening the store", error, &fault);
 }
 
@@ -142,9 +134,9 @@ static int open_volume(const struct cof_bench_options *options, struct cof_bench
                                            .name = options->volume,
                                            .provider =
                                                options->keys == NULL ? NULL : &target->provider};
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     int error = coffer_volume_open(target->store, &opts, &target->volume, &fault);
-    target->volume_open_ns = cof_bench_now_ns() - start_ns;
+    target->volume_open_ns = cof_load_now_ns() - start_ns;
     return error == 0 ? 0 : cof_bench_complain("opening the volume", error, &fault);
 }
 
@@ -177,10 +169,10 @@ int cof_bench_target_open(const struct cof_bench_options *options,
 
 int cof_bench_target_close(struct cof_bench_target *target)
 {
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     int error = coffer_volume_close(target->volume);
     int store_error = coffer_store_close(target->store);
-    target->close_ns = cof_bench_now_ns() - start_ns;
+    target->close_ns = cof_load_now_ns() - start_ns;
     coffer_keystore_close(target->keys);
     target->volume = NULL;
     target->store = NULL;

@@ -10,6 +10,7 @@
 #define COF_BENCH_TARGET_H
 
 #include "common/options.h"
+#include "tools/load/latency.h"
 #include <coffer/coffer.h>
 #include <coffer/keystore.h>
 
@@ -20,8 +21,6 @@ struct cof_bench_target {
     struct coffer_volume *volume;
     uint64_t store_open_ns, volume_open_ns, close_ns; /* how long each took */
 };
-
-uint64_t cof_bench_now_ns(void);
 
 /* Say on standard error what failed. Returns error. */
 int cof_bench_complain(const char *what, int error, const struct coffer_fault *fault);

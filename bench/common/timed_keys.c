@@ -9,14 +9,14 @@
 static int spent(struct cof_bench_timed_keys *keys, uint64_t start_ns, int error)
 {
     keys->calls++;
-    keys->spent_ns += cof_bench_now_ns() - start_ns;
+    keys->spent_ns += cof_load_now_ns() - start_ns;
     return error;
 }
 
 static int describe(void *ctx, const char *key, struct coffer_key_info *ret_info)
 {
     struct cof_bench_timed_keys *keys = ctx;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     return spent(keys, start_ns, keys->inner.ops->describe(keys->inner.ctx, key, ret_info));
 }
 
@@ -24,7 +24,7 @@ static int generate(void *ctx, const char *key_arn, const struct coffer_context 
                     struct coffer_key_blob *ret_blob)
 {
     struct cof_bench_timed_keys *keys = ctx;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     return spent(keys, start_ns,
                  keys->inner.ops->generate_data_key_without_plaintext(keys->inner.ctx, key_arn,
                                                                       context, ret_blob));
@@ -34,7 +34,7 @@ static int decrypt(void *ctx, const char *key_arn, const struct coffer_key_blob 
                    const struct coffer_context *context, uint8_t key_bytes[COFFER_KEY_BYTES])
 {
     struct cof_bench_timed_keys *keys = ctx;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     return spent(keys, start_ns,
                  keys->inner.ops->decrypt(keys->inner.ctx, key_arn, blob, context, key_bytes));
 }
@@ -45,7 +45,7 @@ static int re_encrypt(void *ctx, const struct coffer_key_blob *blob,
                       struct coffer_key_blob *ret_blob)
 {
     struct cof_bench_timed_keys *keys = ctx;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     return spent(keys, start_ns,
                  keys->inner.ops->re_encrypt(keys->inner.ctx, blob, source_context,
                                              destination_key_arn, destination_context, ret_blob));
@@ -56,7 +56,7 @@ static int create_grant(void *ctx, const char *key_arn, const char *grantee, con
                         const struct coffer_context *context, char ret_grant_id[65])
 {
     struct cof_bench_timed_keys *keys = ctx;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     return spent(keys, start_ns,
                  keys->inner.ops->create_grant(keys->inner.ctx, key_arn, grantee, name, operations,
                                                operation_count, context, ret_grant_id));
@@ -65,7 +65,7 @@ static int create_grant(void *ctx, const char *key_arn, const char *grantee, con
 static int retire_grant(void *ctx, const char *key_arn, const char *grant_id)
 {
     struct cof_bench_timed_keys *keys = ctx;
-    uint64_t start_ns = cof_bench_now_ns();
+    uint64_t start_ns = cof_load_now_ns();
     return spent(keys, start_ns, keys->inner.ops->retire_grant(keys->inner.ctx, key_arn, grant_id));
 }
 

@@ -145,7 +145,7 @@ int cof_bench_kms_client_init(struct cof_bench_kms_client *client,
 {
     memset(client, 0, sizeof *client);
     client->options = options;
-    cof_bench_latency_init(&client->latency);
+    cof_load_latency_init(&client->latency);
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     client->multi = curl_multi_init();
     client->connections = calloc(options->connections, sizeof *client->connections);
@@ -217,7 +217,7 @@ static void count(struct cof_bench_kms_client *client, CURL *easy, CURLcode code
     client->connects += (uint64_t)connects;
     if (code == CURLE_OK && http_status == 200) {
         client->done++;
-        cof_bench_latency_add(&client->latency, (uint64_t)us * 1000u);
+        cof_load_latency_add(&client->latency, (uint64_t)us * 1000u);
         return;
     }
     if (client->failed++ == 0) {
@@ -239,7 +239,7 @@ static int take_ended(struct cof_bench_kms_client *client, uint64_t end_ns, uint
         count(client, easy, code);
         (void)curl_multi_remove_handle(client->multi, easy);
         --*running;
-        if (cof_bench_now_ns() < end_ns) {
+        if (cof_load_now_ns() < end_ns) {
             if (start(client, connection) != 0) {
                 return -1;
             }
@@ -277,7 +277,7 @@ int cof_bench_kms_client_run(struct cof_bench_kms_client *client, uint64_t end_n
 
 void cof_bench_kms_client_reset(struct cof_bench_kms_client *client)
 {
-    cof_bench_latency_init(&client->latency);
+    cof_load_latency_init(&client->latency);
     client->done = 0;
     client->failed = 0;
     client->connects = 0;

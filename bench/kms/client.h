@@ -8,7 +8,7 @@
 #ifndef COF_BENCH_KMS_CLIENT_H
 #define COF_BENCH_KMS_CLIENT_H
 
-#include "common/latency.h"
+#include "tools/load/latency.h"
 #include "kms/options.h"
 #include <coffer/kms.h>
 #include <curl/curl.h>
@@ -29,7 +29,7 @@ struct cof_bench_kms_client {
     char *body;
     CURLM *multi;
     struct cof_bench_kms_connection *connections;
-    struct cof_bench_latency latency;
+    struct cof_load_latency latency;
     uint64_t done, failed, connects;
     char first_failure[256];
 };

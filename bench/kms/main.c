@@ -49,15 +49,15 @@ static uint64_t resident_kib(uint64_t pid)
     return kib;
 }
 
-static json_int_t us(const struct cof_bench_latency *latency, double fraction)
+static json_int_t us(const struct cof_load_latency *latency, double fraction)
 {
-    return (json_int_t)(cof_bench_latency_percentile(latency, fraction) / 1000u);
+    return (json_int_t)(cof_load_latency_percentile(latency, fraction) / 1000u);
 }
 
 static int report(const struct cof_bench_kms_client *client, uint64_t took_ns)
 {
     const struct cof_bench_kms_options *options = client->options;
-    const struct cof_bench_latency *latency = &client->latency;
+    const struct cof_load_latency *latency = &client->latency;
     json_t *result = json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "operation", options->operation,
         "connections", (json_int_t)options->connections, "done", (json_int_t)client->done, "failed",
@@ -92,14 +92,14 @@ int main(int argc, char **argv)
     if (status == 0) {
         status = cof_bench_kms_client_run(&client, 0);
     }
-    uint64_t begin_ns = cof_bench_now_ns();
+    uint64_t begin_ns = cof_load_now_ns();
     uint64_t failed = client.failed;
     if (status == 0 && options.duration_ns > 0 && failed == 0) {
         cof_bench_kms_client_reset(&client);
         status = cof_bench_kms_client_run(&client, begin_ns + options.duration_ns);
     }
     if (status == 0) {
-        status = report(&client, cof_bench_now_ns() - begin_ns);
+        status = report(&client, cof_load_now_ns() - begin_ns);
         failed += client.failed;
     }
     cof_bench_kms_client_done(&client);

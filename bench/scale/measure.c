@@ -63,7 +63,7 @@ int scale_span_at(struct scale *run, uint64_t pages, struct scale_span *ret_span
         return cof_bench_complain("describing the store", error, NULL);
     }
     *ret_span = (struct scale_span){pages,
-                                    cof_bench_now_ns(),
+                                    cof_load_now_ns(),
                                     cpu_ns(),
                                     counts->spent_ns,
                                     info.checkpoints,

@@ -123,10 +123,10 @@ static int reopen(struct scale *run)
     if (error != 0) {
         return error;
     }
-    began_ns = cof_bench_now_ns();
+    began_ns = cof_load_now_ns();
     error = open_store(run);
     error = error == 0 ? open_volume(run) : error;
-    run->result->reopen_ns = cof_bench_now_ns() - began_ns;
+    run->result->reopen_ns = cof_load_now_ns() - began_ns;
     error = error == 0 ? scale_look_up(run, SCALE_HOLE_AT) : error;
     error = error == 0 ? scale_sample(run) : error;
     run->result->reopen_bytes = run->result->memory.engine_bytes;

@@ -5,22 +5,29 @@
 . "$(dirname "$0")/lib.sh"
 make_store 512M
 ok "$COFFER" volume create "$store:v" --size 16M
-for rw in randwrite writeflush write randread read; do
+for rw in randwrite writeflush write randread randrw read; do
     matches '"IOPS": [1-9]' \
         "$COFFER" bench "$store:v" --rw $rw --runtime 1 --depth 8 --size 4M --bs 4K \
         --yes --output json
     grep -Eq '"P50": [1-9]' out || die "$rw: no latency"
-    grep -Eq '"P99": [1-9]' out || die "$rw: no latency"
+    grep -Eq '"P999": [1-9]' out || die "$rw: no latency"
+    grep -Eq '"CipherBackend": "(evp|ipsec-mb)"' out || die "$rw: not told what seals"
     ok "$COFFER" check "$store"
 done
+ok "$COFFER" volume create "$store:plain" --size 4M --no-storage-encrypted
+matches '^Cipher code: none' \
+    "$COFFER" bench "$store:plain" --rw write --runtime 1 --yes --allow-plain
+grep -Eq '^Latency p99.9: [1-9]' out || die "no p99.9"
+# What others wrote has no stamps, and a block may be less than a page.
 random_bytes 16M >data
 ok "$COFFER" volume import "$store:v" data
 unchanged "$store" fails 2 'give --yes' "$COFFER" bench "$store:v" --rw write </dev/null
 unchanged "$store" ok "$COFFER" bench "$store:v" --rw randread --runtime 1
+unchanged "$store" ok "$COFFER" bench "$store:v" --rw randread --bs 1536 --runtime 1
 ok "$COFFER" volume export "$store:v" copy
 cmp data copy || die "reading changed the volume"
 
-for rw in randread writeflush; do
+for rw in randrw writeflush; do
     matches '^IOPS: [1-9]' "$COFFER" bench --file scratch --rw $rw --runtime 1 --size 16M
     [ -z "$(find . -name 'scratch*')" ] || die "bench left $(find . -name 'scratch*')"
 done

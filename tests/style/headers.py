@@ -23,7 +23,7 @@ def rooms(root, path):
     places = ["engine/include", "kms/include", "tools/sqlite/include"]
     if not path.startswith(PUBLIC):
         places += {"engine": ["engine"], "kms": ["kms", "."], "tools": ["tools"],
-                   "bench": ["bench"]}.get(path.split("/")[0],
+                   "bench": ["bench", "."]}.get(path.split("/")[0],
                                            ["tests", "engine", "kms", "tools", "."])
     return [f"-I{os.path.join(root, place)}" for place in places]
 

@@ -28,7 +28,8 @@ static const struct cof_tool_option options[] = {
     {"memory", COF_TOOL_SIZE, "SIZE", "memory to sort in, with --nonces (64M)"},
     {"rate", COF_TOOL_SIZE, "BYTES", "read (rekey: seal anew) at most so many bytes a second"},
     {"file", COF_TOOL_FILE, "PATH", "make a scratch store at PATH and remove it afterwards"},
-    {"rw", COF_TOOL_CHOICE, "read|write|randread|randwrite|writeflush", "workload (randread)"},
+    {"rw", COF_TOOL_CHOICE, "read|write|randread|randwrite|randrw|writeflush",
+     "workload (randread)"},
     {"bs", COF_TOOL_SIZE, "SIZE", "bytes a request, a multiple of 512 (4K; 1M for read and write)"},
     {"depth", COF_TOOL_TEXT, "N|HOW",
      "bench: requests in flight, 1 to 1024 (32; 1 for writeflush); rekey: master, volume, data "

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/latency.c - see latency.h. A duration's bucket is its highest bit and the six bits below
+ * load/latency.c - see latency.h. A duration's bucket is its highest bit and the six bits below
  * it; durations under 64 ns have a bucket each.
  */
-#include "common/latency.h"
+#include "latency.h"
 #include <string.h>
+#include <time.h>
 
 #define SUB_BITS 6u
 #define SUB_COUNT (1u << SUB_BITS)
 
-void cof_bench_latency_init(struct cof_bench_latency *latency)
+uint64_t cof_load_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void cof_load_latency_init(struct cof_load_latency *latency)
 {
     memset(latency, 0, sizeof *latency);
 }
@@ -21,7 +29,7 @@ static unsigned bucket_of(uint64_t duration_ns)
     }
     unsigned shift = 63u - (unsigned)__builtin_clzll(duration_ns) - SUB_BITS;
     unsigned bucket = (shift << SUB_BITS) + (unsigned)(duration_ns >> shift);
-    return bucket < COF_BENCH_LATENCY_BUCKETS ? bucket : COF_BENCH_LATENCY_BUCKETS - 1u;
+    return bucket < COF_LOAD_LATENCY_BUCKETS ? bucket : COF_LOAD_LATENCY_BUCKETS - 1u;
 }
 
 /* The largest duration that falls into the bucket. */
@@ -35,7 +43,7 @@ static uint64_t bucket_end(unsigned bucket)
     return ((lead + 1u) << shift) - 1u;
 }
 
-void cof_bench_latency_add(struct cof_bench_latency *latency, uint64_t duration_ns)
+void cof_load_latency_add(struct cof_load_latency *latency, uint64_t duration_ns)
 {
     latency->counts[bucket_of(duration_ns)]++;
     latency->total++;
@@ -45,10 +53,9 @@ void cof_bench_latency_add(struct cof_bench_latency *latency, uint64_t duration_
     }
 }
 
-void cof_bench_latency_merge(struct cof_bench_latency *latency,
-                             const struct cof_bench_latency *other)
+void cof_load_latency_merge(struct cof_load_latency *latency, const struct cof_load_latency *other)
 {
-    for (unsigned bucket = 0; bucket < COF_BENCH_LATENCY_BUCKETS; bucket++) {
+    for (unsigned bucket = 0; bucket < COF_LOAD_LATENCY_BUCKETS; bucket++) {
         latency->counts[bucket] += other->counts[bucket];
     }
     latency->total += other->total;
@@ -58,7 +65,7 @@ void cof_bench_latency_merge(struct cof_bench_latency *latency,
     }
 }
 
-uint64_t cof_bench_latency_percentile(const struct cof_bench_latency *latency, double fraction)
+uint64_t cof_load_latency_percentile(const struct cof_load_latency *latency, double fraction)
 {
     if (latency->total == 0) {
         return 0;
@@ -72,7 +79,7 @@ uint64_t cof_bench_latency_percentile(const struct cof_bench_latency *latency, d
         wanted = 1;
     }
     uint64_t seen = 0;
-    for (unsigned bucket = 0; bucket < COF_BENCH_LATENCY_BUCKETS; bucket++) {
+    for (unsigned bucket = 0; bucket < COF_LOAD_LATENCY_BUCKETS; bucket++) {
         seen += latency->counts[bucket];
         if (seen >= wanted) {
             uint64_t end = bucket_end(bucket);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/plan.h - where the next request goes, when a load is over, and what its pages hold.
+ * load/plan.h - where the next request goes, when a load is over, and what its pages hold.
  */
-#ifndef COF_BENCH_PLAN_H
-#define COF_BENCH_PLAN_H
+#ifndef COF_TOOLS_LOAD_PLAN_H
+#define COF_TOOLS_LOAD_PLAN_H
 
-#include "common/options.h"
+#include "shape.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct cof_bench_plan {
+struct cof_load_plan {
     uint64_t block_bytes;
     uint64_t first_block; /* of this share of the span   */
     uint64_t block_count; /* in this share               */
@@ -27,22 +27,22 @@ struct cof_bench_plan {
 
 /* Share number `share` of `shares` of a load on span_bytes; now_ns is the start of the measured
  * time. The shares are neighbouring parts of the span, and of the amount. */
-void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_options *options,
-                         uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns);
+void cof_load_plan_init(struct cof_load_plan *plan, const struct cof_load_shape *shape,
+                        uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns);
 
 /* The next request's offset; false when the load is over, or ahead of its pace. */
-bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes);
+bool cof_load_plan_next(struct cof_load_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes);
 
 /* Whether the request that plan_next gave reads; once for each. */
-bool cof_bench_plan_reads(struct cof_bench_plan *plan);
+bool cof_load_plan_reads(struct cof_load_plan *plan);
 
-bool cof_bench_plan_over(const struct cof_bench_plan *plan, uint64_t now_ns);
+bool cof_load_plan_over(const struct cof_load_plan *plan, uint64_t now_ns);
 
 /* Fill with bytes that do not compress. */
-void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed);
+void cof_load_fill(void *buffer, size_t bytes, uint64_t seed);
 
 /* Write each page's number at its beginning; say whether each is there. Whole pages only. */
-void cof_bench_stamp(void *buffer, uint64_t offset_bytes, size_t bytes);
-bool cof_bench_stamped(const void *buffer, uint64_t offset_bytes, size_t bytes);
+void cof_load_stamp(void *buffer, uint64_t offset_bytes, size_t bytes);
+bool cof_load_stamped(const void *buffer, uint64_t offset_bytes, size_t bytes);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/plan.c - see plan.h. The generator is SplitMix64 (Steele, Lea, Flood 2014): fast, with
+ * load/plan.c - see plan.h. The generator is SplitMix64 (Steele, Lea, Flood 2014): fast, with
  * one word of state, and good enough for offsets; nothing secret comes from it.
  */
-#include "common/plan.h"
+#include "plan.h"
 #include <string.h>
 
 #define PAGE_BYTES 4096u
@@ -17,35 +17,35 @@ static uint64_t draw(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-void cof_bench_plan_init(struct cof_bench_plan *plan, const struct cof_bench_options *options,
-                         uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns)
+void cof_load_plan_init(struct cof_load_plan *plan, const struct cof_load_shape *shape,
+                        uint64_t span_bytes, unsigned share, unsigned shares, uint64_t now_ns)
 {
     memset(plan, 0, sizeof *plan);
-    plan->block_bytes = options->block_bytes;
-    plan->block_count = span_bytes / options->block_bytes / shares;
+    plan->block_bytes = shape->block_bytes;
+    plan->block_count = span_bytes / shape->block_bytes / shares;
     plan->first_block = share * plan->block_count;
-    plan->random_state = options->seed + share;
-    plan->random = cof_bench_is_random(options->rw);
+    plan->random_state = shape->seed + share;
+    plan->random = cof_load_is_random(shape->rw);
     plan->mix_state = ~plan->random_state;
-    plan->read_percent = cof_bench_is_write(options->rw) ? 0 : 100;
-    if (options->rw == COF_BENCH_RANDRW) {
-        plan->read_percent = options->read_percent;
+    plan->read_percent = cof_load_writes(shape->rw) ? 0 : 100;
+    if (shape->rw == COF_LOAD_RANDRW) {
+        plan->read_percent = shape->read_percent;
     }
-    plan->left = options->amount_bytes == 0 ? UINT64_MAX
-                                            : options->amount_bytes / options->block_bytes / shares;
-    plan->end_ns = options->runtime_ns == 0 ? 0 : now_ns + options->runtime_ns;
-    plan->pace_ns = options->rate == 0 ? 0 : 1000000000u * (uint64_t)shares / options->rate;
+    plan->left =
+        shape->amount_bytes == 0 ? UINT64_MAX : shape->amount_bytes / shape->block_bytes / shares;
+    plan->end_ns = shape->runtime_ns == 0 ? 0 : now_ns + shape->runtime_ns;
+    plan->pace_ns = shape->rate == 0 ? 0 : 1000000000u * (uint64_t)shares / shape->rate;
     plan->due_ns = now_ns;
 }
 
-bool cof_bench_plan_over(const struct cof_bench_plan *plan, uint64_t now_ns)
+bool cof_load_plan_over(const struct cof_load_plan *plan, uint64_t now_ns)
 {
     return plan->left == 0 || (plan->end_ns != 0 && now_ns >= plan->end_ns);
 }
 
-bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes)
+bool cof_load_plan_next(struct cof_load_plan *plan, uint64_t now_ns, uint64_t *ret_offset_bytes)
 {
-    if (cof_bench_plan_over(plan, now_ns) || (plan->pace_ns != 0 && now_ns < plan->due_ns)) {
+    if (cof_load_plan_over(plan, now_ns) || (plan->pace_ns != 0 && now_ns < plan->due_ns)) {
         return false;
     }
     plan->due_ns += plan->pace_ns;
@@ -61,13 +61,13 @@ bool cof_bench_plan_next(struct cof_bench_plan *plan, uint64_t now_ns, uint64_t 
     return true;
 }
 
-bool cof_bench_plan_reads(struct cof_bench_plan *plan)
+bool cof_load_plan_reads(struct cof_load_plan *plan)
 {
     return plan->read_percent != 0 &&
            (plan->read_percent == 100 || draw(&plan->mix_state) % 100 < plan->read_percent);
 }
 
-void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed)
+void cof_load_fill(void *buffer, size_t bytes, uint64_t seed)
 {
     uint8_t *at = buffer;
     for (size_t done = 0; done + 8 <= bytes; done += 8) {
@@ -76,7 +76,7 @@ void cof_bench_fill(void *buffer, size_t bytes, uint64_t seed)
     }
 }
 
-void cof_bench_stamp(void *buffer, uint64_t offset_bytes, size_t bytes)
+void cof_load_stamp(void *buffer, uint64_t offset_bytes, size_t bytes)
 {
     uint8_t *at = buffer;
     for (size_t done = 0; done + PAGE_BYTES <= bytes; done += PAGE_BYTES) {
@@ -85,7 +85,7 @@ void cof_bench_stamp(void *buffer, uint64_t offset_bytes, size_t bytes)
     }
 }
 
-bool cof_bench_stamped(const void *buffer, uint64_t offset_bytes, size_t bytes)
+bool cof_load_stamped(const void *buffer, uint64_t offset_bytes, size_t bytes)
 {
     const uint8_t *at = buffer;
     for (size_t done = 0; done + PAGE_BYTES <= bytes; done += PAGE_BYTES) {
