@@ -14,6 +14,7 @@ static const struct cof_tool_option options[] = {
     CLI_VOLUME_ROWS,
     CLI_SERVE_ROWS,
     COF_KMS_ROWS,
+    COF_ENGINE_ROWS,
     COF_TOOL_COMMON_ROWS,
     {"volume", COF_TOOL_TEXT, "VOLUME[@SNAPSHOT]", "the one export; else all of the store are"},
     {"readonly", COF_TOOL_FLAG, NULL, "open the store for reading only"},
