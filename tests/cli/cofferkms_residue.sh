@@ -4,34 +4,10 @@
 # After a server has encrypted, decrypted, drawn data keys, taken material from outside and given a
 # session, no plaintext, data key, material, secret or token of an access key, and nothing that
 # opened the store (root key file, passphrase, PIN) stands in its memory, its log, its store or a
-# copy of it, or its audit trail. Controls: what does stand in its memory, and copies that were planted.
-. "$(dirname "$0")/lib.sh"
-residue=$(dirname "$0")/residue.py
-case $residue in /*) ;; *) residue=$OLDPWD/$residue ;; esac
+# copy of it, or its audit trail. Controls: what does stand in its memory, and planted copies.
+. "$(dirname "$0")/lib_residue.sh"
 server=
 trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
-
-# clean ARGUMENT...: residue.py finds nothing.
-clean() {
-    local status=0
-    python3 "$residue" "$@" >report 2>&1 || status=$?
-    if [ "$status" -eq 77 ]; then
-        echo "the memory of a server can't be read here"
-        exit 77
-    fi
-    checks=$((checks + 1))
-    [ "$status" -eq 0 ] || die "$(cat report)"
-}
-
-# planted REGEX ARGUMENT...: the negative control; it finds what was put there.
-planted() {
-    local regex=$1
-    shift
-    if python3 "$residue" "$@" >report 2>&1 || ! grep -Eq -- "$regex" report; then
-        die "what was planted was not found: $(cat report)"
-    fi
-    checks=$((checks + 1))
-}
 
 serve() {
     "$COFFERKMS" serve --unix s 2>>log &
@@ -47,7 +23,9 @@ stop() {
     server=
 }
 
-member() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]], end="")' "$@"; }
+member() { # FILE NAME: a text of the JSON in FILE
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]], end="")' "$@"
+}
 remote() { AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret AWS_SESSION_TOKEN=$token \
     "$COFFERKMS" "$@" --kms "unix:$work/s"; }
 
@@ -66,7 +44,7 @@ secrets=(plaintext=plain "data key=data-key" material=material "access key secre
     "session secret=session-secret" "session token=session-token" "root key file=root-bytes")
 
 serve
-ok remote get-session-token --output-file session --output json
+ok remote token get --output-file session --output json
 id=$(member session AccessKeyId) secret=$(member session SecretAccessKey)
 token=$(member session SessionToken)
 printf '%s' "$secret" >session-secret
@@ -115,7 +93,7 @@ clean --memory "$server" --file log --file phrased passphrase=phrase
 stop
 unset COFFER_PASSPHRASE_FILE
 
-for place in "${SOFTHSM2_MODULE:-}" /usr/lib/{softhsm,x86_64-linux-gnu/softhsm,pkcs11}/libsofthsm2.so; do
+for place in "${SOFTHSM2_MODULE:-}" /usr/lib{,64}/{softhsm,pkcs11}/libsofthsm2.so; do
     [ ! -r "$place" ] || module=${module:-$place}
 done
 if [ -n "${module:-}" ] && command -v softhsm2-util >/dev/null; then
@@ -127,7 +105,8 @@ if [ -n "${module:-}" ] && command -v softhsm2-util >/dev/null; then
     chmod 600 pin
     softhsm2-util --init-token --free --label box --pin "$(cat pin)" --so-pin 43214321 >/dev/null
     export COFFER_KMS=file:$work/boxed
-    export COFFER_ROOT_KEY_FILE="pkcs11:token=box;object=root?module-path=$module&pin-source=file:$work/pin"
+    export COFFER_ROOT_KEY_FILE="pkcs11:token=box;object=root?module-path=$module"
+    COFFER_ROOT_KEY_FILE+="&pin-source=file:$work/pin"
     make_key >key-id
     serve
     clean --memory "$server" --file log --file boxed PIN=pin-text
