@@ -83,6 +83,18 @@ moved=$("$k" coffer-re-encrypt-batch --destination-key-id "$other" --entries fil
     --query 'Results[0].CiphertextBlob' --output text)
 is "$(text decrypt --ciphertext-blob "$moved" --query Plaintext | base64 -d)" hello
 
+# A key rotates from the beginning; one that can't is there, and the line says so.
+key=$(text create-key --enable-rotation --rotation-period-in-days 100 --query KeyMetadata.KeyId)
+is "$(text get-key-rotation-status --key-id "$key" --query RotationPeriodInDays)" 100
+key=$(text create-key --enable-rotation --query KeyMetadata.KeyId)
+is "$(text get-key-rotation-status --key-id "$key" --query RotationPeriodInDays)" 365
+fails 2 'goes with --enable-rotation' "$k" create-key --rotation-period-in-days 100
+if "$k" create-key --key-spec HMAC_256 --key-usage GENERATE_VERIFY_MAC --enable-rotation 2>err; then
+    die "an HMAC key rotates"
+fi
+grep -q 'was made all the same, and does not rotate' err || die "no word of the key: $(cat err)"
+key=$("$k" create-key --output text --query KeyMetadata.KeyId)
+
 # Two pairs share a secret, and one of them may be openssl's.
 pair=$(text create-key --key-spec ECC_NIST_P256 --key-usage KEY_AGREEMENT \
     --query KeyMetadata.KeyId)

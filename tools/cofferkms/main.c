@@ -61,6 +61,7 @@ static const struct cof_tool_option options[] = {
      "SYMMETRIC_DEFAULT|RSAES_OAEP_SHA_1|RSAES_OAEP_SHA_256", "that of the result"},
     {"number-of-bytes", COF_TOOL_NUMBER, "N", "how many bytes are drawn, 1 to 1024"},
     {"pending-window-in-days", COF_TOOL_NUMBER, "N", "days until the key is deleted, 7 to 30 (30)"},
+    {"enable-rotation", COF_TOOL_FLAG, NULL, "draw new material regularly, from the beginning"},
     {"rotation-period-in-days", COF_TOOL_NUMBER, "N", "days between rotations, 90 to 2560 (365)"},
     {"include-key-material", COF_TOOL_CHOICE, "ALL_KEY_MATERIAL|ROTATIONS_ONLY",
      "the first material, too, or rotations only"},
@@ -153,10 +154,10 @@ static const struct cof_tool_option options[] = {
 #define LOCKOUT " bypass-policy-lockout-safety-check no-bypass-policy-lockout-safety-check"
 
 static const struct cof_tool_verb verbs[] = {
-    VERB("create-key",
-         "description key-spec key-usage origin custom-key-store-id policy tags multi-region "
-         "no-multi-region" LOCKOUT,
-         "make a key"),
+    {NULL, "create-key", "", 0, 0,
+     "description key-spec key-usage origin custom-key-store-id policy tags multi-region "
+     "no-multi-region" LOCKOUT " " COF_ROTATION_NAMES,
+     "make a key", "cofferkms", cof_key_create_key},
     VERB("describe-key", "key-id grant-tokens", "show a key's metadata"),
     VERB("get-key-last-usage", "key-id", "show what a key was last used for, and when"),
     VERB("list-keys", "limit marker", "list key ids and ARNs"),

@@ -137,6 +137,58 @@ static int ask_stores(struct cof_key_session *session, const struct guard *guard
     return exit_code;
 }
 
+/* The key that was made rotates from the beginning. */
+static int enable_rotation(struct cof_key_session *session, const json_t *made)
+{
+    const struct cof_tool_call *call = session->call;
+    const char *arn = json_string_value(json_object_get(json_object_get(made, "KeyMetadata"),
+                                                        "Arn"));
+    json_t *params = json_pack("{s:s}", "KeyId", arn != NULL ? arn : ""), *answer = NULL;
+    if (cof_tool_given(call, "rotation-period-in-days")) {
+        uint64_t days = cof_tool_number(call, "rotation-period-in-days", 0);
+        (void)json_object_set_new(params, "RotationPeriodInDays",
+                                  json_integer(days > INT32_MAX ? INT32_MAX : (json_int_t)days));
+    }
+    int exit_code = cof_key_ask(session, "EnableKeyRotation", params, &answer);
+    if (exit_code != 0) {
+        cof_tool_note(call, "the key %s was made all the same, and does not rotate",
+                      arn != NULL ? arn : "");
+    }
+    json_decref(params);
+    json_decref(answer);
+    return exit_code;
+}
+
+int cof_key_create_key(struct cof_tool_call *call)
+{
+    const struct trait *trait = trait_of(call->verb->name);
+    struct cof_key_session session;
+    json_t *params = NULL, *answer = NULL;
+    bool rotates = cof_tool_given(call, "enable-rotation");
+    if (!rotates && cof_tool_given(call, "rotation-period-in-days")) {
+        return cof_tool_usage(call, NULL,
+                              "--rotation-period-in-days goes with --enable-rotation");
+    }
+    int exit_code = cof_key_request(call, COF_ROTATION_NAMES, &params);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    exit_code = cof_key_open(&session, call, trait->creates);
+    if (exit_code == 0) {
+        exit_code = cof_key_ask(&session, "CreateKey", params, &answer);
+        if (exit_code == 0 && rotates) {
+            exit_code = enable_rotation(&session, answer);
+        }
+        cof_key_close(&session);
+    }
+    json_decref(params);
+    if (exit_code != 0) {
+        json_decref(answer);
+        return exit_code;
+    }
+    return print(call, trait, answer);
+}
+
 static int ask_service(struct cof_tool_call *call, const struct guard *guard)
 {
     const struct trait *trait = trait_of(call->verb->name);

@@ -36,6 +36,9 @@ int cof_key_run_end(struct cof_key_run *run, int error, const char *what);
 /* Any of them: one request, its answer printed. Returns an exit code. */
 int cof_key_verb(struct cof_tool_call *call);
 /* The same, when no store that the line names needs the key. */
+/* Options of create-key that are for EnableKeyRotation. */
+#define COF_ROTATION_NAMES "enable-rotation rotation-period-in-days"
+int cof_key_create_key(struct cof_tool_call *call);
 int cof_key_disable_key(struct cof_tool_call *call);
 int cof_key_schedule_key_deletion(struct cof_tool_call *call);
 
