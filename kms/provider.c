@@ -112,21 +112,29 @@ static int provider_decrypt(void *ctx, const char *key_arn, const struct coffer_
                                            context};
     struct cof_kms_used used;
     struct spoken spoken;
+    uint8_t *held = NULL;
     size_t bytes = 0;
     int error = begin(&spoken, ctx, "Decrypt", COF_KMS_READS);
 
     if (error != 0) {
         return keep(&spoken, error);
     }
-    error = cof_kms_decrypt(&spoken.call, &params, &bytes, &used);
+    error = coffer_keystore_secret_new(COFFER_KEY_BYTES, &held);
+    error = error != 0 ? cof_kms_fault(&spoken.fault, error, NULL)
+                       : cof_kms_decrypt(&spoken.call, &params, &bytes, &used);
     if (error == 0 && bytes != COFFER_KEY_BYTES) {
         error = cof_kms_fault(&spoken.fault, COFFER_E_KEY_CIPHERTEXT,
                               "the ciphertext holds no key of %u bytes", COFFER_KEY_BYTES);
     }
+    if (error == 0) {
+        /* The scratch is another call's once this one is settled. */
+        memcpy(held, spoken.ks->secrets->plaintext, COFFER_KEY_BYTES);
+    }
     error = cof_kms_call_settle(&spoken.call, error);
     if (error == 0) {
-        memcpy(key_bytes, spoken.ks->secrets->plaintext, COFFER_KEY_BYTES);
+        memcpy(key_bytes, held, COFFER_KEY_BYTES);
     }
+    coffer_keystore_secret_free(held);
     return leave(&spoken, error);
 }
 

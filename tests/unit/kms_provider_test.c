@@ -39,6 +39,7 @@ static void volume_key_goes_out_wrapped_and_comes_back(void **state)
     struct coffer_key_blob blob, moved;
     struct coffer_fault fault;
     uint8_t *key = NULL, *again = NULL;
+    size_t bytes = 0;
 
     assert_int_equal(coffer_keystore_secret_new(32, &key), 0);
     assert_int_equal(coffer_keystore_secret_new(32, &again), 0);
@@ -48,6 +49,11 @@ static void volume_key_goes_out_wrapped_and_comes_back(void **state)
     assert_int_equal(p.ops->generate_data_key_without_plaintext(p.ctx, info.arn, &context, &blob),
                      0);
     assert_int_equal(p.ops->decrypt(p.ctx, info.arn, &blob, &context, key), 0);
+    assert_int_equal(coffer_keystore_decrypt(f->store, NULL, blob.bytes, blob.length_bytes,
+                                             &context, again, 32, &bytes, NULL, &fault),
+                     0);
+    assert_memory_equal(key, again, 32);
+    assert_memory_not_equal(key, ((uint8_t[32]){0}), 32);
     assert_int_equal(p.ops->decrypt(p.ctx, info.arn, &blob, &other, again),
                      COFFER_E_KEY_CIPHERTEXT);
     coffer_keystore_provider_fault(f->store, &fault);
