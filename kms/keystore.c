@@ -332,6 +332,7 @@ void coffer_keystore_close(struct coffer_keystore *store)
     cof_kms_ledger_close(store->ledger);
     cof_kms_speakers_free(store);
     coffer_keystore_secret_free((uint8_t *)store->secrets);
+    cof_kms_spares_done(&store->spares);
     cof_kms_free(&env, store->contexts[0]);
     cof_kms_free(&env, store->contexts[1]);
     (void)pthread_mutex_destroy(&store->lock);

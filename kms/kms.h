@@ -16,6 +16,7 @@
 #include "blob.h"
 #include "context.h"
 #include "env.h"
+#include "secret.h"
 #include "store.h"
 #include "throttle.h"
 
@@ -69,6 +70,7 @@ struct coffer_keystore {
     struct cof_kms_db *db;
     struct cof_kms_secrets *secrets;
     struct cof_kms_batch batch;
+    struct cof_kms_spares spares;
     uint8_t *contexts[2]; /* COFFER_CONTEXT_BYTES_MAX each: packed contexts of the call at hand */
 
     struct cof_kms_ledger *ledger; /* ledger.h */

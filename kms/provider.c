@@ -119,7 +119,7 @@ static int provider_decrypt(void *ctx, const char *key_arn, const struct coffer_
     if (error != 0) {
         return keep(&spoken, error);
     }
-    error = coffer_keystore_secret_new(COFFER_KEY_BYTES, &held);
+    error = cof_kms_spare_take(&spoken.ks->spares, &held);
     error = error != 0 ? cof_kms_fault(&spoken.fault, error, NULL)
                        : cof_kms_decrypt(&spoken.call, &params, &bytes, &used);
     if (error == 0 && bytes != COFFER_KEY_BYTES) {
@@ -134,7 +134,7 @@ static int provider_decrypt(void *ctx, const char *key_arn, const struct coffer_
     if (error == 0) {
         memcpy(key_bytes, held, COFFER_KEY_BYTES);
     }
-    coffer_keystore_secret_free(held);
+    cof_kms_spare_give(&spoken.ks->spares, held);
     return leave(&spoken, error);
 }
 

@@ -4,7 +4,8 @@
  *
  * Invariants: no output is written before its authentication is known; every context is freed on
  * every path (OpenSSL cleanses what it copied); a failure of the library is CRYPTO, never ignored.
- * Any thread. It must never see a file or a row.
+ * OpenSSL's algorithms are looked up once in a process and kept; they know no key. Any thread. It
+ * must never see a file or a row.
  */
 #include "seal.h"
 
@@ -15,9 +16,45 @@
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
+#include <pthread.h>
 #include <string.h>
 
 #define INFO_BYTES_MAX 256u
+
+/* What OpenSSL takes as long to look up as to run. */
+static struct {
+    EVP_MD *sha256;
+    EVP_CIPHER *gcm;
+    EVP_KDF *hkdf;
+    EVP_MAC_CTX *hmac; /* of SHA-256, without a key: to be copied */
+} algorithms;
+static pthread_once_t algorithms_once = PTHREAD_ONCE_INIT;
+
+static void look_up(void)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end()};
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
+    algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    algorithms.gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    algorithms.hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    algorithms.hmac = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
+    EVP_MAC_free(hmac);
+    if (algorithms.hmac != NULL && EVP_MAC_CTX_set_params(algorithms.hmac, params) != 1) {
+        EVP_MAC_CTX_free(algorithms.hmac);
+        algorithms.hmac = NULL;
+    }
+}
+
+/* Whether all are there. */
+static bool have_algorithms(void)
+{
+    (void)pthread_once(&algorithms_once, look_up);
+    return algorithms.sha256 != NULL && algorithms.gcm != NULL && algorithms.hkdf != NULL &&
+           algorithms.hmac != NULL;
+}
 
 int cof_kms_derive(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes salt,
                    const char *label, struct cof_kms_bytes info, uint8_t *ret_key,
@@ -25,7 +62,6 @@ int cof_kms_derive(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes sa
 {
     uint8_t full_info[INFO_BYTES_MAX];
     size_t label_bytes = strlen(label) + 1;
-    EVP_KDF *kdf;
     EVP_KDF_CTX *ctx = NULL;
     OSSL_PARAM params[5];
     int done = 0;
@@ -45,15 +81,13 @@ int cof_kms_derive(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes sa
     params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, full_info,
                                                   label_bytes + info.length_bytes);
     params[4] = OSSL_PARAM_construct_end();
-    kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    if (kdf != NULL) {
-        ctx = EVP_KDF_CTX_new(kdf);
+    if (have_algorithms()) {
+        ctx = EVP_KDF_CTX_new(algorithms.hkdf);
     }
     if (ctx != NULL) {
         done = EVP_KDF_derive(ctx, ret_key, key_bytes, params) == 1;
     }
     EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(kdf);
     if (!done) {
         cof_kms_wipe(ret_key, key_bytes);
         return COFFER_E_CRYPTO;
@@ -65,14 +99,14 @@ int cof_kms_derive(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes sa
 static EVP_CIPHER_CTX *gcm_begin(const uint8_t *key, const uint8_t *nonce,
                                  struct cof_kms_bytes aad, int encrypt)
 {
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    EVP_CIPHER_CTX *ctx = have_algorithms() ? EVP_CIPHER_CTX_new() : NULL;
     int done_bytes = 0;
 
     if (ctx == NULL) {
         return NULL;
     }
     if (aad.length_bytes > INT32_MAX ||
-        EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) != 1 ||
+        EVP_CipherInit_ex(ctx, algorithms.gcm, NULL, key, nonce, encrypt) != 1 ||
         (aad.length_bytes > 0 &&
          EVP_CipherUpdate(ctx, NULL, &done_bytes, aad.at, (int)aad.length_bytes) != 1)) {
         EVP_CIPHER_CTX_free(ctx);
@@ -142,7 +176,14 @@ int cof_kms_hmac_by(const char *digest, struct cof_kms_bytes key, struct cof_kms
 int cof_kms_hmac(struct cof_kms_bytes key, struct cof_kms_bytes data,
                  uint8_t ret_mac[COF_KMS_MAC_BYTES])
 {
-    return cof_kms_hmac_by("SHA256", key, data, ret_mac, COF_KMS_MAC_BYTES);
+    EVP_MAC_CTX *ctx = have_algorithms() ? EVP_MAC_CTX_dup(algorithms.hmac) : NULL;
+    size_t made_bytes = 0;
+    int done = ctx != NULL && EVP_MAC_init(ctx, key.at, key.length_bytes, NULL) == 1 &&
+               EVP_MAC_update(ctx, data.at, data.length_bytes) == 1 &&
+               EVP_MAC_final(ctx, ret_mac, &made_bytes, COF_KMS_MAC_BYTES) == 1;
+
+    EVP_MAC_CTX_free(ctx);
+    return done && made_bytes == COF_KMS_MAC_BYTES ? 0 : COFFER_E_CRYPTO;
 }
 
 int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes data,
@@ -155,11 +196,13 @@ int cof_kms_mac(const uint8_t key[COF_KMS_KEY_BYTES], struct cof_kms_bytes data,
 
 int cof_kms_sha256(struct cof_kms_bytes data, uint8_t ret_digest[COF_KMS_MAC_BYTES])
 {
-    size_t digest_bytes = 0;
-    int done = EVP_Q_digest(NULL, "SHA256", NULL, data.at, data.length_bytes, ret_digest,
-                            &digest_bytes);
+    EVP_MD_CTX *ctx = have_algorithms() ? EVP_MD_CTX_new() : NULL;
+    int done = ctx != NULL && EVP_DigestInit_ex2(ctx, algorithms.sha256, NULL) == 1 &&
+               EVP_DigestUpdate(ctx, data.at, data.length_bytes) == 1 &&
+               EVP_DigestFinal_ex(ctx, ret_digest, NULL) == 1;
 
-    return done == 1 && digest_bytes == COF_KMS_MAC_BYTES ? 0 : COFFER_E_CRYPTO;
+    EVP_MD_CTX_free(ctx);
+    return done ? 0 : COFFER_E_CRYPTO;
 }
 
 int cof_kms_ed25519_sign(const uint8_t seed[COF_KMS_KEY_BYTES], struct cof_kms_bytes message,

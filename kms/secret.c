@@ -92,3 +92,46 @@ void coffer_keystore_secret_free(uint8_t *memory)
     cof_kms_wipe(memory, head->bytes);
     (void)munmap(memory - 2 * page, head->mapping_bytes);
 }
+
+/* ---- spares ------------------------------------------------------------------------------ */
+
+int cof_kms_spare_take(struct cof_kms_spares *spares, uint8_t **ret_memory)
+{
+    unsigned i;
+
+    for (i = 0; spares != NULL && i < COF_KMS_SPARES_MAX; i++) {
+        uint8_t *memory = atomic_exchange(&spares->all[i], NULL);
+
+        if (memory != NULL) {
+            *ret_memory = memory;
+            return 0;
+        }
+    }
+    return coffer_keystore_secret_new(COF_KMS_SPARE_BYTES, ret_memory);
+}
+
+void cof_kms_spare_give(struct cof_kms_spares *spares, uint8_t *memory)
+{
+    unsigned i;
+
+    if (memory != NULL) {
+        cof_kms_wipe(memory, COF_KMS_SPARE_BYTES);
+    }
+    for (i = 0; spares != NULL && memory != NULL && i < COF_KMS_SPARES_MAX; i++) {
+        uint8_t *none = NULL;
+
+        if (atomic_compare_exchange_strong(&spares->all[i], &none, memory)) {
+            return;
+        }
+    }
+    coffer_keystore_secret_free(memory);
+}
+
+void cof_kms_spares_done(struct cof_kms_spares *spares)
+{
+    unsigned i;
+
+    for (i = 0; i < COF_KMS_SPARES_MAX; i++) {
+        coffer_keystore_secret_free(atomic_exchange(&spares->all[i], NULL));
+    }
+}

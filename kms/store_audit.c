@@ -127,7 +127,8 @@ int cof_kms_db_audit_add(struct cof_kms_db *db, const struct cof_kms_audit_entry
     sqlite3_stmt *stmt = NULL;
     int error = last_record(db, &record.seq, previous, fault);
 
-    if (error == 0 && cof_kms_random(db->env, random, sizeof(random)) != 0) {
+    if (error == 0 && entry->request_id == NULL &&
+        cof_kms_random(db->env, random, sizeof(random)) != 0) {
         error = cof_kms_fault(fault, COFFER_E_CRYPTO, NULL);
     }
     if (error != 0) {
@@ -135,9 +136,10 @@ int cof_kms_db_audit_add(struct cof_kms_db *db, const struct cof_kms_audit_entry
     }
     record.seq++;
     record.time_ns = cof_kms_wall_ns(db->env);
-    cof_kms_uuid_text(random, record.request_id);
     if (entry->request_id != NULL) {
         (void)snprintf(record.request_id, sizeof(record.request_id), "%s", entry->request_id);
+    } else {
+        cof_kms_uuid_text(random, record.request_id);
     }
     error = pack_record(db, &record, entry, &packed, fault);
     if (error == 0) {

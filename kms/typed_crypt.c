@@ -20,20 +20,22 @@ static void give_used(const struct cof_kms_used *used, struct coffer_key_used *r
     }
 }
 
+_Static_assert(COFFER_PLAINTEXT_BYTES_MAX <= COF_KMS_SPARE_BYTES, "a plaintext fits into a spare");
+
 /* Begin, with locked memory for a plaintext until the record is durable. */
 static int begin_holding(struct cof_kms_call *call, struct coffer_keystore *store,
                          const char *event, enum cof_kms_access access, uint8_t **ret_held,
                          struct coffer_fault *fault)
 {
     uint8_t *held = NULL;
-    int error = coffer_keystore_secret_new(COFFER_PLAINTEXT_BYTES_MAX, &held);
+    int error = cof_kms_spare_take(&store->spares, &held);
 
     if (error != 0) {
         return cof_kms_fault(fault, error, NULL);
     }
     error = cof_kms_call_begin(call, store, event, access, fault);
     if (error != 0) {
-        coffer_keystore_secret_free(held);
+        cof_kms_spare_give(&store->spares, held);
         return error;
     }
     *ret_held = held;
@@ -100,7 +102,7 @@ int coffer_keystore_decrypt(struct coffer_keystore *store, const char *key, cons
         *ret_plaintext_bytes = bytes;
         give_used(&used, ret_used);
     }
-    coffer_keystore_secret_free(held);
+    cof_kms_spare_give(&store->spares, held);
     cof_kms_call_leave(&call);
     return error;
 }
@@ -170,7 +172,7 @@ int coffer_keystore_generate_data_key(struct coffer_keystore *store, const char 
         *ret_blob = blob;
         give_used(&used, ret_used);
     }
-    coffer_keystore_secret_free(held);
+    cof_kms_spare_give(&store->spares, held);
     cof_kms_call_leave(&call);
     return error;
 }

@@ -118,10 +118,12 @@ bool cof_server_pool_push(struct cof_server_pool *pool, struct cof_server_job *j
     if (fits) {
         jobs_add(&pool->waiting, job);
         pool->waiting_count++;
-        (void)pthread_cond_signal(&pool->wake);
     }
     (void)pthread_mutex_unlock(&pool->lock);
-    pool->outside += fits;
+    if (fits) {
+        (void)pthread_cond_signal(&pool->wake); /* it finds the lock free */
+        pool->outside++;
+    }
     return fits;
 }
 

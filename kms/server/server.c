@@ -315,7 +315,7 @@ static int take_opts(struct cof_server *server, const struct cof_server_opts *gi
     struct cof_server_opts *opts = &server->opts;
     struct rlimit files;
     *opts = *given;
-    opts->workers = fallback(opts->workers, 4);
+    opts->workers = fallback(opts->workers, 16);
     opts->queue_max = fallback(opts->queue_max, 1024);
     opts->connections_max = fallback(opts->connections_max, 16384);
     opts->requests_max = fallback(opts->requests_max, 100000);
@@ -371,6 +371,21 @@ static int add_events(struct cof_server *server, struct coffer_fault *fault)
     return ok ? 0 : cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
 }
 
+/* A connection's events change four times a request: they go to the kernel once a turn. */
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+    if (config == NULL) {
+        return NULL;
+    }
+    if (event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0) {
+        base = event_base_new_with_config(config);
+    }
+    event_config_free(config);
+    return base;
+}
+
 static int build(struct cof_server *server, const struct cof_server_opts *opts,
                  struct coffer_fault *fault)
 {
@@ -380,7 +395,7 @@ static int build(struct cof_server *server, const struct cof_server_opts *opts,
                                    server->opts.tls_key_file, &server->tls, fault);
     }
     if (error == 0) {
-        server->base = event_base_new();
+        server->base = make_base();
         error = server->base == NULL ? cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL) : 0;
     }
     if (error == 0) {

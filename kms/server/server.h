@@ -47,7 +47,7 @@ struct cof_server_opts {
     uint64_t watchdog_us;      /* WATCHDOG_USEC, or 0                                           */
 
     /* 0 is the default in brackets. */
-    unsigned workers;            /* [4]      at most 64                                           */
+    unsigned workers;            /* [16]     at most 64; as many calls can share a commit         */
     unsigned queue_max;          /* [1024]   requests that wait for a worker                      */
     unsigned connections_max;    /* [16384]  at most 1,000,000                                    */
     unsigned requests_max;       /* [100000] of one connection, which is closed after them        */

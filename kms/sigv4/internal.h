@@ -105,9 +105,9 @@ struct cof_sigv4_keys {
     uint8_t key[COF_KMS_MAC_BYTES], next[COF_KMS_MAC_BYTES];
 };
 
-/* NULL: no memory that can be locked. */
-struct cof_sigv4_keys *cof_sigv4_keys_new(void);
-void cof_sigv4_keys_free(struct cof_sigv4_keys *keys);
+/* NULL: no memory that can be locked. spares may be NULL. */
+struct cof_sigv4_keys *cof_sigv4_keys_new(struct cof_kms_spares *spares);
+void cof_sigv4_keys_free(struct cof_kms_spares *spares, struct cof_sigv4_keys *keys);
 char *cof_sigv4_keys_secret(struct cof_sigv4_keys *keys);
 COFFER_MUST_CHECK int cof_sigv4_signature(struct cof_sigv4_keys *keys, const char *stamp,
                                           const char *region, const char *service,

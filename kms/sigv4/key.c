@@ -10,6 +10,7 @@
 #include "internal.h"
 
 #include "name.h"
+#include "secret.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -122,12 +123,14 @@ bool cof_sigv4_date_seconds(const char *text, int64_t *ret_seconds)
 
 /* ---- signature --------------------------------------------------------------------------- */
 
-struct cof_sigv4_keys *cof_sigv4_keys_new(void)
+_Static_assert(sizeof(struct cof_sigv4_keys) <= COF_KMS_SPARE_BYTES, "keys fit into a spare");
+
+struct cof_sigv4_keys *cof_sigv4_keys_new(struct cof_kms_spares *spares)
 {
     uint8_t *memory = NULL;
     struct cof_sigv4_keys *keys;
 
-    if (coffer_keystore_secret_new(sizeof(*keys), &memory) != 0) {
+    if (cof_kms_spare_take(spares, &memory) != 0) {
         return NULL;
     }
     keys = (struct cof_sigv4_keys *)(void *)memory;
@@ -135,9 +138,9 @@ struct cof_sigv4_keys *cof_sigv4_keys_new(void)
     return keys;
 }
 
-void cof_sigv4_keys_free(struct cof_sigv4_keys *keys)
+void cof_sigv4_keys_free(struct cof_kms_spares *spares, struct cof_sigv4_keys *keys)
 {
-    coffer_keystore_secret_free((uint8_t *)keys);
+    cof_kms_spare_give(spares, (uint8_t *)keys);
 }
 
 char *cof_sigv4_keys_secret(struct cof_sigv4_keys *keys)

@@ -138,14 +138,14 @@ static int make_signature(struct signing *signing, char *ret_signature)
     if (error != 0) {
         return error;
     }
-    keys = cof_sigv4_keys_new();
+    keys = cof_sigv4_keys_new(NULL);
     if (keys == NULL) {
         return COFFER_E_LOCKED_MEMORY;
     }
     memcpy(cof_sigv4_keys_secret(keys), signing->how->secret, strlen(signing->how->secret) + 1);
     error = cof_sigv4_signature(keys, made->stamp, signing->how->region, signing->service,
                                 made->to_sign.at, ret_signature);
-    cof_sigv4_keys_free(keys);
+    cof_sigv4_keys_free(NULL, keys);
     return error;
 }
 

@@ -65,6 +65,7 @@ struct cof_sigv4_expected {
                   char ret_secret[COFFER_KMS_SECRET_BYTES_MAX],
                   enum cof_sigv4_verdict *ret_verdict);
     void *ctx;
+    struct cof_kms_spares *spares; /* to take locked memory from; NULL: new pages */
 };
 
 struct cof_sigv4_result {

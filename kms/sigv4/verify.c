@@ -188,7 +188,7 @@ static int check_secret(struct cof_kms_env *env, const struct coffer_kms_http_re
                         const struct cof_sigv4_claim *claim,
                         const struct cof_sigv4_expected *expected, struct cof_sigv4_result *result)
 {
-    struct cof_sigv4_keys *keys = cof_sigv4_keys_new();
+    struct cof_sigv4_keys *keys = cof_sigv4_keys_new(expected->spares);
     enum cof_sigv4_verdict verdict = COF_SIGV4_UNKNOWN_KEY;
     int error;
 
@@ -204,7 +204,7 @@ static int check_secret(struct cof_kms_env *env, const struct coffer_kms_http_re
     } else if (error == 0) {
         error = check_signature(env, request, claim, expected, keys, result);
     }
-    cof_sigv4_keys_free(keys);
+    cof_sigv4_keys_free(expected->spares, keys);
     return error;
 }
 

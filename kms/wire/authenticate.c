@@ -121,7 +121,8 @@ int cof_identity_authenticate(struct coffer_keystore *ks,
     struct cof_sigv4_expected expected = {.service = COFFER_KMS_SIGNING_NAME,
                                           .now_ns = auth.now_ns,
                                           .secret = find_secret,
-                                          .ctx = &auth};
+                                          .ctx = &auth,
+                                          .spares = &ks->spares};
     int error = cof_sigv4_verify(&ks->env, request, &expected, ret_result);
 
     if (error != 0 || ret_result->verdict != COF_SIGV4_GOOD) {

@@ -302,7 +302,12 @@ int cof_wire_call(struct coffer_keystore *ks, const struct coffer_kms_request *r
     wire->operation = cof_wire_find(request->operation);
     wire->check.on_blob = cof_wire_keep_blob;
     wire->check.ctx = wire;
-    error = cof_wire_request_id(ks, wire->request_id);
+    error = 0;
+    if (remote != NULL) {
+        memcpy(wire->request_id, remote->request_id, sizeof(wire->request_id));
+    } else {
+        error = cof_wire_request_id(ks, wire->request_id);
+    }
     if (error == 0) {
         memcpy(answer.request_id, wire->request_id, sizeof(answer.request_id));
         error = serve(wire, &answer);

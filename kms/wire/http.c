@@ -169,7 +169,8 @@ static int answer_call(struct front *front)
                                          .session_ends_ns = front->caller.session_ends_ns,
                                          .body = http->body,
                                          .body_bytes = http->body_bytes};
-    const struct cof_wire_remote remote = {&front->announced, front->caller.seen_batch};
+    const struct cof_wire_remote remote = {&front->announced, front->caller.seen_batch,
+                                           front->answer.request_id};
 
     if (!content_type_ok(header_of(http, "Content-Type"))) {
         return refuse(front, 400, COF_WIRE_UNKNOWN_OPERATION,

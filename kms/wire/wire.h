@@ -30,6 +30,7 @@ struct cof_wire_block;
 struct cof_wire_remote {
     bool *announced;     /* struct cof_kms_caller */
     uint64_t seen_batch; /* the same              */
+    const char *request_id;
 };
 
 struct cof_wire {

@@ -14,7 +14,7 @@ static enum cof_sigv4_verdict verify(struct sigv4_request *request, const char *
                                      bool with_token)
 {
     struct sigv4_key key = {ID, secret, with_token ? TOKEN : NULL, false, 0, 0};
-    struct cof_sigv4_expected expected = {NULL, "kms", NOW_NS, 0, sigv4_secret, &key};
+    struct cof_sigv4_expected expected = {NULL, "kms", NOW_NS, 0, sigv4_secret, &key, NULL};
     struct cof_sigv4_result result;
     struct cof_kms_env env;
     int error;

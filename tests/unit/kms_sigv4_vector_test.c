@@ -141,7 +141,8 @@ static void verify_one(const char *carrier)
                                           TIME_NS,
                                           vector.flags,
                                           sigv4_secret,
-                                          &vector.key};
+                                          &vector.key,
+                                          NULL};
     const char *secret = vector.key.secret;
     char name[64];
     size_t count;

@@ -110,7 +110,7 @@ static const struct cof_tool_option options[] = {
     {"unix", COF_TOOL_FILE, "PATH", "serve on a unix socket that only its owner may use"},
     {"tls-cert", COF_TOOL_FILE, "FILE", "PEM certificate and its chain, for --listen"},
     {"tls-key", COF_TOOL_FILE, "FILE", "its private key, in a file that only its owner can read"},
-    {"workers", COF_TOOL_NUMBER, "N", "threads that make calls, 1 to 64 (4)"},
+    {"workers", COF_TOOL_NUMBER, "N", "threads that make calls, 1 to 64 (16)"},
     {"max-connections", COF_TOOL_NUMBER, "N", "served at a time; others wait (16384)"},
     {"max-queue", COF_TOOL_NUMBER, "N", "requests that wait for a worker; others get 503 (1024)"},
     {"max-requests", COF_TOOL_NUMBER, "N", "of one connection before it is closed (100000)"},
