@@ -2,16 +2,32 @@
 /*
  * kms/export.c - the record that plaintext leaves what a key protects.
  *
- * The engine's caller gives contents out by itself, with a key that Decrypt gave it; this is how it
- * says so beforehand. It is a record and nothing else: no key is used. Any thread.
+ * Who gives contents out does so by itself, with a key that Decrypt gave it; this is how it says so
+ * beforehand. It is a record and nothing else: no key is used. Any thread.
  */
-#include "kms.h"
+#include "verbs.h"
+
+#include <string.h>
+
+int cof_kms_export_plaintext(struct cof_kms_call *call, const char *key,
+                             const struct coffer_context *context)
+{
+    struct cof_kms_key_row row;
+    int error = cof_kms_call_context(call, 0, context);
+
+    if (error == 0) {
+        error = cof_kms_key_find(call, key, false, &row);
+    }
+    if (error == 0 && strcmp(row.owner.account, call->owner.account) != 0) {
+        error = cof_kms_authorize(call, &row, "kms:DescribeKey");
+    }
+    return error;
+}
 
 int coffer_keystore_export_plaintext(struct coffer_keystore *store, const char *key,
                                      const struct coffer_context *context,
                                      struct coffer_fault *fault)
 {
-    struct cof_kms_key_row row;
     struct cof_kms_call call;
     int error;
 
@@ -22,11 +38,7 @@ int coffer_keystore_export_plaintext(struct coffer_keystore *store, const char *
     if (error != 0) {
         return error;
     }
-    error = cof_kms_call_context(&call, 0, context);
-    if (error == 0) {
-        error = cof_kms_key_find(&call, key, false, &row);
-    }
-    error = cof_kms_call_settle(&call, error);
+    error = cof_kms_call_settle(&call, cof_kms_export_plaintext(&call, key, context));
     cof_kms_call_leave(&call);
     return error;
 }

@@ -266,6 +266,13 @@ COFFER_MUST_CHECK int cof_kms_generate_data_key(struct cof_kms_call *call, const
 /* 1 to 1024 bytes at ks->secrets->plaintext. */
 COFFER_MUST_CHECK int cof_kms_generate_random(struct cof_kms_call *call, size_t bytes);
 
+/* ---- what leaves (export.c); any name ----------------------------------------------------- */
+
+/* Put on the record that plaintext which key protects is about to be given out. It needs no right
+ * of the key's own account, and that to describe it of another. */
+COFFER_MUST_CHECK int cof_kms_export_plaintext(struct cof_kms_call *call, const char *key,
+                                               const struct coffer_context *context);
+
 /* ---- grants (grant.c, grant_list.c, grant_end.c) ----------------------------------------- */
 
 struct cof_kms_create_grant {

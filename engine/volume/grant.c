@@ -122,6 +122,19 @@ void cof_grant_share(struct cof_catalogue_item *to, const struct cof_catalogue_i
     to->entry.grant_bytes = from->entry.grant_bytes;
 }
 
+int coffer_store_has_grant(struct coffer_store *store, const char *grant_id)
+{
+    size_t bytes = strlen(grant_id);
+    bool found = false;
+    pthread_mutex_lock(&store->lock);
+    for (const struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
+        found = found || (bytes > 0 && item->entry.grant_bytes == bytes &&
+                          memcmp(item->grant_id, grant_id, bytes) == 0);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return found ? 1 : 0;
+}
+
 static bool is_used(const struct coffer_store *store, const struct cof_catalogue_item *gone)
 {
     for (const struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {

@@ -10,7 +10,7 @@ static const struct cof_wire_operation *const parts[] = {
     cof_wire_key_rows,      cof_wire_policy_rows,     cof_wire_alias_rows, cof_wire_tag_rows,
     cof_wire_crypt_rows,    cof_wire_batch_rows,      cof_wire_grant_rows, cof_wire_rotation_rows,
     cof_wire_import_rows,   cof_wire_asymmetric_rows, cof_wire_key_store_rows,
-    cof_wire_identity_rows, cof_wire_access_rows,     cof_wire_replica_rows,
+    cof_wire_identity_rows, cof_wire_access_rows,     cof_wire_replica_rows, cof_wire_export_rows,
 };
 
 const struct cof_wire_operation *cof_wire_at(unsigned number)

@@ -79,6 +79,7 @@ extern const struct cof_wire_operation cof_wire_alias_rows[];
 extern const struct cof_wire_operation cof_wire_tag_rows[];
 extern const struct cof_wire_operation cof_wire_crypt_rows[];
 extern const struct cof_wire_operation cof_wire_batch_rows[];
+extern const struct cof_wire_operation cof_wire_export_rows[];
 extern const struct cof_wire_operation cof_wire_grant_rows[];
 extern const struct cof_wire_operation cof_wire_rotation_rows[];
 extern const struct cof_wire_operation cof_wire_replica_rows[];

@@ -4,27 +4,7 @@
 # Both programs with their keys in a service elsewhere: by loopback, by a unix socket, by TLS; what
 # they say when it refuses, is not itself, or is gone.
 . "$(dirname "$0")/lib.sh"
-
-server=
-trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
-
-# serve ARGUMENT...: start one over the test's key store and wait until it says that it is ready.
-serve() {
-    : >log # what the last one said is not this one's word
-    "$COFFERKMS" serve --kms "file:$work/keys" "$@" >served 2>log &
-    server=$!
-    until grep -qs '^cofferkms: ready' log; do
-        kill -0 "$server" 2>/dev/null || die "it does not start: $(cat log)"
-        sleep 0.02
-    done
-    address=$(sed -n 's/.*\(127\.0\.0\.1:[0-9]*\).*/\1/p' log | head -n 1)
-}
-
-stop() {
-    kill "$server"
-    wait "$server" || die "the server ended badly: $(cat log)"
-    server=
-}
+. "$(dirname "$0")/common_served.sh"
 
 ok "$COFFERKMS" access-key create --user root --output json
 cp out key.json

@@ -88,6 +88,7 @@ static const struct {
     {"TagResource", "{\"KeyId\":\"%s\",\"Tags\":[{\"TagKey\":\"a\",\"TagValue\":\"b\"}]}"},
     {"CofferReEncryptBatch",
      "{\"DestinationKeyId\":\"%s\",\"Entries\":[{\"CiphertextBlob\":\"QUJD\"}]}"},
+    {"CofferExportPlaintext", "{\"KeyId\":\"%s\",\"EncryptionContext\":{\"Uid\":\"0\"}}"},
     {"GetKeyPolicy", "{\"KeyId\":\"%s\",\"PolicyName\":\"default\"}"},
 };
 

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 
-OURS = {"CofferReEncryptBatch"}
+OURS = {"CofferReEncryptBatch", "CofferExportPlaintext"}
 MUST = """CreateKey DescribeKey ListKeys EnableKey DisableKey ScheduleKeyDeletion CancelKeyDeletion
 Encrypt Decrypt ReEncrypt GenerateDataKey GenerateDataKeyWithoutPlaintext GenerateRandom CreateGrant
 ListGrants ListRetirableGrants RetireGrant RevokeGrant PutKeyPolicy GetKeyPolicy ListKeyPolicies

@@ -221,6 +221,9 @@ static void ciphertexts_are_moved_one_by_one_and_many_at_once(void **state)
     assert_string_equal(text_at(f, "Plaintext"), "c2VjcmV0");
     bad(f, "CofferReEncryptBatch", "{\"DestinationKeyId\":\"%K\",\"Entries\":[]}",
         "ValidationException");
+    good(f, "CofferExportPlaintext", "{\"KeyId\":\"%K\",\"EncryptionContext\":{\"to\":\"f\"}}");
+    bad(f, "CofferExportPlaintext", "{\"EncryptionContext\":{}}", "ValidationException");
+    bad(f, "CofferExportPlaintext", "{\"KeyId\":\"alias/none\"}", "NotFoundException");
 }
 
 static void a_dry_run_ends_in_its_own_error(void **state)

@@ -464,6 +464,9 @@ static void a_cut_before_the_root_leaves_a_grant_that_says_whose_it_was(void **s
     fixture_crash(&a.f, SIM_CUT_NONE, 9);
     assert_int_equal(grants(), 2);
     says_whose(newest(), a.f.store);
+    assert_int_equal(coffer_store_has_grant(a.f.store, newest()->id), 0);
+    assert_int_equal(coffer_store_has_grant(a.f.store, a.f.kms.grants[0].id), 1);
+    assert_int_equal(coffer_store_has_grant(a.f.store, ""), 0);
     assert_int_equal(make(&a, "w"),
                      0); /* the name is free, and the volume has a grant of its own */
     assert_int_equal(grants(), 3);

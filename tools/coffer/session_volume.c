@@ -228,15 +228,19 @@ int cli_session_record_export(struct cli_session *session, const char *destinati
     const struct coffer_context context = {pairs, sizeof pairs / sizeof pairs[0]};
     const struct cof_tool_kms *kms =
         session->lender != NULL ? &session->lender->kms : &session->kms;
-    if (!info->encrypted || kms->store == NULL) {
+    if (!info->encrypted) {
         return 0;
     }
-    int error = coffer_keystore_export_plaintext(kms->store, info->key_arn, &context, &fault);
-    if (error != 0) {
-        return cof_tool_fail(session->call, error, &fault, NULL,
-                             "cannot record that %s is exported", cli_session_name(session));
+    int error = cof_tool_kms_record_export(kms, info->key_arn, &context, &fault);
+    if (error == COFFER_E_UNSUPPORTED) {
+        cof_tool_note(session->call, "this key service keeps no record of exports");
+        return 0;
     }
-    return 0;
+    }
+    return error == 0 ? 0
+                      : cof_tool_fail(session->call, error, &fault, NULL,
+                                      "cannot record that %s is exported",
+                                      cli_session_name(session));
 }
 
 int cli_session_probe(struct cli_session *session, struct coffer_fault *fault)

@@ -106,7 +106,8 @@ int cli_volume_start(struct cof_tool_call *call)
     if (exit_code == 0 && cof_tool_given(call, "dry-run")) {
         exit_code = show_plan(&session, &sought, "start the volume");
     } else if (exit_code == 0 &&
-               (!sought.found || sought.info.access != COFFER_VOLUME_AVAILABLE)) {
+               (!sought.found || !sought.info.name_known ||
+                sought.info.access != COFFER_VOLUME_AVAILABLE)) {
         exit_code = change(&session, "start", coffer_volume_start);
     }
     return cli_session_end(&session, exit_code);

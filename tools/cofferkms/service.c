@@ -109,14 +109,8 @@ static int print(struct cof_tool_call *call, const struct trait *trait, json_t *
     return cof_tool_print(call, answer, &view);
 }
 
-/* What is to be known before a key is taken away. */
-struct guard {
-    const char *action;
-    const char *effect;
-};
-
 /* Ask the stores that the line names; *ret_over: that was all that was to be done. */
-static int ask_stores(struct cof_key_session *session, const struct guard *guard,
+static int ask_stores(struct cof_key_session *session, const struct cof_tool_guard *guard,
                       const json_t *params, bool *ret_over)
 {
     const struct cof_tool_call *call = session->call;
@@ -130,8 +124,7 @@ static int ask_stores(struct cof_key_session *session, const struct guard *guard
     if (exit_code == 0) {
         const char *arn = json_string_value(
             json_object_get(json_object_get(answer, "KeyMetadata"), "Arn"));
-        exit_code = cof_tool_guard_key(call, arn != NULL ? arn : "", guard->action, guard->effect,
-                                       ret_over);
+        exit_code = cof_tool_guard_key(call, arn != NULL ? arn : "", guard, ret_over);
     }
     json_decref(answer);
     return exit_code;
@@ -189,7 +182,7 @@ int cof_key_create_key(struct cof_tool_call *call)
     return print(call, trait, answer);
 }
 
-static int ask_service(struct cof_tool_call *call, const struct guard *guard)
+static int ask_service(struct cof_tool_call *call, const struct cof_tool_guard *guard)
 {
     const struct trait *trait = trait_of(call->verb->name);
     struct cof_key_session session;
@@ -223,19 +216,21 @@ int cof_key_verb(struct cof_tool_call *call)
 
 int cof_key_disable_key(struct cof_tool_call *call)
 {
-    static const struct guard guard = {
+    static const struct cof_tool_guard guard = {
         "disable the key",
         "open volumes stop at the next check of their key, after half of their lease (5 minutes, "
         "unless it was opened with another), and can be started for seven days; nothing else opens "
-        "from now on"};
+        "from now on",
+        0};
     return ask_service(call, &guard);
 }
 
 int cof_key_schedule_key_deletion(struct cof_tool_call *call)
 {
-    static const struct guard guard = {
+    const struct cof_tool_guard guard = {
         "delete the key",
         "open volumes stop at the next check of their key, as if it were disabled; when the days "
-        "have passed, whatever is encrypted under it is lost for good"};
+        "have passed, whatever is encrypted under it is lost for good",
+        (unsigned)cof_tool_number(call, "pending-window-in-days", 30)};
     return ask_service(call, &guard);
 }

@@ -3,8 +3,6 @@
  * common/key_usage.c - see key_usage.h.
  */
 #include "key_usage.h"
-#include "error.h"
-#include "output.h"
 #include <coffer/snapshot.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,86 +56,4 @@ int cof_tool_key_uses(struct coffer_store *store, const char *path, const char *
         error = coffer_snapshot_list(store, NULL, provider, see_snapshot, &search, fault);
     }
     return search.failed ? COFFER_E_NO_MEMORY : error;
-}
-
-/* ---- the guard --------------------------------------------------------------------------- */
-
-static int look_into(const struct cof_tool_call *call, const char *path, const char *key_arn,
-                     json_t *uses)
-{
-    struct coffer_fault fault = {.page = COFFER_NOWHERE};
-    struct coffer_store_opts opts = {
-        .size = sizeof opts, .path = path, .flags = COFFER_OPEN_READ_ONLY};
-    struct coffer_store *store = NULL;
-    int error = coffer_store_open(&opts, &store, &fault);
-    if (error == 0) {
-        error = cof_tool_key_uses(store, path, key_arn, NULL, uses, &fault);
-    }
-    int closed = coffer_store_close(store);
-    error = error != 0 ? error : closed;
-    return error == 0 ? 0
-                      : cof_tool_fail(call, error, &fault,
-                                      "look there yourself with `coffer key-usage`, or go on with "
-                                      "--force",
-                                      "cannot tell what needs the key in %s", path);
-}
-
-static int show(const struct cof_tool_call *call, const char *key_arn, const char *action,
-                const char *effect, json_t *uses)
-{
-    struct cof_tool_view view = {.schema_version = 1};
-    return cof_tool_print(call,
-                          json_pack("{s:b, s:s, s:s, s:s, s:o}", "DryRun", 1, "Action", action,
-                                    "KeyId", key_arn, "Effect",
-                                    json_array_size(uses) > 0 ? effect
-                                                              : "nothing that was looked at "
-                                                                "needs the key",
-                                    "Uses", uses),
-                          &view);
-}
-
-/* "STORE:NAME, ..." as far as it fits. */
-static void name_uses(const json_t *uses, char *text, size_t capacity)
-{
-    size_t i, length = 0;
-    json_t *use;
-    text[0] = '\0';
-    json_array_foreach(uses, i, use)
-    {
-        int took = snprintf(text + length, capacity - length, "%s%s %s of %s", i > 0 ? ", " : "",
-                            json_string_value(json_object_get(use, "Kind")),
-                            json_string_value(json_object_get(use, "ResourceId")),
-                            json_string_value(json_object_get(use, "Store")));
-        if (took < 0 || (size_t)took >= capacity - length) {
-            memcpy(text + capacity - 4, "...", 4);
-            return;
-        }
-        length += (size_t)took;
-    }
-}
-
-int cof_tool_guard_key(const struct cof_tool_call *call, const char *key_arn, const char *action,
-                       const char *effect, bool *ret_over)
-{
-    const char *const *stores;
-    unsigned count = cof_tool_list(call, "check-store", &stores);
-    bool force = cof_tool_given(call, "force");
-    json_t *uses = json_array();
-    char text[768];
-    int exit_code = 0;
-    *ret_over = cof_tool_given(call, "dry-run");
-    for (unsigned i = 0; exit_code == 0 && i < count && (!force || *ret_over); i++) {
-        exit_code = look_into(call, stores[i], key_arn, uses);
-    }
-    if (exit_code == 0 && *ret_over) {
-        return show(call, key_arn, action, effect, uses);
-    }
-    if (exit_code == 0 && json_array_size(uses) > 0) {
-        name_uses(uses, text, sizeof text);
-        exit_code = cof_tool_fail_named(call, "KEY_IN_USE", "usage", COF_EXIT_USAGE, text,
-                                        "copy them under another key first, or go on with --force",
-                                        "cannot %s: the key is needed", action);
-    }
-    json_decref(uses);
-    return exit_code;
 }

@@ -30,9 +30,16 @@ COFFER_MUST_CHECK int cof_tool_key_uses(struct coffer_store *store, const char *
                                         const struct coffer_key_provider *provider, json_t *uses,
                                         struct coffer_fault *fault);
 
+/* What is to be known before a key is taken away: what becomes of those who need it, and when. */
+struct cof_tool_guard {
+    const char *action;
+    const char *effect;
+    unsigned lost_after_days; /* 0: it can be given back at any time */
+};
+
 /* As the options say, before the key is taken away: 0 to go on. *ret_over: the verb was a dry run,
- * and has been shown. effect: what becomes of those who need it, and when. */
-int cof_tool_guard_key(const struct cof_tool_call *call, const char *key_arn, const char *action,
-                       const char *effect, bool *ret_over);
+ * and has been shown (key_guard.c). */
+int cof_tool_guard_key(const struct cof_tool_call *call, const char *key_arn,
+                       const struct cof_tool_guard *guard, bool *ret_over);
 
 #endif

@@ -22,6 +22,7 @@
 #include "args.h"
 #include <coffer/keystore.h>
 #include <coffer/kms_client.h>
+#include <jansson.h>
 
 #define COF_KMS_ROWS                                                                               \
     {"kms", COF_TOOL_TEXT, "URI", "file:PATH ($XDG_DATA_HOME/coffer/keys) or https://HOST"},       \
@@ -128,6 +129,17 @@ int cof_tool_kms_call(struct cof_tool_kms *kms, const struct coffer_kms_request 
 
 /* The region of the service, open by then. */
 int cof_tool_kms_region(struct cof_tool_kms *kms, char ret_region[33]);
+
+/* One operation, as the caller; params, which hold no secret, are stolen. ret_value may be NULL. A
+ * refusal is its error, with its name in fault; UNSUPPORTED: the service does not know the
+ * operation. */
+int cof_tool_kms_ask(struct cof_tool_kms *kms, const char *operation, json_t *params,
+                     json_t **ret_value, struct coffer_fault *fault);
+
+/* Put on the service's record, as the caller, that plaintext which the key protects is about to be
+ * given out. UNSUPPORTED: a service that has no such record (AWS's). */
+int cof_tool_kms_record_export(struct cof_tool_kms *kms, const char *key_arn,
+                               const struct coffer_context *context, struct coffer_fault *fault);
 
 /* The sentence of the last failed call through the provider, or of the open; error 0 when none. */
 void cof_tool_kms_fault(struct cof_tool_kms *kms, struct coffer_fault *ret_fault);

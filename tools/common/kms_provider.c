@@ -10,6 +10,7 @@
 #include "kms_engine.h"
 #include "kms_remote.h"
 #include "kms_secret.h"
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,29 +43,39 @@ bool cof_tool_kms_has_engine(const struct cof_tool_kms *kms)
     return knows(kms, "engine-as") && (engine_as(kms) != NULL || engine_credentials(kms) != NULL);
 }
 
-static int in_store(struct cof_tool_kms *kms, bool engine, struct coffer_key_provider *ret_provider)
+/* In a store in a file; "": the root of its account. */
+static int name_principal(struct cof_tool_kms *kms, bool engine,
+                          char ret_principal[COFFER_PRINCIPAL_BYTES_MAX])
 {
     const char *who = engine ? engine_as(kms) : setting(kms, "as", "COFFER_AS");
     struct coffer_keystore_info info = {.size = sizeof info};
-    char principal[COFFER_PRINCIPAL_BYTES_MAX];
     int error = coffer_keystore_info_get(kms->store, &info);
-    if (error != 0) {
-        return error;
+    ret_principal[0] = '\0';
+    if (error == 0 && who != NULL &&
+        !cof_tool_principal(who, engine ? "role/" : "user/", info.account, ret_principal)) {
+        error = cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID, "'%.80s' is too long", who);
     }
-    if (engine && who == NULL) {
-        return cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
-                                    "a key store in a file has no use for --engine-credentials "
-                                    "alone: say who the engine is with --engine-as");
+    return error;
+}
+
+static int in_store(struct cof_tool_kms *kms, bool engine, struct coffer_key_provider *ret_provider)
+{
+    char principal[COFFER_PRINCIPAL_BYTES_MAX];
+    int error = name_principal(kms, engine, principal);
+    if (error == 0 && engine && principal[0] == '\0') {
+        error = cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
+                                     "a key store in a file has no use for --engine-credentials "
+                                     "alone: say who the engine is with --engine-as");
     }
-    if (who == NULL) {
-        return coffer_keystore_provider(kms->store, ret_provider);
+    if (error == 0) {
+        error = coffer_keystore_provider_as(kms->store, principal[0] != '\0' ? principal : NULL,
+                                            ret_provider);
     }
-    if (!cof_tool_principal(who, engine ? "role/" : "user/", info.account, principal) ||
-        coffer_keystore_provider_as(kms->store, principal, ret_provider) != 0) {
-        return cof_tool_secret_fail(&kms->fault, COFFER_E_INVALID,
-                                    "'%.80s' is nobody: give user/NAME, role/NAME or an ARN", who);
-    }
-    return 0;
+    return error != COFFER_E_INVALID || kms->fault.error != 0
+               ? error
+               : cof_tool_secret_fail(&kms->fault, error,
+                                      "'%.80s' is nobody: give user/NAME, role/NAME or an ARN",
+                                      principal);
 }
 
 static int elsewhere(struct cof_tool_kms *kms, bool engine,
@@ -102,6 +113,77 @@ static int inner(void *ctx, struct coffer_key_provider *ret_provider)
         kms->open_error = error;
     }
     return error;
+}
+
+/* ---- one request ------------------------------------------------------------------------- */
+
+/* A refusal as an error with its name; its value otherwise. The answer is given back. */
+static int take_answer(struct coffer_kms_answer *answer, json_t **ret_value,
+                       struct coffer_fault *fault)
+{
+    int error = 0;
+    if (strcmp(answer->error, "UnknownOperationException") == 0) {
+        error = COFFER_E_UNSUPPORTED;
+    } else if (answer->error[0] != '\0') {
+        error = cof_tool_secret_fail(fault, answer->code, "%s", answer->error);
+    } else if (ret_value != NULL) {
+        *ret_value = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
+        error = *ret_value != NULL ? 0 : COFFER_E_KEY_UNREACHABLE;
+    }
+    coffer_kms_answer_done(answer);
+    return error;
+}
+
+static int ask(struct cof_tool_kms *kms, struct coffer_kms_request *request, json_t **ret_value,
+               struct coffer_fault *fault)
+{
+    struct coffer_kms_answer answer = {.size = sizeof answer};
+    char principal[COFFER_PRINCIPAL_BYTES_MAX] = "";
+    int error = cof_tool_kms_open(kms);
+    if (error == 0 && kms->store != NULL) {
+        error = name_principal(kms, false, principal);
+    }
+    if (error == 0) {
+        request->principal = principal[0] != '\0' ? principal : NULL;
+        error = cof_tool_kms_call(kms, request, &answer);
+    }
+    if (error != 0) {
+        *fault = kms->fault;
+        return error;
+    }
+    return take_answer(&answer, ret_value, fault);
+}
+
+int cof_tool_kms_ask(struct cof_tool_kms *kms, const char *operation, json_t *params,
+                     json_t **ret_value, struct coffer_fault *fault)
+{
+    size_t bytes = json_dumpb(params, NULL, 0, JSON_COMPACT);
+    char *body = bytes > 0 ? malloc(bytes) : NULL;
+    struct coffer_kms_request request = {.size = sizeof request,
+                                         .operation = operation,
+                                         .user_agent = kms->call->program->name,
+                                         .body = (const uint8_t *)body,
+                                         .body_bytes = bytes};
+    int error = COFFER_E_NO_MEMORY;
+    if (body != NULL) {
+        (void)json_dumpb(params, body, bytes, JSON_COMPACT);
+        error = ask(kms, &request, ret_value, fault);
+    }
+    json_decref(params);
+    free(body);
+    return error;
+}
+
+int cof_tool_kms_record_export(struct cof_tool_kms *kms, const char *key_arn,
+                               const struct coffer_context *context, struct coffer_fault *fault)
+{
+    json_t *pairs = json_object();
+    for (unsigned i = 0; i < context->pair_count; i++) {
+        json_object_set_new(pairs, context->pairs[i].key, json_string(context->pairs[i].value));
+    }
+    return cof_tool_kms_ask(kms, "CofferExportPlaintext",
+                            json_pack("{s:s, s:o}", "KeyId", key_arn, "EncryptionContext", pairs),
+                            NULL, fault);
 }
 
 /* ---- the provider's calls ---------------------------------------------------------------- */

@@ -235,6 +235,12 @@ struct coffer_store_info {
 COFFER_MUST_CHECK int coffer_store_info_get(struct coffer_store *store,
                                             struct coffer_store_info *ret_info);
 
+/* Whether something in the store, a hidden node of its version tree among them, has the grant of
+ * that id. Grants that the engine has made are called "coffer:STORE:VOLUME:..." (uuids, and 16 hex
+ * digits): one of this store that nothing has is of no use, unless a copy of the store's file,
+ * which has the same uuid, has what it is for. 1 or 0. */
+int coffer_store_has_grant(struct coffer_store *store, const char *grant_id);
+
 /* ---- volumes ----------------------------------------------------------------------------- */
 
 struct coffer_volume_create_opts {
