@@ -226,8 +226,7 @@ int cli_session_record_export(struct cli_session *session, const char *destinati
         {"Uid", uid},
     };
     const struct coffer_context context = {pairs, sizeof pairs / sizeof pairs[0]};
-    const struct cof_tool_kms *kms =
-        session->lender != NULL ? &session->lender->kms : &session->kms;
+    struct cof_tool_kms *kms = session->lender != NULL ? &session->lender->kms : &session->kms;
     if (!info->encrypted) {
         return 0;
     }
@@ -235,7 +234,6 @@ int cli_session_record_export(struct cli_session *session, const char *destinati
     if (error == COFFER_E_UNSUPPORTED) {
         cof_tool_note(session->call, "this key service keeps no record of exports");
         return 0;
-    }
     }
     return error == 0 ? 0
                       : cof_tool_fail(session->call, error, &fault, NULL,
