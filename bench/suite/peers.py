@@ -70,7 +70,7 @@ class Peer:
         return row.peers and row.name in (self.settings.peer_rows or (row.name,))
 
     def serve(self, command, ready, environment=None):
-        self.commands = (" ".join(command).replace(self.directory, "DIR"),)
+        self.commands = (" ".join(command),)
         self.server = Server(command, ready, environment)
 
     def start(self, command, environment=None):

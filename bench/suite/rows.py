@@ -108,7 +108,8 @@ class Settings:
     fill_runtime: float
     scale_sizes: tuple         # of volumes on the simulated device
     scale_overwrites: int
-    luks_default: bool         # also time luksChangeKey with the default work factor
+    sqlite: dict       # seconds of a load, rows in the table
+    luks_default: bool # also time luksChangeKey with the default work factor
 
 
 FULL = Settings(size=2 * GIB, ram_size=GIB // 2, runtime=2.5, peer_runtime=1.5, peer_rows=(),
@@ -118,12 +119,14 @@ FULL = Settings(size=2 * GIB, ram_size=GIB // 2, runtime=2.5, peer_runtime=1.5, 
                 steady_fill=0.70, steady_runtime=8.0,
                 depths=(1, 2, 4, 8, 16, 32, 64, 128, 256), depth_runtime=0.7,
                 fills=(30, 50, 60, 70, 80), fill_store=GIB, fill_runtime=2.0,
-                scale_sizes=(GIB, 4 * GIB, 16 * GIB), scale_overwrites=1 << 20, luks_default=True)
-QUICK = Settings(size=64 * MIB, ram_size=16 * MIB, runtime=0.1, peer_runtime=0.1,
+                scale_sizes=(GIB, 4 * GIB, 16 * GIB), scale_overwrites=1 << 20,
+                sqlite={"seconds": 1.0, "rows": 50_000}, luks_default=True)
+QUICK = Settings(size=64 * MIB, ram_size=16 * MIB, runtime=0.2, peer_runtime=0.2,
                  peer_rows=("seq-write", "rand-read", "fua-write", "nbd-read"), rounds=1,
                  scattered=4_000, log=64 * MIB, commits=200,
                  repeats=3, present=(1, 20), rekeyed=(1, 5), dirty=(0, MIB, 4 * MIB),
                  volumes=(16 * MIB, 64 * MIB), steady_store=256 * MIB,
-                 steady_fill=0.50, steady_runtime=0.15, depths=(1, 32), depth_runtime=0.1,
+                 steady_fill=0.50, steady_runtime=0.3, depths=(1, 32), depth_runtime=0.1,
                  fills=(20, 40), fill_store=256 * MIB, fill_runtime=0.1,
-                 scale_sizes=(16 * MIB, 64 * MIB), scale_overwrites=1 << 12, luks_default=False)
+                 scale_sizes=(16 * MIB, 64 * MIB), scale_overwrites=1 << 12,
+                 sqlite={"seconds": 0.05, "rows": 500}, luks_default=False)

@@ -18,7 +18,8 @@ GOAL = {"name": str, "text": str, "want": str, "found": str, "values": list,
 MEMBERS = {"memory": ("text", "budget_bytes", "memory_bytes_max"),
            "recovery": ("text", "log_gib", "open_ms"),
            "snapshots": ("create", "delete", "rekey", "copy", "peers"),
-           "steady": ("writes", "reads", "goal"), "scaling": ("curves", "absent"), "sqlite": ()}
+           "steady": ("writes", "reads", "goal"), "scaling": ("curves", "absent"),
+           "sqlite": ("rows",)}
 
 
 def shape(where, value, wanted):

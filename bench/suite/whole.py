@@ -25,15 +25,14 @@ def room_bytes(settings):
 
 
 def sqlite_part():
-    """The module suite/sqlite.py, with measure(directory, settings, programs, say) and table(part),
-    or None where the tree has no SQLite VFS."""
+    """The module of bench/run-sqlite, or None where the tree has none."""
     if importlib.util.find_spec("suite.sqlite") is None:
         return None
     return importlib.import_module("suite.sqlite")
 
 
 def tables(name, part):
-    return sqlite_part().table(part) if name == "sqlite" else TABLES[name](part)
+    return [sqlite_part().markdown(part)] if name == "sqlite" else TABLES[name](part)
 
 
 class Whole:
@@ -99,10 +98,13 @@ class Whole:
 
     def sqlite(self):
         module = sqlite_part()
-        if module is None:
-            raise Failed("this tree has no SQLite VFS (suite/sqlite.py)")
-        return module.measure(self.directory, self.settings, self.programs,
-                              lambda what: self.say(f"sqlite: {what}"))
+        program = os.path.join(self.programs, "bench_sqlite")
+        if module is None or not os.path.exists(program):
+            raise Failed("bench_sqlite is not built: the SQLite VFS is not in this tree, or "
+                         "SQLite's headers were not found")
+        settings = {**self.settings.sqlite, "rounds": self.settings.rounds}
+        return {"rows": module.measure(program, self.directory, settings,
+                                       lambda what: self.say(f"sqlite: {what}"))}
 
     def part(self, name):
         def say(what):

@@ -16,7 +16,7 @@ bench=$COFFER_SOURCE_DIR/bench/run
 result=$work/result.json
 
 holds() { # sentence, filter
-    jq -e "$2" "$result" >/dev/null || { echo "not so: $1"; jq . "$result" | tail -60; exit 1; }
+    jq -e "$2" "$result" >/dev/null || { jq . "$result" | tail -60; echo "not so: $1"; exit 1; }
 }
 
 "$bench" --quick --only disk,ram,nbd,memory,recovery,steady,scaling,sqlite \
