@@ -43,8 +43,8 @@ int cof_sqlite_result(int error, const struct coffer_fault *fault, int usual, co
     bool told = fault != NULL && fault->error == error && fault->detail[0] != '\0';
     int code = code_of(error, usual);
     char text[sizeof last];
-    snprintf(text, sizeof text, "coffer: %s %.200s: %s (%s)", what, name,
-             told ? fault->detail : coffer_error_sentence(error), coffer_error_name(error));
+    snprintf(text, sizeof text, "coffer: %s %.200s: %s", what, name,
+             told ? fault->detail : coffer_error_sentence(error));
     pthread_mutex_lock(&mutex);
     memcpy(last, text, sizeof last);
     pthread_mutex_unlock(&mutex);
