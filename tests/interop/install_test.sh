@@ -27,10 +27,11 @@ library_dir=$(dirname "$pkgconfig")
 export PKG_CONFIG_PATH=$pkgconfig LD_LIBRARY_PATH=$library_dir
 
 # --- what is there, and what must not be
-for file in bin/coffer bin/cofferkms include/coffer/coffer.h include/coffer/keystore.h; do
+for file in bin/coffer bin/cofferkms include/coffer/coffer.h include/coffer/keystore.h \
+    include/coffer/sqlite.h; do
     [[ -s $prefix/$file ]] || fail "$file is not installed"
 done
-for library in libcoffer libcofferkms; do
+for library in libcoffer libcofferkms libcoffer-sqlite; do
     for ending in so so.0 a; do
         [[ -s $library_dir/$library.$ending ]] || fail "$library.$ending is not installed"
     done
@@ -45,6 +46,7 @@ for program in coffer cofferkms; do
         [[ -s $prefix/share/man/man1/$program.1 ]] || fail "no man page of $program"
     fi
 done
+[[ -s $library_dir/sqlite3/coffervfs.so ]] || fail "the SQLite extension is not installed"
 strangers=$(find "$prefix/include" -type f ! -path "$prefix/include/coffer/*")
 [[ -z $strangers ]] || fail "headers outside coffer/: $strangers"
 if grep -rlE "$source_dir|$binary_dir" "$pkgconfig" "$library_dir/cmake"; then
@@ -65,11 +67,11 @@ run_example() { # PROGRAM; inject needs no directory, and ignores the one it get
 }
 
 strict=(-D_GNU_SOURCE -Wall -Wextra -Werror)
-read -r -a flags <<< "$(pkg-config --cflags --libs coffer-kms coffer libcrypto)"
+read -r -a flags <<< "$(pkg-config --cflags --libs coffer-sqlite coffer-kms coffer libcrypto)"
 static_flags=()
-for flag in $(pkg-config --static --cflags --libs coffer-kms coffer libcrypto); do
+for flag in $(pkg-config --static --cflags --libs coffer-sqlite coffer-kms coffer libcrypto); do
     case $flag in
-        -lcoffer | -lcofferkms) static_flags+=("-l:lib${flag#-l}.a") ;;
+        -lcoffer | -lcofferkms | -lcoffer-sqlite) static_flags+=("-l:lib${flag#-l}.a") ;;
         *) static_flags+=("$flag") ;;
     esac
 done
@@ -98,11 +100,14 @@ foreach(example ${examples})
     get_filename_component(name ${example} NAME_WE)
     configure_file(${example} ${name}.cpp COPYONLY)
     add_executable(${name}_c ${example})
-    target_link_libraries(${name}_c Coffer::kms Coffer::coffer OpenSSL::Crypto)
+    target_link_libraries(${name}_c Coffer::sqlite Coffer::kms Coffer::coffer
+        PkgConfig::SQLITE OpenSSL::Crypto)
     add_executable(${name}_cxx ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
-    target_link_libraries(${name}_cxx Coffer::kms Coffer::coffer OpenSSL::Crypto)
+    target_link_libraries(${name}_cxx Coffer::sqlite Coffer::kms Coffer::coffer
+        PkgConfig::SQLITE OpenSSL::Crypto)
     add_executable(${name}_static ${example})
-    target_link_libraries(${name}_static Coffer::kms_static Coffer::coffer_static OpenSSL::Crypto)
+    target_link_libraries(${name}_static Coffer::sqlite_static Coffer::kms_static
+        Coffer::coffer_static PkgConfig::SQLITE OpenSSL::Crypto)
 endforeach()
 CONSUMER
 cmake -S "$scratch/consumer" -B "$scratch/consumer/build" -DCMAKE_PREFIX_PATH="$prefix" \
