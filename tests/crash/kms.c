@@ -17,6 +17,8 @@
  * LAZY_LEDGER plants a store or ledger that acknowledges what it hasn't synced, EARLY_ANSWER a call
  * that doesn't wait for its batch's commit, --lie a child that acknowledges what it never did.
  * --break LATE_NOTE (with --whole) notes a restore when it is done.
+ *
+ * With --crowd, threads call at once, so that their calls share commits.
  */
 #include "common/harness.h"
 #include "kms/runs.h"
@@ -64,9 +66,10 @@ static const char *plant(const char *name)
 int main(int argc, char **argv)
 {
     static struct run_counts counts;
-    uint64_t seed = 1, steps = 0, length = 60, cuts = 0, event = UINT64_MAX, variant = 0;
+    uint64_t seed = 1, steps = 0, length = 60, cuts = 0, event = UINT64_MAX, variant = 0,
+             rounds = 6;
     const char *directory = NULL, *fault = NULL, *broken;
-    bool lie = false, whole = false;
+    bool lie = false, whole = false, threads = false;
     double start = harness_seconds();
     char work[] = "/tmp/coffer-crash-kms-XXXXXX", command[64];
     const struct harness_option options[] = {
@@ -77,6 +80,8 @@ int main(int argc, char **argv)
         {"--event", &event, NULL, NULL, "one cut after so many events of the story --seed"},
         {"--variant", &variant, NULL, NULL, "its kind: 0 all, 1 none, 2 subset, 3 torn"},
         {"--directory", NULL, &directory, NULL, "where the files go [a new one in /tmp]"},
+        {"--crowd", NULL, NULL, &threads, "threads that share commits; --rounds of kills or stories"},
+        {"--rounds", &rounds, NULL, NULL, "of --crowd [6]"},
         {"--whole", NULL, NULL, &whole, "kill backup, restore and rekey-root before each write"},
         {"--break", NULL, &fault, NULL, "plant LAZY_SYNC, LAZY_LEDGER, EARLY_ANSWER or LATE_NOTE"},
         {"--lie", NULL, NULL, &lie, "negative control: the child claims what it never did"},
@@ -92,6 +97,8 @@ int main(int argc, char **argv)
     if (event != UINT64_MAX) {
         cut_replay(directory, seed, length, event, (unsigned)variant);
         counts.deaths = 1;
+    } else if (threads) {
+        crowd_run(directory, seed, rounds, length, cuts, &counts);
     } else if (whole) {
         step_run(directory, lie, &counts);
     } else if (cuts > 0) {

@@ -23,6 +23,10 @@ void cut_run(const char *directory, uint64_t seed, uint64_t steps, uint64_t leng
 /* Backup, restore and another root secret, each killed before each of its writes. lie: the negative
  * control, in which what died was acknowledged. */
 void step_run(const char *directory, bool lie, struct run_counts *counts);
+/* Threads whose calls share commits: rounds of a child that is killed, or, with cuts, stories of
+ * `length` operations a thread on a recorded disk, each cut so often. */
+void crowd_run(const char *directory, uint64_t seed, uint64_t rounds, uint64_t length,
+               uint64_t cuts, struct run_counts *counts);
 /* One cut again: of story number seed, after so many events. */
 void cut_replay(const char *directory, uint64_t seed, uint64_t length, uint64_t events,
                 unsigned variant);
