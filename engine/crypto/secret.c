@@ -175,7 +175,7 @@ int cof_arena_new(struct cof_env *env, size_t bytes, struct cof_arena **ret_aren
 int cof_arena_add_schedules(struct cof_arena *arena, size_t bytes)
 {
     assert(arena->schedules.mapping == NULL);
-    if (bytes < COF_SCHEDULE_BYTES || bytes > SLOTS_MAX * COF_SECRET_BYTES) {
+    if (bytes == 0 || bytes > SLOTS_MAX * COF_SECRET_BYTES) {
         return COFFER_E_INVALID;
     }
     return pool_init(&arena->schedules, arena->env, bytes, COF_SCHEDULE_BYTES);

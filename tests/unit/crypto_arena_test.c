@@ -99,7 +99,7 @@ static void expanded_keys_are_given_while_more_than_a_reserve_is_free(void **sta
     struct cof_schedule *held[SCHEDULES];
     assert_int_equal(cof_arena_schedules(arena), 0);
     assert_null(cof_schedule_new(arena, 0));
-    assert_int_equal(cof_arena_add_schedules(arena, COF_SCHEDULE_BYTES - 1u), COFFER_E_INVALID);
+    assert_int_equal(cof_arena_add_schedules(arena, 0), COFFER_E_INVALID);
     assert_int_equal(cof_arena_add_schedules(arena, SIZE_MAX), COFFER_E_INVALID);
     assert_int_equal(cof_arena_add_schedules(arena, ARENA_BYTES + 1u), 0);
     assert_int_equal(cof_arena_schedules(arena), SCHEDULES);

@@ -95,11 +95,34 @@ static void an_unknown_back_end_is_refused(void **state)
     fixture_done(&f);
 }
 
+/* A budget is rounded up to whole pages, for expanded keys too. */
+static void the_smallest_arena_serves(void **state)
+{
+    (void)state;
+    struct coffer_store_opts opts = {.size = sizeof opts,
+                                     .env = &f.env.api,
+                                     .key_arena_bytes = 1,
+                                     .cipher_backend = COFFER_CIPHER_IPSEC_MB};
+    struct coffer_volume *volume;
+    fixture_make(&f, 33);
+    fixture_close_store(&f);
+    opts.device = sim_disk_open(f.disk);
+    assert_int_equal(coffer_store_open(&opts, &f.store, &f.fault), 0);
+    assert_int_equal(backend_in_use(), other_backend());
+    make_volume(&f, "v", 8, 0);
+    volume = open_volume(&f, "v");
+    write_page(volume, 3, 7);
+    check_page(volume, 3, 7);
+    assert_int_equal(coffer_volume_close(volume), 0);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_round_has_another_back_end),
         cmocka_unit_test(an_unknown_back_end_is_refused),
+        cmocka_unit_test(the_smallest_arena_serves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,7 +148,7 @@ struct coffer_store_opts {
     uint64_t node_cache_bytes;  /* map nodes [64 MiB]                                         */
     uint64_t tag_cache_bytes;   /* page tags, 32 bytes a page [64 MiB]                        */
     uint64_t placement_bytes;   /* placement descriptors [64 MiB]                             */
-    uint64_t key_arena_bytes;   /* locked memory for keys; as much again with ipsec-mb [1 MiB]*/
+    uint64_t key_arena_bytes;   /* locked memory for keys; twice that with ipsec-mb [1 MiB]  */
     uint64_t checkpoint_ns;     /* longest time between checkpoints under writes [60 s]       */
     uint64_t sync_ns;           /* longest time a completed write waits for a sync [1 s]      */
     uint32_t warn_percent;      /* of the capacity: a warning is logged above it [85]         */
