@@ -47,6 +47,16 @@ for program in coffer cofferkms; do
     fi
 done
 [[ -s $library_dir/sqlite3/coffervfs.so ]] || fail "the SQLite extension is not installed"
+plugin=$(find "$prefix" -name nbdkit-coffer-plugin.so)
+if [[ -e $binary_dir/bin/nbdkit-coffer-plugin.so ]]; then
+    [[ $plugin == */nbdkit/plugins/* ]] || fail "the nbdkit plugin is not installed"
+    nbdkit "$plugin" --dump-plugin > "$scratch/plugin" || fail "nbdkit does not take the plugin"
+    # Only the plugin can say this: so the installed program found it from its own place.
+    if (cd "$scratch" && "$prefix/bin/coffer" serve nowhere --unix socket) 2> "$scratch/plugin" ||
+        ! grep -q 'cannot open the store nowhere' "$scratch/plugin"; then
+        fail "the installed coffer does not find the plugin: $(cat "$scratch/plugin")"
+    fi
+fi
 strangers=$(find "$prefix/include" -type f ! -path "$prefix/include/coffer/*")
 [[ -z $strangers ]] || fail "headers outside coffer/: $strangers"
 if grep -rlE "$source_dir|$binary_dir" "$pkgconfig" "$library_dir/cmake"; then
