@@ -110,12 +110,23 @@ void cof_exchange_begin(struct evhttp_request *req, void *ctx);
 /* Its connection is gone; the call is made all the same. */
 void cof_exchange_abandon(struct cof_exchange *exchange);
 
+/* ---- front.c ----------------------------------------------------------------------------- */
+
+/* Listen on all that the options name. What was opened before one failed is for close. */
+COFFER_MUST_CHECK int cof_front_open(struct cof_server *server, struct coffer_fault *fault);
+void cof_front_close(struct cof_server *server);
+/* Take connections or leave them in the backlog. */
+void cof_server_accept(struct cof_server *server, bool accept);
+
+/* ---- memory.c ---------------------------------------------------------------------------- */
+
+/* Have libevent's memory wiped; before its first use. */
+void cof_server_memory_wipe(void);
+
 /* ---- server.c ---------------------------------------------------------------------------- */
 
 void cof_server_say(struct cof_server *server, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Take connections or leave them in the backlog. */
-void cof_server_accept(struct cof_server *server, bool accept);
 /* To be called when a connection or a call has ended: leave the loop when there is no more. */
 void cof_server_settle(struct cof_server *server);
 

@@ -11,11 +11,9 @@
 
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,44 +23,6 @@
 
 #define FILES_KEPT 256u /* not for connections */
 #define CONNECTIONS_MIN 16u
-
-/* ---- memory that is wiped ---------------------------------------------------------------- */
-
-/* Requests and answers hold plaintexts, and libevent's buffers hold requests and answers. */
-union block_head {
-    size_t bytes;
-    max_align_t align;
-};
-
-static void *take(size_t bytes)
-{
-    union block_head *head = bytes > SIZE_MAX - sizeof *head ? NULL : malloc(sizeof *head + bytes);
-    if (head == NULL) {
-        return NULL;
-    }
-    head->bytes = bytes;
-    return head + 1;
-}
-
-static void give(void *memory)
-{
-    if (memory != NULL) {
-        union block_head *head = (union block_head *)memory - 1;
-        explicit_bzero(memory, head->bytes);
-        free(head);
-    }
-}
-
-static void *take_again(void *memory, size_t bytes)
-{
-    void *other = take(bytes);
-    if (other != NULL && memory != NULL) {
-        size_t had = ((union block_head *)memory - 1)->bytes;
-        memcpy(other, memory, had < bytes ? had : bytes);
-        give(memory);
-    }
-    return other;
-}
 
 /* ---- what it says ------------------------------------------------------------------------ */
 
@@ -74,113 +34,6 @@ void cof_server_say(struct cof_server *server, const char *format, ...)
     (void)vsnprintf(line, sizeof line, format, list);
     va_end(list);
     server->opts.calls->log(server->opts.calls->ctx, false, line);
-}
-
-/* ---- sockets ----------------------------------------------------------------------------- */
-
-void cof_server_accept(struct cof_server *server, bool accept)
-{
-    if (accept == server->accepting || server->stopping ||
-        (accept && server->connection_count >= server->opts.connections_max)) {
-        return;
-    }
-    for (unsigned i = 0; i < server->socket_count; i++) {
-        struct evconnlistener *listener = evhttp_bound_socket_get_listener(server->bound[i]);
-        (void)(accept ? evconnlistener_enable(listener) : evconnlistener_disable(listener));
-    }
-    server->accepting = accept;
-}
-
-/* Out of descriptors: the next one that is closed is the next to be given. */
-static void on_accept_error(struct evconnlistener *listener, void *ctx)
-{
-    struct cof_front *front = ctx;
-    (void)listener;
-    if (front->server->connection_count > 0) {
-        cof_server_accept(front->server, false);
-    }
-}
-
-static int open_front(struct cof_server *server, struct cof_front *front,
-                      struct cof_server_tls *tls, bool has_peers, struct coffer_fault *fault)
-{
-    unsigned ms = server->opts.idle_timeout_ms > server->opts.request_timeout_ms
-                      ? server->opts.idle_timeout_ms
-                      : server->opts.request_timeout_ms;
-    front->server = server;
-    front->tls = tls;
-    front->has_peers = has_peers;
-    front->http = evhttp_new(server->base);
-    if (front->http == NULL) {
-        return cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
-    }
-    evhttp_set_max_headers_size(front->http, COF_SERVER_HEAD_BYTES_MAX);
-    evhttp_set_max_body_size(front->http, COF_SERVER_BODY_BYTES_MAX);
-    evhttp_set_allowed_methods(front->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
-    /* Connections have deadlines of their own, which are shorter. */
-    evhttp_set_timeout(front->http, (int)(ms / 1000u) + 60);
-    evhttp_set_bevcb(front->http, cof_connection_new, front);
-    evhttp_set_gencb(front->http, cof_exchange_begin, front);
-    return 0;
-}
-
-static int serve_socket(struct cof_server *server, struct cof_front *front,
-                        struct coffer_fault *fault)
-{
-    unsigned at = server->socket_count;
-    struct evconnlistener *listener =
-        evconnlistener_new(server->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
-                           0, server->sockets[at].fd);
-    server->bound[at] = listener == NULL ? NULL : evhttp_bind_listener(front->http, listener);
-    if (server->bound[at] == NULL) {
-        return cof_kms_fault(fault, COFFER_E_NO_MEMORY, NULL);
-    }
-    evconnlistener_set_error_cb(listener, on_accept_error);
-    server->bound_to[at] = front;
-    server->socket_count++;
-    return 0;
-}
-
-static int open_sockets(struct cof_server *server, struct coffer_fault *fault)
-{
-    const struct cof_server_opts *opts = &server->opts;
-    int error = 0;
-    for (unsigned i = 0; i < opts->listen_count && error == 0; i++) {
-        unsigned count = server->socket_count;
-        error = cof_server_listen(opts->listen[i], server->tls != NULL, server->sockets, &count,
-                                  COF_SERVER_LISTEN_MAX, fault);
-        while (error == 0 && server->socket_count < count) {
-            error = serve_socket(server, &server->tcp, fault);
-        }
-        while (error != 0 && count > server->socket_count) {
-            close(server->sockets[--count].fd);
-        }
-    }
-    if (error == 0 && opts->unix_path != NULL) {
-        if (server->socket_count == COF_SERVER_LISTEN_MAX) {
-            return cof_kms_fault(fault, COFFER_E_LIMIT, "at most %u addresses to listen on",
-                                 COF_SERVER_LISTEN_MAX);
-        }
-        error = cof_server_listen_unix(opts->unix_path, &server->sockets[server->socket_count],
-                                       &server->lock_fd, fault);
-        if (error == 0) {
-            error = serve_socket(server, &server->local, fault);
-        }
-    }
-    return error;
-}
-
-static void close_sockets(struct cof_server *server)
-{
-    for (unsigned i = 0; i < server->socket_count; i++) {
-        evhttp_del_accept_socket(server->bound_to[i]->http, server->bound[i]);
-    }
-    server->socket_count = 0;
-    if (server->lock_fd >= 0) {
-        (void)unlink(server->opts.unix_path);
-        close(server->lock_fd);
-        server->lock_fd = -1;
-    }
 }
 
 /* ---- stopping ---------------------------------------------------------------------------- */
@@ -223,7 +76,7 @@ static void on_stop_signal(evutil_socket_t number, short what, void *ctx)
     }
     cof_server_notify(server->opts.notify_socket, "STOPPING=1");
     cof_server_say(server, "stopping: %u connections", server->connection_count);
-    close_sockets(server);
+    cof_front_close(server);
     server->stopping = true;
     (void)event_del(server->tick_event);
     (void)evtimer_add(server->stop_event, &after);
@@ -405,14 +258,7 @@ static int build(struct cof_server *server, const struct cof_server_opts *opts,
     if (error == 0) {
         error = add_events(server, fault);
     }
-    if (error == 0) {
-        error = open_front(server, &server->tcp, server->tls, true, fault);
-    }
-    if (error == 0) {
-        error = open_front(server, &server->local, NULL, false, fault);
-    }
-    server->accepting = true;
-    return error != 0 ? error : open_sockets(server, fault);
+    return error != 0 ? error : cof_front_open(server, fault);
 }
 
 static void free_event(struct event *event)
@@ -429,7 +275,7 @@ static void take_down(struct cof_server *server)
         cof_server_tls_free(server->tls);
         return;
     }
-    close_sockets(server);
+    cof_front_close(server);
     /* Answers to what the workers still had need their connections. */
     cof_server_pool_done(&server->pool);
     if (server->tcp.http != NULL) {
@@ -470,7 +316,7 @@ int cof_server_run(const struct cof_server_opts *opts, struct coffer_fault *faul
     struct cof_server *server;
     struct cof_kms_env env;
     cof_kms_env_init(&env, opts->env);
-    event_set_mem_functions(take, take_again, give);
+    cof_server_memory_wipe();
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     server = cof_kms_alloc(&env, sizeof *server);
     if (server == NULL) {
