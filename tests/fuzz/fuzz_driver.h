@@ -25,6 +25,7 @@
 #include "common/prng.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -186,11 +187,25 @@ static inline void fuzz_run(void *ctx)
     }
 }
 
-/* The planted fault may well bring the process down, so a child has it. */
+static inline int fuzz_remove(const char *path, const struct stat *about, int kind, struct FTW *at)
+{
+    (void)about;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+/* The planted fault may well bring the process down, so a child has it, and what that child leaves
+ * lies in a directory of its own. */
 static inline int fuzz_control(struct fuzz_loop *loop, const char *name)
 {
+    char scratch[] = "/tmp/coffer-fuzz-control-XXXXXX";
     int status = 0;
-    pid_t child = fork();
+    pid_t child;
+    if (mkdtemp(scratch) == NULL || setenv("TMPDIR", scratch, 1) != 0) {
+        return 2;
+    }
+    child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         (void)dup2(null, STDOUT_FILENO);
@@ -202,6 +217,7 @@ static inline int fuzz_control(struct fuzz_loop *loop, const char *name)
     if (child < 0 || waitpid(child, &status, 0) != child) {
         return 2;
     }
+    (void)nftw(scratch, fuzz_remove, 8, FTW_DEPTH | FTW_PHYS);
     printf("%s: negative control: %s\n", name, status != 0 ? "CAUGHT" : "NOT CAUGHT");
     return status != 0 ? 0 : 1;
 }
