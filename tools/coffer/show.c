@@ -6,23 +6,39 @@
 #include <stdio.h>
 #include <time.h>
 
+struct owner {
+    char partition[32], region[64], account[32];
+};
+
+/* The key's, or of what is plain (NULL) those of the options; false for an ARN that is none. */
+static bool owner_of(const struct cli_session *session, const char *key_arn, struct owner *owner)
+{
+    snprintf(owner->partition, sizeof owner->partition, "coffer");
+    snprintf(owner->region, sizeof owner->region, "%s",
+             cof_tool_text(session->call, "region", COFFER_REGION_DEFAULT));
+    snprintf(owner->account, sizeof owner->account, "%s",
+             cof_tool_text(session->call, "account", COFFER_ACCOUNT_DEFAULT));
+    return key_arn == NULL || sscanf(key_arn, "arn:%31[^:]:kms:%63[^:]:%31[^:]:", owner->partition,
+                                     owner->region, owner->account) == 3;
+}
+
 json_t *cli_show_arn(const struct cli_session *session, const char *key_arn, const char *kind,
                      const char *name)
 {
-    char partition[32] = "coffer";
-    char region[64];
-    char account[32];
-    snprintf(region, sizeof region, "%s",
-             cof_tool_text(session->call, "region", COFFER_REGION_DEFAULT));
-    snprintf(account, sizeof account, "%s",
-             cof_tool_text(session->call, "account", COFFER_ACCOUNT_DEFAULT));
-    if (key_arn != NULL) {
-        int taken = sscanf(key_arn, "arn:%31[^:]:kms:%63[^:]:%31[^:]:", partition, region, account);
-        if (taken != 3) {
-            return json_null();
-        }
-    }
-    return json_sprintf("arn:%s:coffer:%s:%s:%s:%s", partition, region, account, kind, name);
+    struct owner owner;
+    return owner_of(session, key_arn, &owner)
+               ? json_sprintf("arn:%s:coffer:%s:%s:%s:%s", owner.partition, owner.region,
+                              owner.account, kind, name)
+               : json_null();
+}
+
+json_t *cli_show_resource_arn(const struct cli_session *session, const char *key_arn,
+                              const char *resource_id)
+{
+    struct owner owner;
+    return owner_of(session, key_arn, &owner)
+               ? json_sprintf("arn:coffer-db:%s:%s:%s/*", owner.region, owner.account, resource_id)
+               : json_null();
 }
 
 json_t *cli_show_time(bool known, uint64_t wall_ns)

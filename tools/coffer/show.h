@@ -12,6 +12,9 @@
  * (key_arn NULL) has those of the options, or the defaults. null for a key's ARN that is none. */
 json_t *cli_show_arn(const struct cli_session *session, const char *key_arn, const char *kind,
                      const char *name);
+/* "arn:coffer-db:REGION:ACCOUNT:RESOURCE-ID/" and a star: what policies on connecting name. */
+json_t *cli_show_resource_arn(const struct cli_session *session, const char *key_arn,
+                              const char *resource_id);
 /* ISO 8601 in UTC; null when it is not known. */
 json_t *cli_show_time(bool known, uint64_t wall_ns);
 json_t *cli_show_text(const char *text); /* null when it is empty */
