@@ -41,12 +41,15 @@ for what, public in (("nothing", text("")), ("a word", text("no key")),
                      ("a cut key", let_now("cut", value="${peer.Public}", to=-1)),
                      ("a key and a byte", let_now("grow", value="${peer.Public}", by=1)),
                      ("a point off the curve", let_now("flip", value="${peer.Public}", at=-1)),
-                     ("a key of another curve", "${strange.Public}"),
-                     ("an RSA key", "${rsa.PublicKey}"), ("8193 bytes", let_now("zeros",
-                                                                                count=8193))):
-    case(f"DeriveSharedSecret refuses {what}", *MADE, let("strange", "pair", spec="ECC_NIST_P384"),
-         sign_key("k2", "RSA_2048"), do("GetPublicKey", {"KeyId": ID2}, save="rsa"),
+                     ("8193 bytes", let_now("zeros", count=8193))):
+    case(f"DeriveSharedSecret refuses {what}", agreement_key(), PEER,
          check("DeriveSharedSecret", {**ECDH, "PublicKey": public}, error="ValidationException"))
+case("DeriveSharedSecret refuses a key of another curve, and of RSA", agreement_key(),
+     let("peer", "pair", spec="ECC_NIST_P384"), sign_key("k2", "RSA_2048"),
+     do("GetPublicKey", {"KeyId": ID2}, save="rsa"),
+     check("DeriveSharedSecret", WITH_PEER, error="ValidationException"),
+     check("DeriveSharedSecret", {**ECDH, "PublicKey": "${rsa.PublicKey}"},
+           error="ValidationException"))
 case("DeriveSharedSecret by an algorithm that is none", *MADE,
      check("DeriveSharedSecret", {**WITH_PEER, "KeyAgreementAlgorithm": "X25519"},
            error="ValidationException", message="'keyAgreementAlgorithm'"))
