@@ -11,16 +11,26 @@
 #include "kms/secret.h"
 
 #include <openssl/x509.h>
+#include <string.h>
+
+/* Whether der is how the key is written, and nothing else. */
+static bool is_written(const EVP_PKEY *key, struct cof_kms_bytes der)
+{
+    unsigned char *again = NULL;
+    int bytes = i2d_PUBKEY(key, &again);
+    bool same = bytes > 0 && (size_t)bytes == der.length_bytes &&
+                memcmp(again, der.at, der.length_bytes) == 0;
+
+    OPENSSL_free(again);
+    return same;
+}
 
 /* NULL unless der is one public half, from its first byte to its last. */
 static EVP_PKEY *load_peer(struct cof_kms_bytes der)
 {
-    const unsigned char *at = der.at;
-    EVP_PKEY *peer = der.length_bytes <= COF_PAIR_PUBLIC_BYTES_MAX
-                         ? d2i_PUBKEY(NULL, &at, (long)der.length_bytes)
-                         : NULL;
+    EVP_PKEY *peer = cof_pair_load_public(der);
 
-    if (peer != NULL && at != der.at + der.length_bytes) {
+    if (peer != NULL && !is_written(peer, der)) {
         EVP_PKEY_free(peer);
         peer = NULL;
     }
