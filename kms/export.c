@@ -7,7 +7,17 @@
  */
 #include "verbs.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* An ARN of a key of another account than the caller's. */
+static bool is_foreign(const struct cof_kms_call *call, const char *key)
+{
+    char account[13] = "";
+
+    return sscanf(key, "arn:%*[^:]:kms:%*[^:]:%12[0-9]:key/", account) == 1 &&
+           strcmp(account, call->owner.account) != 0;
+}
 
 int cof_kms_export_plaintext(struct cof_kms_call *call, const char *key,
                              const struct coffer_context *context)
@@ -18,8 +28,11 @@ int cof_kms_export_plaintext(struct cof_kms_call *call, const char *key,
     if (error == 0) {
         error = cof_kms_key_find(call, key, false, &row);
     }
-    if (error == 0 && strcmp(row.owner.account, call->owner.account) != 0) {
-        error = cof_kms_authorize(call, &row, "kms:DescribeKey");
+    /* Whether another account has such a key is no business of the caller's. */
+    if (error == COFFER_E_KEY_NOT_FOUND && is_foreign(call, key)) {
+        (void)snprintf(call->arn, sizeof(call->arn), "%s", key);
+        cof_kms_fault_clear(call->fault);
+        error = 0;
     }
     return error;
 }

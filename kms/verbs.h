@@ -268,8 +268,8 @@ COFFER_MUST_CHECK int cof_kms_generate_random(struct cof_kms_call *call, size_t 
 
 /* ---- what leaves (export.c); any name ----------------------------------------------------- */
 
-/* Put on the record that plaintext which key protects is about to be given out. It needs no right
- * of the key's own account, and that to describe it of another. */
+/* Put on the record that plaintext which key protects is about to be given out. It needs no right,
+ * and tells nobody whether another account has a key. */
 COFFER_MUST_CHECK int cof_kms_export_plaintext(struct cof_kms_call *call, const char *key,
                                                const struct coffer_context *context);
 

@@ -182,6 +182,30 @@ alone() {
 renew() { :; }
 scenario
 
+# A key of another account: that it is not shared any more is nothing to a volume that is there.
+theirs=arn:coffer:iam::111111111111
+abroad() {
+    COFFER_AS=$theirs:user/carl COFFER_ENGINE_AS=$theirs:role/coffer-engine "$@"
+}
+keys account create 111111111111 >out
+keys user create carl --as 111111111111 >out
+keys policy put admin --document "$admin" --as 111111111111 >out
+keys policy attach admin --user carl --as 111111111111
+make_store 64M
+unchanged "$store" fails 3 'not authorized' abroad "$COFFER" volume create "$store:v" --size 8M \
+    --kms-key-id "$key"
+keys put-key-policy --key-id "$key" \
+    --policy "$(policy "$all_of_root" "$(of_key Allow "$theirs:root")")"
+ok abroad "$COFFER" volume create "$store:v" --size 8M --kms-key-id "$key"
+keys put-key-policy --key-id "$key" --policy "$(policy "$all_of_root")"
+ok abroad "$COFFER" volume read "$store:v" 0 4096
+ok abroad "$COFFER" snapshot create "$store:v@s"
+fails 3 'not authorized' abroad "$COFFER" volume create "$store:w" --size 8M --kms-key-id "$key"
+ok abroad "$COFFER" snapshot delete "$store:v@s" --yes
+ok abroad "$COFFER" volume delete "$store:v" --yes
+[ "$(grants "$key")" = 0 ] || die "a grant to another account was left"
+rm -f "$store" "$COFFER_PINS"
+
 # ---- a service -----------------------------------------------------------------------------------
 
 renew() {

@@ -224,6 +224,9 @@ static void ciphertexts_are_moved_one_by_one_and_many_at_once(void **state)
     good(f, "CofferExportPlaintext", "{\"KeyId\":\"%K\",\"EncryptionContext\":{\"to\":\"f\"}}");
     bad(f, "CofferExportPlaintext", "{\"EncryptionContext\":{}}", "ValidationException");
     bad(f, "CofferExportPlaintext", "{\"KeyId\":\"alias/none\"}", "NotFoundException");
+    good(f, "CofferExportPlaintext",
+         "{\"KeyId\":\"arn:coffer:kms:local-1:999999999999:key/"
+         "00000000-0000-4000-8000-000000000000\"}");
 }
 
 static void a_dry_run_ends_in_its_own_error(void **state)

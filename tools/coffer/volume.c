@@ -183,6 +183,20 @@ static json_t *plan_without_key(const struct cli_session *session, uint64_t size
                      (json_int_t)size_bytes, "StorageEncrypted", !wants_plain(session->call));
 }
 
+/* Days between rotations; null: it does not rotate, or the caller may not know. */
+static json_t *rotation_days(struct cli_session *session, const char *key_arn)
+{
+    struct coffer_fault fault = cli_no_fault();
+    json_t *status = NULL, *days = NULL;
+    int error = cof_tool_kms_ask(&session->kms, "GetKeyRotationStatus",
+                                 json_pack("{s:s}", "KeyId", key_arn), &status, &fault);
+    if (error == 0 && json_is_true(json_object_get(status, "KeyRotationEnabled"))) {
+        days = json_incref(json_object_get(status, "RotationPeriodInDays"));
+    }
+    json_decref(status);
+    return days != NULL ? days : json_null();
+}
+
 static bool default_key_is_missing(struct cli_session *session, int error)
 {
     bool missing = error == COFFER_E_KEY_NOT_FOUND || error == COFFER_E_NOT_FOUND ||
@@ -206,6 +220,7 @@ static int print_plan(struct cli_session *session, uint64_t size_bytes)
     if (default_key_is_missing(session, error)) {
         json_object_set_new(plan, "KmsKeyId", json_null());
         json_object_set_new(plan, "KeyState", json_string("made on first use"));
+        json_object_set_new(plan, "RotationPeriodInDays", json_null());
         json_object_set_new(plan, "Shareable", json_false());
         return cof_tool_print(call, plan, &view);
     }
@@ -215,6 +230,7 @@ static int print_plan(struct cli_session *session, uint64_t size_bytes)
     }
     json_object_set_new(plan, "KmsKeyId", json_string(key.arn));
     json_object_set_new(plan, "KeyState", json_string(coffer_keystore_state_name(key.state)));
+    json_object_set_new(plan, "RotationPeriodInDays", rotation_days(session, key.arn));
     json_object_set_new(plan, "Shareable", json_boolean(!key.managed));
     int exit_code = cof_tool_print(call, plan, &view);
     if (exit_code == 0 && key.state == COFFER_KEY_IS_DISABLED) {
