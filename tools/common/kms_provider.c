@@ -25,6 +25,9 @@ static bool knows(const struct cof_tool_kms *kms, const char *option)
 static const char *setting(const struct cof_tool_kms *kms, const char *option, const char *variable)
 {
     const char *value = getenv(variable);
+    if (!knows(kms, option)) { /* a program that has no volumes */
+        return NULL;
+    }
     return cof_tool_text(kms->call, option, value != NULL && value[0] != '\0' ? value : NULL);
 }
 
