@@ -3,6 +3,7 @@
  * unit/sqlite_vfs_test - SQLite does on a volume what it does in a file: every journal mode and
  * page size, big transactions, VACUUM, blobs, several connections, ATTACH, names and refusals.
  */
+#include "sqlite/database.h"
 #include "unit/sqlite_fixture.h"
 
 static const char *const modes[] = {"delete", "truncate", "persist", "memory", "wal"};
@@ -121,6 +122,50 @@ static void two_databases_commit_together(void **state)
     run_sql(db, "BEGIN; DELETE FROM main.t; DELETE FROM o.t; ROLLBACK");
     check_answer(db, "SELECT count(*) FROM main.t JOIN o.t USING(x)", "20");
     check_sound(db);
+    disconnect(db);
+    take_back(&f, "other");
+    assert_int_equal(coffer_volume_close(second), 0);
+    sqlite_fixture_done(&f);
+}
+
+/* Sixteen transactions over two databases were cut off; nobody needs what they left. */
+static void what_cut_off_transactions_left_is_cleared(void **state)
+{
+    struct sqlite_fixture f;
+    struct cof_sqlite_database *database;
+    const char children[] = "db-journal\0other-journal";
+    const char stranger[] = "elsewhere-journal";
+    (void)state;
+    sqlite_fixture_make(&f, 30);
+    make_volume(&f.world, "other", DATABASE_PAGES, 0);
+    struct coffer_volume *second = open_volume(&f.world, "other");
+    lend(&f, second, "other", 0);
+    sqlite3 *db = connect_to("db");
+    run_sql(db, "ATTACH 'other' AS o; CREATE TABLE t(x); CREATE TABLE o.t(x)");
+    for (unsigned pass = 0; pass < 2; pass++) {
+        const char *content = pass == 0 ? children : stranger;
+        assert_int_equal(cof_sqlite_database_get("db", NULL, false, &database, NULL), 0);
+        for (unsigned i = 0; i < COF_SQLITE_SUPER_SLOTS; i++) {
+            char name[16];
+            unsigned slot;
+            snprintf(name, sizeof name, "-mj%u%06X9%02X", pass, i, i);
+            name[12] = '\0';
+            assert_int_equal(cof_sqlite_supers_create(&database->volume, name, &slot, NULL), 0);
+            assert_int_equal(cof_sqlite_supers_write(&database->volume, slot, content, 0,
+                                                     pass == 0 ? sizeof children : sizeof stranger,
+                                                     NULL),
+                             0);
+        }
+        assert_int_equal(try_sql(db, "BEGIN; INSERT INTO main.t VALUES(1); INSERT INTO o.t "
+                                     "VALUES(1); COMMIT"),
+                         SQLITE_FULL); /* they are this process's own */
+        database->volume.supers_ours = 0; /* as in the next one */
+        assert_int_equal(cof_sqlite_database_put(database, NULL), 0);
+        assert_int_equal(try_sql(db, "BEGIN; INSERT INTO main.t VALUES(2); INSERT INTO o.t "
+                                     "VALUES(2); COMMIT"),
+                         pass == 0 ? SQLITE_OK : SQLITE_FULL);
+    }
+    check_answer(db, "SELECT count(*) FROM main.t JOIN o.t USING(x)", "1");
     disconnect(db);
     take_back(&f, "other");
     assert_int_equal(coffer_volume_close(second), 0);
@@ -312,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_journal_mode_and_page_size_reads_back),
         cmocka_unit_test(two_databases_commit_together),
+        cmocka_unit_test(what_cut_off_transactions_left_is_cleared),
         cmocka_unit_test(writers_and_readers_exclude_each_other),
         cmocka_unit_test(the_log_lets_readers_keep_their_view),
         cmocka_unit_test(a_snapshot_is_a_backup),

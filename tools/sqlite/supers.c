@@ -7,6 +7,7 @@
  * discards the slot, at once. Heads are read each time: this is no path that has to be fast.
  */
 #include "volume.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define CONTENT_BYTES_MAX (COF_SQLITE_SUPER_SLOT_BYTES - COF_SQLITE_SUPER_HEAD_BYTES)
@@ -145,7 +146,11 @@ static int create(struct cof_sqlite_volume *volume, const char *name, unsigned *
         error = cof_sqlite_runs_settle(volume, 0, fault);
     }
     memcpy(super.name, name, strlen(name) + 1u);
-    return error != 0 ? error : change_head(volume, *ret_slot, &super, fault);
+    if (error == 0) {
+        volume->supers_ours |= 1u << *ret_slot;
+        error = change_head(volume, *ret_slot, &super, fault);
+    }
+    return error;
 }
 
 int cof_sqlite_supers_create(struct cof_sqlite_volume *volume, const char *name, unsigned *ret_slot,
@@ -211,7 +216,48 @@ int cof_sqlite_supers_delete(struct cof_sqlite_volume *volume, const char *name,
                                      .offset_bytes = slot_at(volume, slot),
                                      .length_bytes = COF_SQLITE_SUPER_SLOT_BYTES};
         error = volume->read_only ? COFFER_E_READ_ONLY : cof_sqlite_runs_one(volume, &io, fault);
+        volume->supers_ours &= error == 0 ? ~(1u << slot) : UINT32_MAX;
     }
     pthread_mutex_unlock(&volume->mutex);
+    return error;
+}
+
+/* ---- what was left behind ---------------------------------------------------------------- */
+
+static int reclaim(struct cof_sqlite_volume *volume, unsigned slot, char *names,
+                   bool (*needed)(const char *journal), struct coffer_fault *fault)
+{
+    struct cof_sqlite_super super = {.name = ""};
+    size_t bytes = 0;
+    pthread_mutex_lock(&volume->mutex);
+    int error = read_head(volume, slot, &super, fault);
+    pthread_mutex_unlock(&volume->mutex);
+    if (error == 0) {
+        error = cof_sqlite_supers_read(volume, slot, names, 0, CONTENT_BYTES_MAX, &bytes, fault);
+    }
+    if (error != 0) {
+        return error == COFFER_E_NOT_FOUND ? 0 : error;
+    }
+    names[bytes] = '\0';
+    for (const char *name = names; name < names + bytes; name += strlen(name) + 1u) {
+        if (needed(name)) {
+            return 0;
+        }
+    }
+    return cof_sqlite_supers_delete(volume, super.name, fault);
+}
+
+int cof_sqlite_supers_reclaim(struct cof_sqlite_volume *volume, bool (*needed)(const char *journal),
+                              struct coffer_fault *fault)
+{
+    char *names = malloc(COF_SQLITE_SUPER_SLOT_BYTES);
+    int error = names == NULL ? COFFER_E_NO_MEMORY : 0;
+    for (unsigned slot = 0; error == 0 && slot < COF_SQLITE_SUPER_SLOTS; slot++) {
+        pthread_mutex_lock(&volume->mutex);
+        bool ours = (volume->supers_ours >> slot & 1u) != 0;
+        pthread_mutex_unlock(&volume->mutex);
+        error = ours ? 0 : reclaim(volume, slot, names, needed, fault);
+    }
+    free(names);
     return error;
 }

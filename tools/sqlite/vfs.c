@@ -91,13 +91,36 @@ static void set_there(struct cof_sqlite_database *database, enum cof_sqlite_part
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
+/* Whether a journal may still name the super-journal of an earlier process. One that has been begun
+ * anew does not; of one that can't be looked at it is not known. */
+static bool journal_needs(const char *journal)
+{
+    struct cof_sqlite_database *database;
+    struct coffer_fault fault;
+    struct name name;
+    if (!take_apart(journal, &name) || name.part != COF_SQLITE_JOURNAL ||
+        cof_sqlite_database_get(name.database, NULL, true, &database, &fault) != 0) {
+        return true;
+    }
+    pthread_mutex_lock(&database->mutex);
+    bool live = database->journal_live;
+    pthread_mutex_unlock(&database->mutex);
+    bool needs = !live && cof_sqlite_volume_length(&database->volume, COF_SQLITE_JOURNAL) > 0;
+    return cof_sqlite_database_put(database, &fault) != 0 || needs;
+}
+
 static int open_super(struct cof_sqlite_file *file, const struct name *name, int flags,
                       struct coffer_fault *fault)
 {
     struct cof_sqlite_volume *volume = &file->database->volume;
     int error = cof_sqlite_supers_find(volume, name->suffix, &file->slot, fault);
     if (error == COFFER_E_NOT_FOUND && (flags & SQLITE_OPEN_CREATE) != 0) {
-        return cof_sqlite_supers_create(volume, name->suffix, &file->slot, fault);
+        error = cof_sqlite_supers_create(volume, name->suffix, &file->slot, fault);
+        if (error == COFFER_E_LIMIT &&
+            cof_sqlite_supers_reclaim(volume, journal_needs, fault) == 0) {
+            error = cof_sqlite_supers_create(volume, name->suffix, &file->slot, fault);
+        }
+        return error;
     }
     return error == 0 && (flags & SQLITE_OPEN_EXCLUSIVE) != 0 ? COFFER_E_EXISTS : error;
 }

@@ -61,7 +61,8 @@ struct cof_sqlite_volume {
     unsigned in_flight;
     int late_error; /* of a write that was answered before it failed; told once */
     struct coffer_fault late_fault;
-    uint8_t *memory; /* of the runs */
+    uint32_t supers_ours; /* slots that this process made, a bit each */
+    uint8_t *memory;      /* of the runs */
 };
 
 /* The volume must outlive it. NOT_A_STORE: it holds something else; TOO_NEW, CORRUPT, RANGE. */
@@ -134,6 +135,12 @@ COFFER_MUST_CHECK int cof_sqlite_supers_write(struct cof_sqlite_volume *volume, 
 /* Durable on return. */
 COFFER_MUST_CHECK int cof_sqlite_supers_delete(struct cof_sqlite_volume *volume, const char *name,
                                                struct coffer_fault *fault);
+
+/* Delete those that an earlier process left behind, cut off, and that no journal needs any more:
+ * needed says so of a journal by its name. */
+COFFER_MUST_CHECK int cof_sqlite_supers_reclaim(struct cof_sqlite_volume *volume,
+                                                bool (*needed)(const char *journal),
+                                                struct coffer_fault *fault);
 
 /* ---- runs (runs.c); the mutex is held ---------------------------------------------------- */
 
