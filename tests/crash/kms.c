@@ -80,7 +80,7 @@ int main(int argc, char **argv)
         {"--event", &event, NULL, NULL, "one cut after so many events of the story --seed"},
         {"--variant", &variant, NULL, NULL, "its kind: 0 all, 1 none, 2 subset, 3 torn"},
         {"--directory", NULL, &directory, NULL, "where the files go [a new one in /tmp]"},
-        {"--crowd", NULL, NULL, &threads, "threads that share commits; --rounds of kills or stories"},
+        {"--crowd", NULL, NULL, &threads, "threads that share commits, --rounds of stories"},
         {"--rounds", &rounds, NULL, NULL, "of --crowd [6]"},
         {"--whole", NULL, NULL, &whole, "kill backup, restore and rekey-root before each write"},
         {"--break", NULL, &fault, NULL, "plant LAZY_SYNC, LAZY_LEDGER, EARLY_ANSWER or LATE_NOTE"},

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/fuzz_directory.h - a directory of the target's own for the files that a parser wants by their
- * names: in TMPDIR, else in memory where the machine has such a place. Its files are removed when
- * the process ends in order; who runs targets that may crash gives a TMPDIR, and removes that.
+ * fuzz/fuzz_directory.h - a directory of the target's own for the files that a parser wants by
+ * their names: in TMPDIR, else in memory where the machine has such a place. Its files are removed
+ * when the process ends in order; who runs targets that may crash gives a TMPDIR, and removes that.
  */
 #ifndef TESTS_FUZZ_FUZZ_DIRECTORY_H
 #define TESTS_FUZZ_FUZZ_DIRECTORY_H

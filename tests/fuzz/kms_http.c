@@ -4,8 +4,8 @@
  * signed, and the request as text (unit/sigv4_fixture.h).
  *
  * 0: as it stands; 1: signed here with a long-term access key; 2: with a session's. Whatever comes,
- * there is an answer with a request id, its body is JSON, the service is never at fault, and nothing
- * but health is told to who didn't sign.
+ * there is an answer with a request id, its body is JSON, the service is never at fault, and
+ * nothing but health is told to who didn't sign.
  */
 #include "fuzz/fuzz_driver.h"
 #include "fuzz/fuzz_keystore.h"

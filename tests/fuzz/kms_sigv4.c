@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/kms_sigv4 - signed requests as text. Nothing but what the signer makes is accepted: a request
- * that is found good must be found good again, and be refused under another secret.
+ * fuzz/kms_sigv4 - signed requests as text. Nothing but what the signer makes is accepted: a
+ * request that is found good must be found good again, and be refused under another secret.
  */
 #include "fuzz/fuzz_driver.h"
 #include "unit/sigv4_fixture.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/kms_token - what the service hands out to be brought back: tokens of grants, of sessions, and
- * markers of pages. The first byte says which.
+ * fuzz/kms_token - what the service hands out to be brought back: tokens of grants, of sessions,
+ * and markers of pages. The first byte says which.
  *
  * 0, 1, 2: a text; it is taken if and only if the store made it, letter for letter. 3, 4: what the
- * token of a grant, or of a session, seals, sealed here, so that the parser behind the seal meets it.
+ * token of a grant, or of a session, seals, sealed here, so that the parser behind the seal meets
+ * it.
  */
 #include "fuzz/fuzz_driver.h"
 #include "fuzz/fuzz_keystore.h"

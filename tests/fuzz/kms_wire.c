@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/kms_wire - requests to the key service: the first byte chooses the operation, the rest is its
- * body. The store begins anew now and then. Hints are all operations with all their members, each of a
- * value that its shape takes.
+ * fuzz/kms_wire - requests to the key service: the first byte chooses the operation, the rest is
+ * its body. The store begins anew now and then. Hints are all operations with all their members,
+ * each of a value that its shape takes.
  *
  * Whatever comes in, there is an answer, its status and its error's name are ones that the service
  * knows, its body is JSON, and no request makes the service its own fault (status 500).
@@ -131,7 +131,8 @@ static json_t *struct_for(const struct cof_wire_member *members)
 
 static json_t *text_for(const char *name, const struct cof_wire_shape *shape)
 {
-    static const char letters[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    static const char letters[] = "0123456789abcdef0123456789abcdef"
+                                  "0123456789abcdef0123456789abcdef";
     static const struct {
         const char *part, *text;
     } known[] = {{"Alias", "alias/a"},

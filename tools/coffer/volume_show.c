@@ -61,14 +61,16 @@ json_t *cli_volume_fields(const struct cli_session *session, const struct coffer
 {
     char uuid[CLI_UUID_TEXT_BYTES];
     return json_pack(
-        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}",
+        "{s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:o, s:b,"
+        " s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}",
         "Name", info->name_known ? json_string(info->name) : json_null(), "Status",
         cli_volume_status(info), "StorageEncrypted", info->encrypted != 0, "KmsKeyId",
         cli_show_text(info->key_arn), "Cipher",
         info->encrypted ? json_string("AES-256-GCM") : json_null(), "ResourceId", info->resource_id,
         "Arn", arn_of(session, info), "ResourceArn",
         cli_show_resource_arn(session, info->encrypted ? info->key_arn : NULL, info->resource_id),
-        "IAMDatabaseAuthenticationEnabled", 0, "Size", cli_show_number(info->name_known, info->size_bytes), "MappedBytes",
+        "IAMDatabaseAuthenticationEnabled", 0, "Size",
+        cli_show_number(info->name_known, info->size_bytes), "MappedBytes",
         cli_show_number(info->name_known, info->mapped_bytes), "VolumeUuid",
         cli_uuid_text(&info->uuid, uuid), "CreateTime", time_of(info), "Store",
         session->address.store, "KeyBudget", budget_of(info), "Inaccessible",
