@@ -19,6 +19,7 @@ cp out described
 serve --listen 127.0.0.1:0
 export COFFER_KMS=http://$address
 fails 2 'AWS_ACCESS_KEY_ID' "$COFFERKMS" list-keys
+# shellcheck disable=SC2031 # what subshells set is theirs
 export AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret
 ok "$COFFERKMS" describe-key --key-id "$local_id" --output json
 cmp -s out described || die "a key is described otherwise over HTTP: $(diff out described)"

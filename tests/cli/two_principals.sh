@@ -9,8 +9,8 @@
 lost=inaccessible-encryption-credentials
 root=arn:coffer:iam::000000000000
 needs_clock
-keys() { "$COFFERKMS" "$@" --kms "file:$work/keys"; } # as the account's root
 own=(env COFFER_ROOT_KEY_FILE="$work/root")
+keys() { "${own[@]}" "$COFFERKMS" "$@" --kms "file:$work/keys"; } # as the account's root
 
 key() { keys create-key --query KeyMetadata.Arn --output text; }
 grants() { # KEY: how many
@@ -174,6 +174,7 @@ by() {
     shift
     COFFER_AS=user/$who COFFER_ENGINE_AS=role/coffer-engine clocked "$@"
 }
+# shellcheck disable=SC2317 # scenario calls it
 alone() {
     local who=$1
     shift
@@ -240,7 +241,6 @@ alone() {
 export COFFER_KMS=http://$address
 unset COFFER_ROOT_KEY_FILE
 become
-keys() { "${own[@]}" "$COFFERKMS" "$@" --kms "file:$work/keys"; }
 credentials() {
     keys access-key create --user "$1" --output-file "$2" >/dev/null
 }
