@@ -23,8 +23,8 @@ make_volume() {
 }
 
 # --- the server's death
-make_volume
 for ((round = 1; round <= rounds; round++)); do
+    make_volume # of zeros, which is what the writer takes it for
     serve "$store:v"
     ok python write "$(uri v)" state --seed "$round" --kill "$nbd_pid"
     wait "$nbd_pid" 2> /dev/null || true
