@@ -7,9 +7,10 @@
  * inbox; whoever has the store's lock next takes it from there. So system calls, and the copies
  * they make on devices in memory, hold nobody up who places pages meanwhile.
  *
- * Invariants: the channel is used under carrier_lock, and emptied into inside it, so that order is
- * kept; lists are used under box_lock, which is held for no more than moving pointers. Order of
- * locks: the store's, carrier_lock, box_lock; a carrier never takes the store's.
+ * Invariants: the channel is used under carrier_lock, and the outbox emptied into it inside that, so
+ * that order is kept; after a failure it is given nothing more; boxes are used under box_lock, which
+ * is held for no more than moving pointers. Order of locks: the store's, carrier_lock, box_lock; a
+ * carrier never takes the store's.
  */
 #include "lane/internal.h"
 
@@ -98,22 +99,34 @@ static void deliver(struct cof_lane *lane, struct coffer_segdev_request *list, i
     pthread_mutex_unlock(&lane->box_lock);
 }
 
+/* After a write or sync that failed nothing more goes to the device: behind a gap there is nothing
+ * to append to. What only makes later appends cheap may fail. Under carrier_lock. */
+static void note_failure(struct cof_lane *lane, const struct coffer_segdev_request *request)
+{
+    if (request->result != 0 && request->op != COFFER_SEGDEV_CONDITION && lane->refused == 0) {
+        lane->refused = request->result;
+    }
+}
+
 /* Under carrier_lock. */
 static void hand_over(struct cof_lane *lane)
 {
     for (;;) {
         struct coffer_segdev_request *request;
-        int err;
+        int err = lane->refused;
         pthread_mutex_lock(&lane->box_lock);
         request = take(&lane->outbox);
         pthread_mutex_unlock(&lane->box_lock);
         if (request == NULL) {
             return;
         }
-        err = lane->dev->ops->submit(lane->channel, request);
+        if (err == 0) {
+            err = lane->dev->ops->submit(lane->channel, request);
+        }
         if (err != 0) {
             request->result = err;
             request->next = NULL;
+            note_failure(lane, request);
             deliver(lane, request, 0);
         }
     }
@@ -121,11 +134,14 @@ static void hand_over(struct cof_lane *lane)
 
 static int carry(struct cof_lane *lane, bool wait)
 {
-    struct coffer_segdev_request *list = NULL;
+    struct coffer_segdev_request *list = NULL, *request;
     int count;
     hand_over(lane);
     wait = wait && empty(lane, &lane->inbox);
     count = lane->dev->ops->poll(lane->channel, wait ? 1u : 0u, &list);
+    for (request = list; count > 0 && request != NULL; request = request->next) {
+        note_failure(lane, request);
+    }
     if (count != 0) {
         deliver(lane, count > 0 ? list : NULL, count < 0 ? count : 0);
     }

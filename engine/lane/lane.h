@@ -85,6 +85,7 @@ struct cof_lane {
     struct cof_env *env;
     struct coffer_segdev *dev;
     struct coffer_segdev_channel *channel;  /* under carrier_lock */
+    int refused;                            /* likewise: the first failure of a write or sync */
     pthread_mutex_t carrier_lock, box_lock; /* device.c says what they guard, and their order */
     struct cof_lane_box outbox, inbox;      /* under box_lock */
     int carrier_error; /* likewise: the channel's first error, until cof_lane_collect saw it */
