@@ -240,4 +240,7 @@ static struct nbdkit_plugin plugin = {
     .extents = plug_extents,
 };
 
+/* The header that defines it declares it nowhere. */
+struct nbdkit_plugin *plugin_init(void);
+
 NBDKIT_REGISTER_PLUGIN(plugin)
