@@ -342,11 +342,15 @@ int cof_lane_collect(struct cof_lane *lane)
 
 int cof_lane_poll(struct cof_lane *lane, bool wait)
 {
-    int count, moved;
+    int count = 0, moved;
     if (!cof_lane_pending(lane)) {
         return 0;
     }
-    count = cof_lane_carry_locked(lane, wait);
+    if (wait) {
+        count = cof_lane_carry_locked(lane);
+    } else {
+        (void)cof_lane_carry(lane);
+    }
     moved = cof_lane_collect(lane);
     return count < 0 ? count : moved;
 }

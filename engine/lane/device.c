@@ -122,6 +122,7 @@ static void hand_over(struct cof_lane *lane)
         }
         if (err == 0) {
             err = lane->dev->ops->submit(lane->channel, request);
+            lane->carried += err == 0 ? 1u : 0u;
         }
         if (err != 0) {
             request->result = err;
@@ -132,14 +133,17 @@ static void hand_over(struct cof_lane *lane)
     }
 }
 
+/* With wait for one answer, unless there is one already, or none to come: others may have fetched
+ * and collected it since the caller looked. */
 static int carry(struct cof_lane *lane, bool wait)
 {
     struct coffer_segdev_request *list = NULL, *request;
     int count;
     hand_over(lane);
-    wait = wait && empty(lane, &lane->inbox);
+    wait = wait && lane->carried > 0 && empty(lane, &lane->inbox);
     count = lane->dev->ops->poll(lane->channel, wait ? 1u : 0u, &list);
     for (request = list; count > 0 && request != NULL; request = request->next) {
+        lane->carried--;
         note_failure(lane, request);
     }
     if (count != 0) {
@@ -166,7 +170,7 @@ bool cof_lane_carry(struct cof_lane *lane)
 
 void cof_lane_carry_wait(struct cof_lane *lane)
 {
-    (void)cof_lane_carry_locked(lane, true);
+    (void)cof_lane_carry_locked(lane);
     if (!empty(lane, &lane->outbox)) {
         (void)cof_lane_carry(lane); /* of those who found the channel taken */
     }
@@ -182,11 +186,20 @@ bool cof_lane_sync_waits(struct cof_lane *lane)
     return waits && lane->writes_in_flight == 0 && !lane->conditioning;
 }
 
-int cof_lane_carry_locked(struct cof_lane *lane, bool wait)
+int cof_lane_carry_locked(struct cof_lane *lane)
 {
     int count;
     pthread_mutex_lock(&lane->carrier_lock);
-    count = carry(lane, wait);
+    count = carry(lane, true);
     pthread_mutex_unlock(&lane->carrier_lock);
     return count;
+}
+
+int cof_lane_fd(struct cof_lane *lane)
+{
+    int fd;
+    pthread_mutex_lock(&lane->carrier_lock);
+    fd = lane->dev->ops->channel_fd(lane->channel);
+    pthread_mutex_unlock(&lane->carrier_lock);
+    return fd;
 }

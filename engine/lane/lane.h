@@ -14,10 +14,10 @@
  *  3. After a failed write or sync the lane has failed: nothing is ever complete again.
  *  4. The lane goes on only in a segment that a header or a root has named before.
  *
- * Threads: every function but cof_lane_carry is called under the store's lock. Only the sealing of
- * reserved pages happens outside it besides; cof_lane_sealed says that it is over. A lane knows
- * runs and words as bytes to carry: whose extents they are, and how lists are sealed, its owner
- * knows (cof_lane_ops).
+ * Threads: every function but cof_lane_carry, cof_lane_carry_wait and cof_lane_fd is called under
+ * the store's lock. Only the sealing of reserved pages happens outside it besides; cof_lane_sealed
+ * says that it is over. A lane knows runs and words as bytes to carry: whose extents they are, and
+ * how lists are sealed, its owner knows (cof_lane_ops).
  */
 #ifndef COF_LANE_LANE_H
 #define COF_LANE_LANE_H
@@ -86,6 +86,7 @@ struct cof_lane {
     struct coffer_segdev *dev;
     struct coffer_segdev_channel *channel;  /* under carrier_lock */
     int refused;                            /* likewise: the first failure of a write or sync */
+    unsigned carried;                       /* likewise: requests that the channel has */
     pthread_mutex_t carrier_lock, box_lock; /* device.c says what they guard, and their order */
     struct cof_lane_box outbox, inbox;      /* under box_lock */
     int carrier_error; /* likewise: the channel's first error, until cof_lane_collect saw it */
@@ -204,11 +205,15 @@ bool cof_lane_carry(struct cof_lane *lane);
 void cof_lane_carry_wait(struct cof_lane *lane);
 /* All that is pending is a sync, not handed over: who waits for it makes it best himself. */
 bool cof_lane_sync_waits(struct cof_lane *lane);
+/* The channel's descriptor, or -1. Devices make theirs when first asked, so it is asked for as who
+ * carries; without the store's lock, too. */
+int cof_lane_fd(struct cof_lane *lane);
 /* Whether cof_lane_carry can have anything to do. */
 bool cof_lane_pending(const struct cof_lane *lane);
 /* Act on the answers that were fetched. Returns 1 when anything happened, or the lane's error. */
 int cof_lane_collect(struct cof_lane *lane);
-/* Carry and collect; waits for an answer when wait is set and something is in flight. */
+/* Carry and collect; waits for an answer when wait is set and something is in flight. Else it waits
+ * for nobody: who has the channel meanwhile carries what is there. */
 int cof_lane_poll(struct cof_lane *lane, bool wait);
 bool cof_lane_busy(const struct cof_lane *lane);
 /* Submit and wait until all placed so far is on the device, where it can be read; sync it until it

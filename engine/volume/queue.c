@@ -565,7 +565,7 @@ static int make_descriptors(struct coffer_queue *queue)
     queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (queue->wake_fd < 0 || queue->epoll_fd < 0 || watch(queue, queue->wake_fd) != 0 ||
         watch(queue, reads) != 0 ||
-        (store->lanes_ready && watch(queue, ops->channel_fd(store->lane.channel)) != 0)) {
+        (store->lanes_ready && watch(queue, cof_lane_fd(&store->lane)) != 0)) {
         return COFFER_E_LIMIT;
     }
     return 0;

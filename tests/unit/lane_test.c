@@ -408,6 +408,38 @@ static void a_failed_sync_sticks(void **state)
     }
 }
 
+/* As a thread does that waits in the channel, with the store's lock let go. */
+static void a_look_does_not_wait_for_who_has_the_channel(void **state)
+{
+    (void)state;
+    lane_open(COF_LANE_USER, 80);
+    assert_int_equal(place_some(1), 0);
+    cof_lane_close_batch(&f.lane);
+    pthread_mutex_lock(&f.lane.carrier_lock);
+    assert_int_equal(cof_lane_poll(&f.lane, false), 0);
+    pthread_mutex_unlock(&f.lane.carrier_lock);
+    assert_int_equal(cof_lane_drain(&f.lane), 0);
+    lane_close();
+}
+
+/* The device holds us to it: a poll never waits for more than is in flight. */
+static void who_comes_too_late_to_wait_does_not(void **state)
+{
+    (void)state;
+    lane_open(COF_LANE_USER, 81);
+    assert_int_equal(place_some(1), 0);
+    cof_lane_close_batch(&f.lane);
+    while (cof_lane_pending(&f.lane)) { /* its next segment is conditioned meanwhile */
+        cof_lane_carry_wait(&f.lane);
+        assert_int_equal(cof_lane_collect(&f.lane), 1);
+    }
+    assert_int_equal(f.lane.completed_upto, 1);
+    cof_lane_carry_wait(&f.lane);
+    assert_int_equal(cof_lane_collect(&f.lane), 0);
+    assert_int_equal(cof_lane_drain(&f.lane), 0);
+    lane_close();
+}
+
 static void buffers_run_out_and_come_back(void **state)
 {
     unsigned placed = 0;
@@ -530,6 +562,8 @@ int main(void)
         cmocka_unit_test(flushes_share_a_sync_that_covers_only_what_was_complete),
         cmocka_unit_test(a_failed_write_sticks),
         cmocka_unit_test(a_failed_sync_sticks),
+        cmocka_unit_test(a_look_does_not_wait_for_who_has_the_channel),
+        cmocka_unit_test(who_comes_too_late_to_wait_does_not),
         cmocka_unit_test(buffers_run_out_and_come_back),
         cmocka_unit_test(a_full_store_says_so_and_goes_on_when_there_is_room),
         cmocka_unit_test(batches_in_memory_are_found_by_place),
