@@ -305,7 +305,6 @@ static int slice(struct coffer_store *store, bool cleaning)
     if (cof_arena_usable(store->arena) != 0) {
         return COFFER_E_FORKED;
     }
-    (void)cof_lane_poll(lane, false);
     if (lane->oldest_unsynced_ns != 0 && lane->error == 0 &&
         (lane->bytes_since_sync >= UNSYNCED_BYTES_MAX ||
          cof_monotonic_ns(&store->env) - lane->oldest_unsynced_ns >= store->sync_ns)) {
@@ -333,5 +332,6 @@ int cof_store_slice(struct coffer_store *store)
 
 int cof_store_work(struct coffer_store *store)
 {
-    return slice(store, true);
+    int more = slice(store, true);
+    return more < 0 || cof_lane_poll(&store->lane, false) <= 0 ? more : 1;
 }

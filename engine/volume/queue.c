@@ -168,13 +168,13 @@ static bool pump(struct coffer_queue *queue, bool will_wait)
     queue->active = NULL;
     queue->active_last = NULL;
     pthread_mutex_lock(&store->lock);
-    queue->stale = false;
     if (store->lanes_ready) {
         (void)cof_lane_collect(&store->lane);
     }
     if (cof_store_slice(store) < 0) {
         cof_log(&store->env, COFFER_LOG_ERROR, "work that was due failed");
     }
+    queue->stale = false; /* what moved until now is seen below */
     for (; request != NULL; request = next) {
         next = request->next;
         if (advance(store, request)) {
@@ -515,7 +515,7 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
         bool more, lane;
         int cleaning_fd;
         enter(queue);
-        work(queue, max - count, count < want);
+        work(queue, max - count, count < want && !queue->watched);
         count += hand_over(queue, cqe + count, max - count);
         leave(queue);
         if (count >= want) {

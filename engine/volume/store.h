@@ -831,7 +831,8 @@ COFFER_MUST_CHECK int cof_checkpoint_whole(struct coffer_store *store, unsigned 
  * ask cof_checkpoint_room before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
 /* A slice of what is due, on a caller's thread: cleaning is left to the background thread, if there
- * is one. cof_store_work: all of it. 1: more is due now. */
+ * is one. What it asks of the lane the caller carries. cof_store_work: all of it. 1: more is due
+ * now. */
 COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store);
 COFFER_MUST_CHECK int cof_store_work(struct coffer_store *store);
 
