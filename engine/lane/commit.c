@@ -298,6 +298,7 @@ static void complete(struct cof_lane *lane, struct coffer_segdev_request *reques
     }
     if (request == &lane->condition_request) {
         lane->conditioning = false; /* it only makes later appends cheap: failure is harmless */
+        lane->ops->progress(lane->ctx);
         return;
     }
     batch = request->user;

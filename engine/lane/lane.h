@@ -68,7 +68,7 @@ struct cof_lane_ops {
     int (*segment_end)(void *ctx, struct cof_lane *lane);
     /* Fill the segment's footer, COF_FOOTER_BYTES; 0 when there is to be none, 1 when filled. */
     int (*footer)(void *ctx, struct cof_lane *lane, uint8_t *bytes);
-    /* completed_upto, durable_upto or the lane's error changed. */
+    /* completed_upto, durable_upto or the lane's error changed, or the next segment is ready. */
     void (*progress)(void *ctx);
 };
 

@@ -352,6 +352,7 @@ void cof_write_advance(struct cof_io_request *request)
     if (err != 0) {
         cof_request_fail(request, err, NULL);
         request->phase = COF_PHASE_DONE;
+        cof_queues_wake(store); /* no batch will, that pages are free which others wait for */
         return;
     }
     request->phase = COF_PHASE_COMMIT;

@@ -440,6 +440,22 @@ static void who_comes_too_late_to_wait_does_not(void **state)
     lane_close();
 }
 
+/* Who waited for it may be asleep, and another have fetched the answer. */
+static void a_segment_that_is_ready_is_told(void **state)
+{
+    unsigned before;
+    (void)state;
+    lane_open(COF_LANE_USER, 82);
+    assert_int_equal(cof_lane_prepare(&f.lane, false), COFFER_E_AGAIN);
+    assert_true(f.lane.conditioning && !cof_lane_busy(&f.lane));
+    before = f.progress;
+    while (f.lane.conditioning) {
+        assert_true(cof_lane_poll(&f.lane, true) >= 0);
+    }
+    assert_int_equal(f.progress, before + 1u);
+    lane_close();
+}
+
 static void buffers_run_out_and_come_back(void **state)
 {
     unsigned placed = 0;
@@ -564,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_failed_sync_sticks),
         cmocka_unit_test(a_look_does_not_wait_for_who_has_the_channel),
         cmocka_unit_test(who_comes_too_late_to_wait_does_not),
+        cmocka_unit_test(a_segment_that_is_ready_is_told),
         cmocka_unit_test(buffers_run_out_and_come_back),
         cmocka_unit_test(a_full_store_says_so_and_goes_on_when_there_is_room),
         cmocka_unit_test(batches_in_memory_are_found_by_place),
