@@ -325,8 +325,9 @@ static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
 /* A device tells a failure to write back once: of two syncs at a time the one may have the error
  * and the other lie. So the log's has ended before a checkpoint's begins, and the lock is held
  * until all of the checkpoint's have. */
-static int end_sync(struct cof_lane *log)
+int cof_log_end_sync(struct coffer_store *store)
 {
+    struct cof_lane *log = &store->lane;
     int err = 0;
     while (err >= 0 && log->error == 0 && log->sync_in_flight) {
         err = cof_lane_poll(log, true);
@@ -368,7 +369,7 @@ static int write_all(struct coffer_store *store, bool full)
         err = write_segment_table(store, &writer);
     }
     if (err == 0) {
-        err = end_sync(&store->lane);
+        err = cof_log_end_sync(store);
     }
     return err == 0 ? cof_lane_drain(&store->meta) : err;
 }

@@ -856,6 +856,9 @@ COFFER_MUST_CHECK int cof_deaths_apply(struct coffer_store *store, struct cof_ki
 COFFER_MUST_CHECK int cof_deaths_spill(struct coffer_store *store);
 /* The end of a checkpoint (full) or a light one. On failure the caller fails the store. */
 COFFER_MUST_CHECK int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean);
+/* Wait until no sync of the log is under way: before any other sync begins, and the lock is held
+ * until that has ended. */
+COFFER_MUST_CHECK int cof_log_end_sync(struct coffer_store *store);
 /* Only new roots: for the open of a store that was closed cleanly. */
 COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
 /* A broken engine's: what a root that is not durable yet does not need is free. */

@@ -434,6 +434,9 @@ int cof_volume_leave(struct coffer_volume *volume)
             err = cof_checkpoint_settle(store); /* one may have begun meanwhile */
         }
         if (err == 0) {
+            err = cof_log_end_sync(store); /* of those who were let in meanwhile */
+        }
+        if (err == 0) {
             err = cof_lane_drain(&store->meta);
         }
         if (err != 0) {
