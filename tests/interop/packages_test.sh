@@ -6,8 +6,8 @@
 # empty directory, the programs run, an example is built against them by pkg-config and by CMake,
 # linked either way. Then controls: packages with a planted fault must fail the checks.
 #
-#   packages_test.sh --install   installs them on this machine's root, overlaid, and runs README's
-#                                commands there; as root, outside of CI (docs/hacking.md)
+#   packages_test.sh --install   installs them on a clean Debian root and runs README's commands
+#                                there: packages_install.sh, outside of CI
 set -euo pipefail
 source_dir=${COFFER_SOURCE_DIR:?} binary_dir=${COFFER_BINARY_DIR:?}
 here=$(cd "$(dirname "$0")" && pwd)
