@@ -7,10 +7,10 @@
  * inbox; whoever has the store's lock next takes it from there. So system calls, and the copies
  * they make on devices in memory, hold nobody up who places pages meanwhile.
  *
- * Invariants: the channel is used under carrier_lock, and the outbox emptied into it inside that, so
- * that order is kept; after a failure it is given nothing more; boxes are used under box_lock, which
- * is held for no more than moving pointers. Order of locks: the store's, carrier_lock, box_lock; a
- * carrier never takes the store's.
+ * Invariants: the channel is used under carrier_lock, and the outbox emptied into it inside that,
+ * so that order is kept; after a failure it is given nothing more; boxes are used under box_lock,
+ * which is held for no more than moving pointers. Order of locks: the store's, carrier_lock,
+ * box_lock; a carrier never takes the store's.
  */
 #include "lane/internal.h"
 

@@ -277,16 +277,17 @@ static void leave(struct coffer_queue *queue)
 
 /*
  * Collect and move on until neither the lane nor a read gives anything new. One run a round is
- * opened, and none when enough requests can be handed over: the caller who gets one soon puts the
- * device to work again while the others are opened. A device that answers many reads at once would
- * otherwise stand still until all of them are open (docs/profile.md).
+ * opened, and of reads none when enough requests can be handed over: the caller who gets one soon
+ * puts the device to work again while the others are opened. A device that answers many reads at
+ * once would otherwise stand still until all of them are open (docs/profile.md).
  */
 static void work(struct coffer_queue *queue, unsigned wanted, bool will_wait)
 {
     bool moved;
     (void)poll_reads(queue, false);
     do {
-        if (queue->arrived != NULL && queue->done_count < wanted) {
+        if (queue->arrived != NULL &&
+            (queue->done_count < wanted || queue->arrived->owner->io.op != COFFER_IO_READ)) {
             cof_read_open_next(queue);
         }
         moved = pump(queue, will_wait);

@@ -133,8 +133,14 @@ static void open_run(struct cof_read_run *run)
     cof_run_free(queue, run);
 }
 
+/* What a write waits for comes first, as others may wait for its pages. */
 static void arrive(struct coffer_queue *queue, struct cof_read_run *run)
 {
+    if (run->owner->io.op != COFFER_IO_READ && queue->arrived != NULL) {
+        run->next = queue->arrived;
+        queue->arrived = run;
+        return;
+    }
     run->next = NULL;
     *(queue->arrived_last != NULL ? &queue->arrived_last->next : &queue->arrived) = run;
     queue->arrived_last = run;
@@ -284,6 +290,9 @@ static void submit_one(struct coffer_queue *queue, struct cof_read_run *run,
                 err = count;
             }
             cof_read_arrived(queue, list);
+            if (queue->arrived != NULL) {
+                cof_read_open_next(queue); /* there are no more of them than the channel holds */
+            }
         }
     } while (err == COFFER_E_AGAIN);
     request->result = err;

@@ -18,7 +18,8 @@ prints "$(printf 'create\tdescribe\tgrow\tshrink')" q "Verbs[?Noun=='store'].Ver
 prints "$(printf 'create\tvolume')" q "{N: Verbs[4].Noun, A: Verbs[4].Verb}"
 prints 'set' q "Verbs[?Noun!='store' && Noun!='volume' && Noun!='snapshot'] | [0].Verb"
 prints "$(printf 'rekey\tscrub')" q 'Verbs[?contains(Options, `"rate"`)].Verb'
-prints "$(printf 'bs\tmemory\tnode-cache\trate\tsegment-size\tsize\ttag-cache')" q "sort(Options[?Kind=='size'].Name)"
+prints "$(printf 'bs\tmemory\tnode-cache\trate\tsegment-size\tsize\ttag-cache')" q \
+    "sort(Options[?Kind=='size'].Name)"
 prints 'size' q "Options[?Kind=='size'].Name | [0]"
 prints 'sign' q 'Verbs[-1].Verb'
 prints 'bs,rate' q "join(',', sort(Options[?Kind=='size'].Name)[?length(@) < \`5\` && @ != 'size'])"

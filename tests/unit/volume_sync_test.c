@@ -2,7 +2,8 @@
 /*
  * When the device is given a sync: by who waits for it, where one queue alone has something under
  * way and its caller comes back to wait; at once, where the caller may be asleep on the queue's
- * descriptor; and by a timer's call, which no other may follow.
+ * descriptor; and by a timer's call, which no other may follow. And what else a call that submits
+ * must not leave lying.
  */
 #include "unit/volume_fixture.h"
 
@@ -125,6 +126,30 @@ static void who_may_sleep_on_the_descriptor_leaves_no_sync_behind(void **state)
     assert_true(apart > 0);
 }
 
+/* The page is read and locked by the first, whose caller does not come back before the second is
+ * over. */
+static void a_page_in_part_written_by_two_queues_hangs_neither(void **state)
+{
+    struct coffer_queue_opts opts = {.size = sizeof opts, .depth = 8};
+    struct iovec sector = {bytes, 512};
+    struct coffer_io io = {.op = COFFER_IO_WRITE, .length_bytes = 512, .iov_count = 1};
+    struct coffer_queue *other;
+    struct coffer_cqe cqe;
+    (void)state;
+    submit(COFFER_IO_WRITE);
+    reap(1);
+    io.volume = volume;
+    io.iov = &sector;
+    assert_int_equal(coffer_queue_create(f.store, &opts, &other), 0);
+    assert_int_equal(coffer_submit(queue, &io, 1), 1);
+    io.offset_bytes = 512;
+    assert_int_equal(coffer_submit(other, &io, 1), 1);
+    assert_int_equal(coffer_reap(other, &cqe, 1, 1), 1);
+    assert_int_equal(cqe.result, 0);
+    reap(1);
+    coffer_queue_destroy(other);
+}
+
 static void a_timer_needs_one_call_for_what_is_old(void **state)
 {
     uint64_t before = syncs();
@@ -143,6 +168,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_only_looks_hands_it_over_too, setup, teardown),
         cmocka_unit_test_setup_teardown(who_may_sleep_on_the_descriptor_leaves_no_sync_behind,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_page_in_part_written_by_two_queues_hangs_neither, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_timer_needs_one_call_for_what_is_old, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
