@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#define SECOND_BATCH_PAGES 16u               /* docs/decisions/0024-waiting-for-the-device.md */
 #define CONDITION_BELOW_BYTES (192u * 1024u) /* docs/decisions/0006-conditioning.md */
 
 void cof_lane_register(struct cof_lane *lane)
@@ -194,9 +195,13 @@ void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned fi
     }
 }
 
+/* A second batch follows the first when it is worth a write of its own: so pages are sealed while
+ * the device writes others, and few requests in flight still keep both at work. */
 void cof_lane_kick(struct cof_lane *lane)
 {
-    if (lane->writes_in_flight == 0) {
+    const struct cof_batch *batch = lane->open_batch;
+    if (lane->writes_in_flight == 0 ||
+        (lane->writes_in_flight == 1 && batch != NULL && batch->pages >= SECOND_BATCH_PAGES)) {
         cof_lane_close_batch(lane);
     }
 }

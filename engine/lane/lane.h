@@ -4,8 +4,9 @@
  *
  * A lane is one stream of numbered batches through a chain of segments. Pages are placed in the
  * open batch, sealed by the caller straight into its buffer, and written when the batch closes:
- * when it is full, when the device is idle, or when a flush asks. A batch is complete when it and
- * all before it are on the device; it is durable when a sync that was issued after that succeeded.
+ * when it is full, when the device is idle or nearly so, or when a flush asks. A batch is complete
+ * when it and all before it are on the device; it is durable when a sync that was issued after that
+ * succeeded.
  *
  * Invariants
  *  1. Numbers are contiguous and given in the order of places; completed_upto and durable_upto
@@ -190,7 +191,7 @@ void cof_lane_leave_segment(struct cof_lane *lane);
 /* Go on in the next segment now, of either lane: a batch of padding names it first. AGAIN: poll and
  * come back; NO_SPACE: there is none to go to; or the lane's error. */
 COFFER_MUST_CHECK int cof_lane_move_on(struct cof_lane *lane);
-/* Close it if the device is idle. */
+/* Close it if the device is idle, or has only one batch and this one is large enough. */
 void cof_lane_kick(struct cof_lane *lane);
 
 /* Ask that batches up to number become durable; completes through polling. */
