@@ -69,6 +69,7 @@ for ((i = 0; i < 6; i++)); do
     *) die "status $state" ;;
     esac
     [ "$state" = none ] || last=$now
+    [ "$state" != complete ] || last=0 # the next one begins anew
     all_well
 done
 
