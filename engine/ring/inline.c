@@ -4,7 +4,7 @@
  *
  * io_uring hands what a file system can't do without waiting to worker threads of the kernel, and
  * for tmpfs that is every transfer: two switches and an interrupt to copy 4096 bytes. Here the
- * thread that reaps copies them itself (docs/profile.md has both).
+ * thread that reaps copies them itself (docs/decisions/0024).
  *
  * Invariants: 0 <= count <= depth; waiting[head ..] are the operations in order. Runs in its
  * owner's thread; starts none.
