@@ -229,7 +229,8 @@ static void prepare_transfer(const struct cof_ring *ring, const struct cof_ring_
 }
 
 /* The kernel gives every fsync of a ring to a worker thread. One that has no company is kept here:
- * whoever then waits for it makes the call himself, which saves two switches (docs/decisions/0024). */
+ * whoever then waits for it makes the call himself, which saves two switches
+ * (docs/decisions/0024). */
 static bool hold_sync(struct cof_ring *ring, const struct cof_ring_op *op)
 {
     if (op->verb != COF_RING_DATASYNC || ring->in_flight > 0) {

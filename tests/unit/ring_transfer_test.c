@@ -196,6 +196,31 @@ static void no_more_than_its_depth_is_under_way(void **state)
     assert_int_equal(cof_ring_reap(bed->ring, 1, done, 16), 0); /* never waits for nothing */
 }
 
+/* Kept back while it is alone; with company, or when nobody waits, it goes all the same. */
+static void a_sync_completes_alone_and_in_company(void **state)
+{
+    struct bed *bed = *state;
+    struct cof_ring_op sync = {.verb = COF_RING_DATASYNC}, other = {.verb = COF_RING_NOTHING};
+    struct cof_ring_completion done[2];
+    int marks[2], taken;
+    sync.user = &marks[0];
+    other.user = &marks[1];
+    assert_int_equal(cof_ring_queue(bed->ring, &sync), 0);
+    taken = cof_ring_reap(bed->ring, 0, done, 2);
+    assert_true(taken == 0 || taken == 1);
+    assert_int_equal(taken + cof_ring_reap(bed->ring, 1, done + taken, 1), 1);
+    assert_ptr_equal(done[0].user, &marks[0]);
+    assert_int_equal(done[0].result, 0);
+    assert_int_equal(cof_ring_queue(bed->ring, &sync), 0);
+    assert_int_equal(cof_ring_queue(bed->ring, &other), 0);
+    assert_int_equal(cof_ring_in_flight(bed->ring), 2);
+    assert_int_equal(cof_ring_reap(bed->ring, 2, done, 2), 2);
+    assert_ptr_not_equal(done[0].user, done[1].user);
+    assert_int_equal(done[0].result, 0);
+    assert_int_equal(done[1].result, 0);
+    assert_int_equal(cof_ring_in_flight(bed->ring), 0);
+}
+
 struct pipe_bed {
     int ends[2];
     struct cof_ring *ring;
@@ -332,6 +357,7 @@ static void bad_arguments_are_refused(void **state)
     EACH(set_up, bytes_written_are_read_back), EACH(set_up, a_hole_is_punched), \
         EACH(set_up, registered_buffers_carry_and_strangers_still_pass),        \
         EACH(set_up, no_more_than_its_depth_is_under_way),                      \
+        EACH(set_up, a_sync_completes_alone_and_in_company),                    \
         EACH(set_up, completions_that_are_left_keep_it_readable),               \
         EACH(set_up, bad_arguments_are_refused)
 
