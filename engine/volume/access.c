@@ -227,17 +227,21 @@ static struct cof_catalogue_item *by_id(const struct coffer_store *store, const 
     return item;
 }
 
-/* The only one; its name is believed. */
-struct cof_catalogue_item *cof_access_by_hint(struct coffer_store *store, const char *name)
+/* The pinned one, or the only one; its name is believed. A plain volume's name is no secret. */
+struct cof_catalogue_item *cof_access_by_hint(struct coffer_store *store,
+                                              const struct coffer_volume_open_opts *opts)
 {
     struct cof_catalogue_item *found = NULL;
     unsigned count = 0;
     uint8_t hint;
-    if (cof_name_hint(store, name, &hint) != 0) {
+    if (cof_name_hint(store, opts->name, &hint) != 0) {
         return NULL;
     }
     for (struct cof_catalogue_item *item = store->items; item != NULL; item = item->next) {
-        if (item->entry.kind == COF_KIND_VOLUME && item->entry.name_hint == hint) {
+        bool fits = item->entry.kind == COF_KIND_VOLUME && item->entry.encrypted &&
+                    item->entry.name_hint == hint;
+        if (fits && (opts->pin.use_uuid == 0 ||
+                     memcmp(item->entry.uuid, opts->pin.volume_uuid.bytes, 16) == 0)) {
             found = item;
             count++;
         }
@@ -260,17 +264,17 @@ int cof_access_find(struct coffer_store *store, const struct coffer_volume_open_
         *ret_item = item;
         return err;
     }
-    item = cof_access_by_hint(store, opts->name);
+    item = cof_access_by_hint(store, opts);
     if (item == NULL) {
         return cof_fault(fault, err, COFFER_STAGE_KEY,
                          "names are sealed and the key is refused: give the volume's ResourceId "
                          "(vol-...) in the place of its name");
     }
     cof_resource_id("vol", item->entry.uuid, id);
-    cof_log(&store->env, COFFER_LOG_WARN,
-            "the name \"%s\" can't be verified without its key: %s is the only volume whose hint "
-            "fits",
-            opts->name, id);
+    cof_log(
+        &store->env, COFFER_LOG_WARN,
+        "the name \"%s\" can't be verified without its key: %s is the %s volume whose hint fits",
+        opts->name, id, opts->pin.use_uuid != 0 ? "pinned" : "only");
     *ret_refused = err;
     *ret_item = item;
     return 0;

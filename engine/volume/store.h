@@ -426,7 +426,8 @@ COFFER_MUST_CHECK int cof_access_sweep(struct coffer_store *store);
 /* A volume by name, or, while its key is refused, by ResourceId or by the hint of its name. The
  * error of the refusal is in *ret_refused then, and 0 returned; without a key the entry's record is
  * not opened. */
-struct cof_catalogue_item *cof_access_by_hint(struct coffer_store *store, const char *name);
+struct cof_catalogue_item *cof_access_by_hint(struct coffer_store *store,
+                                              const struct coffer_volume_open_opts *opts);
 COFFER_MUST_CHECK int cof_access_find(struct coffer_store *store,
                                       const struct coffer_volume_open_opts *opts,
                                       struct cof_catalogue_item **ret_item, int *ret_refused,

@@ -276,7 +276,7 @@ int cof_volume_open_named(struct coffer_store *store, const struct coffer_volume
     unsigned flags = any ? opts->flags : opts->flags | COF_VOLUME_GUARDED;
     int err = cof_catalogue_find(store, opts->name, opts->provider, &item, fault);
     if (coffer_error_class_of(err) == COFFER_CLASS_KEY && !any) {
-        struct cof_catalogue_item *sealed = cof_access_by_hint(store, opts->name);
+        struct cof_catalogue_item *sealed = cof_access_by_hint(store, opts);
         int refused = sealed != NULL ? cof_access_check(store, sealed, NULL, fault) : 0;
         return refused != 0 ? refused : err;
     }

@@ -347,6 +347,41 @@ static void a_closed_volume_is_noted_without_its_key(void **state)
     assert_int_equal(coffer_volume_close(lease_open(&l, "v")), 0);
 }
 
+/* A name whose one-byte hint is v's. */
+static void name_like_v(char name[16])
+{
+    struct coffer_store *store = l.f.store;
+    uint8_t wanted, hint;
+    unsigned i = 0;
+    assert_int_equal(cof_name_hint(store, "v", &wanted), 0);
+    do {
+        snprintf(name, 16, "w%u", i++);
+        assert_int_equal(cof_name_hint(store, name, &hint), 0);
+    } while (hint != wanted);
+}
+
+static void which_of_two_sealed_names_is_meant_a_pin_tells(void **state)
+{
+    struct coffer_volume_open_opts opts = open_opts(&l.f, "v");
+    struct coffer_volume *volume;
+    char other[16];
+    (void)state;
+    name_like_v(other);
+    opts.provider = &l.api;
+    opts.flags |= COFFER_VOLUME_IF_REFUSED;
+    opts.pin.use_uuid = 1;
+    opts.pin.volume_uuid = lease_listed(&l).uuid;
+    lease_make_volume(&l, other, NULL, 0);
+    set_key(COFFER_KEY_IS_DISABLED);
+    assert_int_equal(stop("v", COFFER_VOLUME_IF_REFUSED), COFFER_E_KEY_DISABLED);
+    assert_non_null(strstr(l.f.fault.detail, "ResourceId"));
+    assert_int_equal(coffer_volume_stop(l.f.store, &opts, &l.f.fault), 0);
+    set_key(COFFER_KEY_ENABLED);
+    assert_int_equal(lease_try_open(&l, "v", &volume), COFFER_E_INACCESSIBLE_CREDENTIALS);
+    assert_int_equal(coffer_volume_close(lease_open(&l, other)), 0);
+    lease_start(&l, 0);
+}
+
 /* The wrong service, or who may not: nothing is said of the key. */
 static void a_refusal_that_says_nothing_of_the_key_is_passed_on(void **state)
 {
@@ -399,6 +434,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(stopping_and_starting_by_hand, setup, teardown),
         cmocka_unit_test_setup_teardown(a_closed_volume_is_noted_without_its_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(which_of_two_sealed_names_is_meant_a_pin_tells, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_refusal_that_says_nothing_of_the_key_is_passed_on, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_stopped_volume_whose_key_is_lost_has_seven_days_from_then,

@@ -48,26 +48,41 @@ static int look(struct cli_session *session, struct sought *sought)
     return 0;
 }
 
-static struct coffer_volume_open_opts opts_of(struct cli_session *session, unsigned flags)
+/* The pin tells which one is meant when names are sealed. */
+static int opts_of(struct cli_session *session, unsigned flags,
+                   struct coffer_volume_open_opts *ret_opts)
 {
-    struct coffer_volume_open_opts opts = {
-        .size = sizeof opts,
+    struct cli_pin pin;
+    bool pinned = false, other = false;
+    int exit_code =
+        cof_tool_given(session->call, "no-pin")
+            ? 0
+            : cli_pins_find(session->call, &session->store_info.uuid, session->address.volume,
+                            session->address.store, &pin, &pinned, &other);
+    *ret_opts = (struct coffer_volume_open_opts){
+        .size = sizeof *ret_opts,
         .name = session->address.volume,
         .provider = session->has_keys ? &session->provider : NULL,
         .flags = flags,
         .caller = cli_session_caller(session),
     };
-    return opts;
+    if (pinned) {
+        ret_opts->pin.use_uuid = 1;
+        ret_opts->pin.volume_uuid = pin.volume_uuid;
+    }
+    return exit_code;
 }
 
 static int change(struct cli_session *session, const char *what,
-                  int (*how)(struct coffer_store *store,
-                             const struct coffer_volume_open_opts *opts,
+                  int (*how)(struct coffer_store *store, const struct coffer_volume_open_opts *opts,
                              struct coffer_fault *fault))
 {
     struct coffer_fault fault = cli_no_fault();
-    struct coffer_volume_open_opts opts = opts_of(session, 0);
-    int exit_code = cli_session_go_on(session);
+    struct coffer_volume_open_opts opts;
+    int exit_code = opts_of(session, 0, &opts);
+    if (exit_code == 0) {
+        exit_code = cli_session_go_on(session);
+    }
     if (exit_code != 0) {
         return exit_code;
     }
@@ -105,9 +120,8 @@ int cli_volume_start(struct cof_tool_call *call)
     int exit_code = begin(&session, call, &sought);
     if (exit_code == 0 && cof_tool_given(call, "dry-run")) {
         exit_code = show_plan(&session, &sought, "start the volume");
-    } else if (exit_code == 0 &&
-               (!sought.found || !sought.info.name_known ||
-                sought.info.access != COFFER_VOLUME_AVAILABLE)) {
+    } else if (exit_code == 0 && (!sought.found || !sought.info.name_known ||
+                                  sought.info.access != COFFER_VOLUME_AVAILABLE)) {
         exit_code = change(&session, "start", coffer_volume_start);
     }
     return cli_session_end(&session, exit_code);
@@ -145,7 +159,7 @@ bool cli_volume_is_lost(const struct cli_session *session, int error)
 int cli_volume_note_loss(struct cli_session *session)
 {
     struct coffer_fault fault = cli_no_fault();
-    struct coffer_volume_open_opts opts = opts_of(session, COFFER_VOLUME_IF_REFUSED);
+    struct coffer_volume_open_opts opts;
     if (!session->writes) {
         int error = coffer_store_close(session->store);
         session->store = NULL;
@@ -156,5 +170,7 @@ int cli_volume_note_loss(struct cli_session *session)
             return error; /* who has it open for writing notes it */
         }
     }
-    return coffer_volume_stop(session->store, &opts, &fault);
+    return opts_of(session, COFFER_VOLUME_IF_REFUSED, &opts) == 0
+               ? coffer_volume_stop(session->store, &opts, &fault)
+               : COFFER_E_PIN;
 }
