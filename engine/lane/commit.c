@@ -196,12 +196,13 @@ void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned fi
 }
 
 /* A second batch follows the first when it is worth a write of its own: so pages are sealed while
- * the device writes others, and few requests in flight still keep both at work. */
+ * the device writes others, and few requests in flight still keep both at work. Where the device
+ * works only inside poll, pages gather meanwhile. */
 void cof_lane_kick(struct cof_lane *lane)
 {
     const struct cof_batch *batch = lane->open_batch;
-    if (lane->writes_in_flight == 0 ||
-        (lane->writes_in_flight == 1 && batch != NULL && batch->pages >= SECOND_BATCH_PAGES)) {
+    if (lane->writes_in_flight == 0 || (lane->writes_in_flight == 1 && !lane->works_in_poll &&
+                                        batch != NULL && batch->pages >= SECOND_BATCH_PAGES)) {
         cof_lane_close_batch(lane);
     }
 }
@@ -325,6 +326,11 @@ bool cof_lane_pending(const struct cof_lane *lane)
     return cof_lane_busy(lane) || lane->conditioning;
 }
 
+static bool wants_open_batch(const struct cof_lane *lane)
+{
+    return lane->open_batch != NULL && lane->sync_last >= lane->open_batch->number;
+}
+
 int cof_lane_collect(struct cof_lane *lane)
 {
     struct coffer_segdev_request *request;
@@ -341,7 +347,9 @@ int cof_lane_collect(struct cof_lane *lane)
     if (any) {
         advance(lane);
         maybe_sync(lane);
-        cof_lane_kick(lane);
+        if (!lane->works_in_poll || wants_open_batch(lane)) {
+            cof_lane_kick(lane); /* else whoever has to wait does */
+        }
     }
     return any ? 1 : 0;
 }

@@ -14,13 +14,19 @@
  */
 #include "lane/internal.h"
 
+#include <string.h>
+
 int cof_lane_device_open(struct cof_lane *lane)
 {
+    struct coffer_geometry geometry;
     int err = lane->dev->ops->channel_open(lane->dev, lane->batch_count + 4u, &lane->channel);
     if (err != 0) {
         lane->channel = NULL;
         return err;
     }
+    memset(&geometry, 0, sizeof geometry);
+    lane->dev->ops->geometry(lane->dev, &geometry);
+    lane->works_in_poll = geometry.works_in_poll != 0;
     pthread_mutex_init(&lane->carrier_lock, NULL);
     pthread_mutex_init(&lane->box_lock, NULL);
     return 0;

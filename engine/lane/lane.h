@@ -109,6 +109,7 @@ struct cof_lane {
     uint64_t sequence, next_sequence, segment_first_batch;
     uint32_t segment_first_block;
     uint32_t tail_reserve_blocks;        /* kept at the end of a segment for segment_end's pages */
+    bool works_in_poll;                  /* the device does */
     bool in_segment_end, next_announced; /* a header or a root names next_segment */
 
     uint64_t next_batch, completed_upto, durable_upto;

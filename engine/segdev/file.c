@@ -223,6 +223,7 @@ static void geometry(struct coffer_segdev *dev, struct coffer_geometry *ret_geom
     ret_geometry->memory_align = file->base.memory_align;
     ret_geometry->write_in_flight = WRITE_IN_FLIGHT;
     ret_geometry->fixed_size = file->block_device ? 1 : 0;
+    ret_geometry->works_in_poll = file->in_memory ? 1 : 0;
 }
 
 static const struct coffer_segdev_ops file_ops = {

@@ -259,6 +259,7 @@ static void geometry(struct coffer_segdev *dev, struct coffer_geometry *ret_geom
     ret_geometry->memory_align = memory->base.memory_align;
     ret_geometry->write_in_flight = 1;
     ret_geometry->fixed_size = 1;
+    ret_geometry->works_in_poll = 1;
 }
 
 /* The segment size was given when it was made; a store that says another is not this device's. */

@@ -12,13 +12,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define SLEEP_MS 50
 #define POLL_FAILURES_MAX 1000u
-#define READ_CHANNEL_DEPTH 256u
+#define SUBMIT_TOGETHER 32u
 
 /* ---- memory of a request ---- */
 
@@ -156,18 +154,38 @@ static bool advance(struct coffer_store *store, struct cof_io_request *request)
     }
 }
 
+/* Nothing of it is in the way of others, nor waits for the lane to begin. */
+static bool is_placed(const struct cof_io_request *request)
+{
+    return request->io.op == COFFER_IO_READ || request->phase == COF_PHASE_COMMIT ||
+           request->phase == COF_PHASE_DONE;
+}
+
+/*
+ * Where transfers are made by who polls, nothing is gained by beginning them early: as long as the
+ * caller has completions to take, more requests come that can share a batch. One who watches the
+ * descriptor may not come back until it is readable; and a write that others may have to wait for,
+ * as it has pages locked, is not left lying.
+ */
+static bool may_wait_for_more(const struct coffer_queue *queue, unsigned ready, unsigned needed)
+{
+    return queue->store->geometry.works_in_poll != 0 && !queue->watched && ready >= needed;
+}
+
 /* Move every active request on as far as it goes; finished ones change lists. True when the lane
  * moved after the requests were looked at. A sync that only this queue waits for is not handed to
- * the device when the caller will wait for it. */
-static bool pump(struct coffer_queue *queue, bool will_wait)
+ * the device when the caller will wait for it; nor is anything, as may_wait_for_more says. */
+static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
     struct cof_io_request *finished = NULL, *finished_last = NULL;
-    bool leases, lane = false;
+    unsigned ready = queue->done_count;
+    bool leases, placed = true, lane = false;
     queue->active = NULL;
     queue->active_last = NULL;
     pthread_mutex_lock(&store->lock);
+    cof_read_release(queue);
     if (store->lanes_ready) {
         (void)cof_lane_collect(&store->lane);
     }
@@ -180,11 +198,17 @@ static bool pump(struct coffer_queue *queue, bool will_wait)
         if (advance(store, request)) {
             request->io.volume->requests--;
             append(&finished, &finished_last, request);
+            ready++;
         } else {
             append(&queue->active, &queue->active_last, request);
+            placed = placed && is_placed(request);
         }
     }
-    if (store->lanes_ready) {
+    cof_write_seal(queue);
+    cof_read_release(queue); /* of pages that were merged */
+    if (store->lanes_ready && placed && may_wait_for_more(queue, ready, needed)) {
+        cof_queues_rouse(store);
+    } else if (store->lanes_ready) {
         cof_lane_kick(&store->lane);
         lane = cof_lane_pending(&store->lane) &&
                !(will_wait && cof_lane_sync_waits(&store->lane) && waits_for_lane(queue));
@@ -218,8 +242,7 @@ static int poll_reads(struct coffer_queue *queue, bool wait)
 
 /* ---- waking ---- */
 
-/* Make the queue's descriptor readable. Under the store's lock. */
-static void wake(struct coffer_queue *queue)
+void cof_queue_wake(struct coffer_queue *queue)
 {
     uint64_t one = 1;
     if (queue->woken || queue->wake_fd < 0) {
@@ -234,25 +257,53 @@ static void wake(struct coffer_queue *queue)
 void cof_queues_wake(struct coffer_store *store)
 {
     for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
-        if (queue->inside) {
-            queue->stale = true;
-        } else if (queue->in_flight > 0) {
-            wake(queue);
+        queue->stale = true;
+        if (queue->asleep || (queue->watched && !queue->inside && queue->in_flight > 0)) {
+            cof_queue_wake(queue);
         }
     }
 }
 
-static void enter(struct coffer_queue *queue)
+void cof_queues_rouse(struct coffer_store *store)
+{
+    if (store->geometry.works_in_poll == 0 || !cof_lane_busy(&store->lane)) {
+        return;
+    }
+    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
+        if (queue->asleep) {
+            queue->stale = true;
+            cof_queue_wake(queue);
+        }
+    }
+}
+
+/* Under the store's lock. True: it was woken, and calm is to be called without the lock. */
+static bool enter(struct coffer_queue *queue)
+{
+    bool woken = queue->woken;
+    queue->inside = true;
+    queue->asleep = false;
+    queue->woken = false;
+    return woken;
+}
+
+/* Nobody writes to a queue that is inside. */
+static void calm(struct coffer_queue *queue)
 {
     uint64_t count;
+    if (read(queue->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN) {
+        cof_log(&queue->store->env, COFFER_LOG_WARN, "the queue's eventfd can't be read");
+    }
+}
+
+static void come_back(struct coffer_queue *queue)
+{
     bool woken;
     pthread_mutex_lock(&queue->store->lock);
-    queue->inside = true;
-    woken = queue->woken;
-    queue->woken = false;
+    woken = enter(queue);
     pthread_mutex_unlock(&queue->store->lock);
-    if (woken && read(queue->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN) {
-        cof_log(&queue->store->env, COFFER_LOG_WARN, "the queue's eventfd can't be read");
+    if (woken) {
+        calm(queue);
     }
 }
 
@@ -263,34 +314,37 @@ static bool holds_something(const struct coffer_queue *queue)
 
 /*
  * What was collected from the devices' channels no longer makes the descriptor readable: whoever
- * polls it must find it readable as long as there is something to hand over or to move on.
+ * polls it must find it readable as long as there is something to hand over or to move on. Under
+ * the store's lock.
  */
 static void leave(struct coffer_queue *queue)
 {
-    pthread_mutex_lock(&queue->store->lock);
+    cof_read_release(queue);
     queue->inside = false;
-    if ((queue->watched && holds_something(queue)) || (queue->stale && queue->in_flight > 0)) {
-        wake(queue);
+    if (queue->watched && (holds_something(queue) || (queue->stale && queue->in_flight > 0))) {
+        cof_queue_wake(queue);
     }
-    pthread_mutex_unlock(&queue->store->lock);
 }
 
 /*
  * Collect and move on until neither the lane nor a read gives anything new. One run a round is
- * opened, and of reads none when enough requests can be handed over: the caller who gets one soon
+ * opened (all, where the device does nothing meanwhile anyway), and of reads none when enough requests can be handed over: the caller who gets one soon
  * puts the device to work again while the others are opened. A device that answers many reads at
  * once would otherwise stand still until all of them are open (docs/decisions/0024).
  */
-static void work(struct coffer_queue *queue, unsigned wanted, bool will_wait)
+static void work(struct coffer_queue *queue, unsigned wanted, unsigned needed, bool will_wait)
 {
-    bool moved;
+    bool idle = queue->store->geometry.works_in_poll != 0, moved;
     (void)poll_reads(queue, false);
     do {
-        if (queue->arrived != NULL &&
-            (queue->done_count < wanted || queue->arrived->owner->io.op != COFFER_IO_READ)) {
+        while (queue->arrived != NULL &&
+               (queue->done_count < wanted || queue->arrived->owner->io.op != COFFER_IO_READ)) {
             cof_read_open_next(queue);
+            if (!idle) {
+                break;
+            }
         }
-        moved = pump(queue, will_wait);
+        moved = pump(queue, needed, will_wait);
     } while (poll_reads(queue, false) > 0 || moved);
 }
 
@@ -391,12 +445,13 @@ static void refuse(struct cof_io_request *request)
     request->phase = COF_PHASE_DONE;
 }
 
-static void begin(struct cof_io_request *request)
+/* Reads are only begun: they are looked up when the lock is held, and submitted when it is not.
+ * Under the store's lock. */
+static void begin(struct cof_io_request *request, struct cof_read_search *search)
 {
-    struct coffer_queue *queue = request->queue;
-    struct coffer_store *store = queue->store;
-    pthread_mutex_lock(&store->lock);
+    struct coffer_store *store = request->queue->store;
     request->io.volume->requests++;
+    request->queue->in_flight++;
     if (cof_lease_check(request->io.volume, &request->fault) != 0) {
         refuse(request);
     } else if (request->phase == COF_PHASE_COMMIT) {
@@ -409,41 +464,91 @@ static void begin(struct cof_io_request *request)
         }
     } else if (request->phase != COF_PHASE_READ) {
         cof_write_advance(request);
+    } else {
+        cof_read_begin(search, request, request->first_page, request->page_count);
+        cof_read_look_up(search);
     }
+}
+
+/* Requests that are set up, all at once: the lock is taken once for them, and once more when their
+ * pages are sealed. True: all that was to be placed is. */
+static bool begin_all(struct coffer_queue *queue, struct cof_io_request **requests, unsigned count)
+{
+    struct coffer_store *store = queue->store;
+    struct cof_read_search searches[SUBMIT_TOGETHER];
+    bool woken, placed = true;
+    pthread_mutex_lock(&store->lock);
+    woken = enter(queue);
+    for (unsigned i = 0; i < count; i++) {
+        searches[i].request = NULL;
+        begin(requests[i], &searches[i]);
+    }
+    cof_write_seal(queue);
     pthread_mutex_unlock(&store->lock);
-    if (request->phase == COF_PHASE_READ) {
-        cof_read_start(request, request->first_page, request->page_count);
+    if (woken) {
+        calm(queue);
     }
-    append(&queue->active, &queue->active_last, request);
+    for (unsigned i = 0; i < count; i++) {
+        if (searches[i].request != NULL) {
+            cof_read_submit(&searches[i]);
+        }
+        append(&queue->active, &queue->active_last, requests[i]);
+        placed = placed &&
+                 (requests[i]->io.op == COFFER_IO_READ || requests[i]->phase == COF_PHASE_COMMIT ||
+                  requests[i]->phase == COF_PHASE_DONE);
+    }
+    return placed;
+}
+
+/* Take up to SUBMIT_TOGETHER; an error is that of the first that was not taken. */
+static unsigned set_up_some(struct coffer_queue *queue, const struct coffer_io *io, unsigned count,
+                            struct cof_io_request **ret_requests, int *ret_error)
+{
+    unsigned taken = 0;
+    *ret_error = 0;
+    while (taken < count && taken < SUBMIT_TOGETHER && queue->free_list != NULL) {
+        struct cof_io_request *request = queue->free_list;
+        struct cof_io_request *next = request->next;
+        *ret_error = check_io(queue->store, &io[taken]);
+        if (*ret_error == 0) {
+            *ret_error = set_up(request, &io[taken]);
+            request->next = next;
+        }
+        if (*ret_error != 0) {
+            break;
+        }
+        queue->free_list = next;
+        ret_requests[taken++] = request;
+    }
+    return taken;
 }
 
 int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io, unsigned count)
 {
-    unsigned taken = 0;
-    int err = 0;
-    enter(queue);
-    while (taken < count && queue->free_list != NULL) {
-        struct cof_io_request *request = queue->free_list;
-        struct cof_io_request *next = request->next;
-        err = check_io(queue->store, &io[taken]);
-        if (err == 0) {
-            err = set_up(request, &io[taken]);
-            request->next = next;
+    struct cof_io_request *requests[SUBMIT_TOGETHER];
+    unsigned taken = 0, some;
+    bool placed = true;
+    int err;
+    do {
+        some = set_up_some(queue, io + taken, count - taken, requests, &err);
+        if (some > 0) {
+            placed = begin_all(queue, requests, some) && placed;
         }
-        if (err != 0) {
-            break;
-        }
-        queue->free_list = next;
-        queue->in_flight++;
-        begin(request);
-        taken++;
+        taken += some;
+    } while (some > 0 && err == 0);
+    if (taken == 0 && err != 0) {
+        return err;
     }
-    work(queue, 0, !queue->watched);
+    if (taken == 0) {
+        come_back(queue);
+    }
+    if (!placed || !may_wait_for_more(queue, queue->done_count, 0)) {
+        work(queue, 0, 0, !queue->watched);
+    }
+    pthread_mutex_lock(&queue->store->lock);
     leave(queue);
-    if (taken > 0) {
-        return (int)taken;
-    }
-    return err != 0 ? err : (count == 0 ? 0 : COFFER_E_AGAIN);
+    pthread_mutex_unlock(&queue->store->lock);
+    return taken == 0 && count > 0 ? COFFER_E_AGAIN : (int)taken;
 }
 
 /* ---- reap ---- */
@@ -504,200 +609,72 @@ static void wait_for_more(struct coffer_queue *queue, int cleaning_fd)
     (void)poll(fds, 2, SLEEP_MS);
 }
 
+/* What a reap that has not enough does next. */
+enum next { NEXT_LOOK, NEXT_CARRY, NEXT_SLEEP };
+
+/* Under the store's lock, which is held from the look that found nothing on, so that whatever moves
+ * later finds the queue asleep and wakes it. */
+static enum next choose(struct coffer_queue *queue, int *ret_cleaning_fd)
+{
+    struct coffer_store *store = queue->store;
+    bool busy = store->lanes_ready && cof_lane_busy(&store->lane);
+    if (holds_something(queue) || (queue->stale && queue->in_flight > 0) ||
+        (store->checkpoint.state != COF_CHECKPOINT_IDLE && !busy)) {
+        return NEXT_LOOK;
+    }
+    if (waits_for_lane(queue) || (busy && store->geometry.works_in_poll != 0)) {
+        return NEXT_CARRY;
+    }
+    *ret_cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);
+    leave(queue);
+    queue->asleep = true;
+    return NEXT_SLEEP;
+}
+
+/* Bring on what the caller waits for, or sleep until somebody did. */
+static void bring_on(struct coffer_queue *queue, enum next next, int cleaning_fd)
+{
+    struct cof_lane *lane = &queue->store->lane;
+    if (next == NEXT_CARRY) {
+        cof_lane_carry_wait(lane);
+    } else if (next == NEXT_SLEEP && (!queue->store->lanes_ready || !cof_lane_carry(lane))) {
+        wait_for_more(queue, cleaning_fd);
+    }
+}
+
 int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max, unsigned wait)
 {
     struct coffer_store *store = queue->store;
     unsigned want = wait < queue->in_flight ? wait : queue->in_flight;
     unsigned count = 0;
+    enum next next = NEXT_SLEEP;
+    bool enough, broken;
     if (want > max) {
         want = max;
     }
-    for (;;) {
-        bool more, lane;
-        int cleaning_fd;
-        enter(queue);
-        work(queue, max - count, count < want && !queue->watched);
-        count += hand_over(queue, cqe + count, max - count);
-        leave(queue);
-        if (count >= want) {
-            break;
-        }
-        if (queue->poll_failures > POLL_FAILURES_MAX) {
-            return COFFER_E_IO; /* the device keeps the reads: the queue is good for nothing more */
+    do {
+        int cleaning_fd = -1;
+        unsigned needed = want == 0 ? 1u : want - count;
+        if (!may_wait_for_more(queue, queue->done_count, needed)) {
+            if (next == NEXT_SLEEP) {
+                come_back(queue);
+            }
+            work(queue, max - count, needed, count < want && !queue->watched);
         }
         pthread_mutex_lock(&store->lock);
-        more = store->checkpoint.state != COF_CHECKPOINT_IDLE &&
-               !(store->lanes_ready && cof_lane_busy(&store->lane));
-        cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);
-        lane = waits_for_lane(queue);
+        count += hand_over(queue, cqe + count, max - count);
+        enough = count >= want;
+        broken = !enough && queue->poll_failures > POLL_FAILURES_MAX;
+        if (enough || broken) {
+            leave(queue);
+        } else {
+            next = choose(queue, &cleaning_fd);
+        }
         pthread_mutex_unlock(&store->lock);
-        if (more || holds_something(queue)) {
-            continue;
+        if (!enough && !broken) {
+            bring_on(queue, next, cleaning_fd);
         }
-        if (lane) {
-            cof_lane_carry_wait(&store->lane);
-        } else if (!store->lanes_ready || !cof_lane_carry(&store->lane)) {
-            wait_for_more(queue, cleaning_fd);
-        }
-    }
-    return (int)count;
-}
-
-/* ---- life of a queue ---- */
-
-static int watch(struct coffer_queue *queue, int fd)
-{
-    struct epoll_event event;
-    memset(&event, 0, sizeof event);
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    return fd < 0 ? -1 : epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
-static int make_descriptors(struct coffer_queue *queue)
-{
-    struct coffer_store *store = queue->store;
-    const struct coffer_segdev_ops *ops = store->dev->ops;
-    int reads = ops->channel_fd(queue->channel);
-    if (reads < 0) {
-        return 0; /* the device has none: reap polls */
-    }
-    queue->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (queue->wake_fd < 0 || queue->epoll_fd < 0 || watch(queue, queue->wake_fd) != 0 ||
-        watch(queue, reads) != 0 ||
-        (store->lanes_ready && watch(queue, cof_lane_fd(&store->lane)) != 0)) {
-        return COFFER_E_LIMIT;
-    }
-    return 0;
-}
-
-void cof_queue_free(struct coffer_queue *queue)
-{
-    struct cof_env *env = &queue->store->env;
-    while (queue->free_list != NULL) {
-        struct cof_io_request *request = queue->free_list;
-        queue->free_list = request->next;
-        cof_free(env, request);
-    }
-    while (queue->run_pool != NULL) {
-        struct cof_read_run *run = queue->run_pool;
-        queue->run_pool = run->next;
-        cof_free_aligned(env, run->header_block_bytes);
-        cof_free(env, run);
-    }
-    if (queue->channel != NULL) {
-        queue->store->dev->ops->channel_close(queue->channel);
-    }
-    if (queue->epoll_fd >= 0) {
-        close(queue->epoll_fd);
-    }
-    if (queue->wake_fd >= 0) {
-        close(queue->wake_fd);
-    }
-    cof_aead_free(queue->aead);
-    cof_free(env, queue);
-}
-
-static int fill_queue(struct coffer_queue *queue)
-{
-    struct coffer_store *store = queue->store;
-    unsigned depth =
-        queue->depth * 2u < READ_CHANNEL_DEPTH ? READ_CHANNEL_DEPTH : queue->depth * 2u;
-    int err = cof_aead_new(&store->env, store->arena, &queue->aead);
-    if (err == 0) {
-        err = store->dev->ops->channel_open(store->dev, depth, &queue->channel);
-    }
-    for (unsigned i = 0; err == 0 && i < queue->depth; i++) {
-        struct cof_io_request *request = cof_calloc(&store->env, 1, sizeof *request);
-        if (request == NULL) {
-            return COFFER_E_NO_MEMORY;
-        }
-        request->queue = queue;
-        request->next = queue->free_list;
-        queue->free_list = request;
-    }
-    return err == 0 ? make_descriptors(queue) : err;
-}
-
-int coffer_queue_create(struct coffer_store *store, const struct coffer_queue_opts *opts,
-                        struct coffer_queue **ret_queue)
-{
-    unsigned depth = opts != NULL && opts->depth != 0 ? opts->depth : COF_QUEUE_DEPTH_DEFAULT;
-    struct coffer_queue *queue;
-    int err;
-    if (depth > COF_QUEUE_DEPTH_MAX) {
-        return COFFER_E_INVALID;
-    }
-    queue = cof_calloc(&store->env, 1, sizeof *queue);
-    if (queue == NULL) {
-        return COFFER_E_NO_MEMORY;
-    }
-    queue->store = store;
-    queue->depth = depth;
-    queue->epoll_fd = -1;
-    queue->wake_fd = -1;
-    err = fill_queue(queue);
-    if (err != 0) {
-        cof_queue_free(queue);
-        return err;
-    }
-    pthread_mutex_lock(&store->lock);
-    queue->next = store->queues;
-    store->queues = queue;
-    pthread_mutex_unlock(&store->lock);
-    *ret_queue = queue;
-    return 0;
-}
-
-void coffer_queue_destroy(struct coffer_queue *queue)
-{
-    struct coffer_store *store;
-    struct coffer_queue **at;
-    struct coffer_cqe cqe[16];
-    if (queue == NULL) {
-        return;
-    }
-    store = queue->store;
-    while (queue->in_flight > 0) {
-        if (coffer_reap(queue, cqe, 16, 1) < 0) {
-            break;
-        }
-    }
-    pthread_mutex_lock(&store->lock);
-    for (at = &store->queues; *at != queue; at = &(*at)->next) {
-    }
-    *at = queue->next;
-    store->closed_queue_reads += queue->device_reads;
-    store->closed_queue_read_bytes += queue->device_read_bytes;
-    pthread_mutex_unlock(&store->lock);
-    cof_queue_free(queue);
-}
-
-int coffer_queue_fd(struct coffer_queue *queue)
-{
-    pthread_mutex_lock(&queue->store->lock);
-    queue->watched = true;
-    if (queue->in_flight > 0) {
-        wake(queue); /* what is under way may have been left to a reap that waits */
-    }
-    pthread_mutex_unlock(&queue->store->lock);
-    return queue->epoll_fd;
-}
-
-void cof_queues_done(struct coffer_store *store)
-{
-    store->sync_queues = NULL;
-    while (store->queues != NULL) {
-        struct coffer_queue *queue = store->queues;
-        store->queues = queue->next;
-        queue->next = NULL;
-        while (queue->in_flight > 0) {
-            struct coffer_cqe cqe[16];
-            if (coffer_reap(queue, cqe, 16, 1) < 0) {
-                break;
-            }
-        }
-        cof_queue_free(queue);
-    }
+    } while (!enough && !broken);
+    /* A device that keeps its reads: the queue is good for nothing more. */
+    return broken ? COFFER_E_IO : (int)count;
 }

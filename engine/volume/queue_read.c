@@ -36,6 +36,7 @@ static struct cof_read_run *run_new(struct coffer_queue *queue)
     run->next = NULL;
     run->pages = 0;
     run->waiting = 0;
+    run->keeps_tags = false;
     run->opener = NULL;
     run->tags_known = true;
     return run;
@@ -108,7 +109,6 @@ static void open_run(struct cof_read_run *run)
 {
     struct cof_io_request *request = run->owner;
     struct coffer_queue *queue = request->queue;
-    struct coffer_store *store = queue->store;
     int err = run->data.result;
     int tags = err == 0 && !run->tags_known ? tags_from_header(run) : 0;
     for (unsigned i = 0; i < run->pages; i++) {
@@ -123,14 +123,24 @@ static void open_run(struct cof_read_run *run)
                       run->segment, run->block + i);
         }
     }
-    pthread_mutex_lock(&store->lock);
-    if (err == 0 && tags == 0 && !run->tags_known) {
-        keep_tags(run);
+    run->keeps_tags = err == 0 && tags == 0 && !run->tags_known;
+    run->next = queue->opened;
+    queue->opened = run;
+}
+
+void cof_read_release(struct coffer_queue *queue)
+{
+    struct coffer_store *store = queue->store;
+    while (queue->opened != NULL) {
+        struct cof_read_run *run = queue->opened;
+        queue->opened = run->next;
+        if (run->keeps_tags) {
+            keep_tags(run);
+        }
+        cof_segments_read(&store->segments, run->segment, -1);
+        cof_opener_put(store, run->opener);
+        cof_run_free(queue, run);
     }
-    cof_segments_read(&store->segments, run->segment, -1);
-    cof_opener_put(store, run->opener);
-    pthread_mutex_unlock(&store->lock);
-    cof_run_free(queue, run);
 }
 
 /* What a write waits for comes first, as others may wait for its pages. */
@@ -341,89 +351,119 @@ static void submit_run(struct cof_read_run *run)
 
 /* ---- start ---- */
 
-static void open_in_memory(struct cof_read_run *run)
+static void append(struct cof_read_search *search, struct cof_read_run *run)
 {
-    run->data.result = 0;
-    run->tags_known = true;
-    open_run(run);
+    *(search->last != NULL ? &search->last->next : &search->first) = run;
+    search->last = run;
 }
 
-/* Look pages up until the lock has to be let go: builds the list of device runs and returns where
- * it stopped. A page in a lane's buffer becomes *ret_memory, to be opened outside the lock. */
-static uint64_t look_up(struct cof_io_request *request, uint64_t page, uint64_t end,
-                        struct cof_read_run **runs, struct cof_read_run **ret_memory,
-                        bool *ret_busy)
+/* Copied under the lock, opened without it. */
+static int take_from_memory(struct cof_read_search *search, const struct place *place,
+                            uint8_t *target)
 {
-    struct coffer_volume *volume = request->io.volume;
-    struct cof_read_run *last = NULL;
-    for (; page < end; page++) {
-        uint8_t *target = cof_request_page(request, page);
+    uint32_t at = place->block - place->batch->block - 1u;
+    struct cof_read_run *run;
+    int err = begin_run(search->request, place, search->page, &run);
+    if (err == 0) {
+        add_page(run, place, target);
+        memcpy(target, cof_batch_page(place->batch, at), COF_PAGE_BYTES);
+        memcpy(run->entries[0], place->batch->entries[at], COF_ENTRY_BYTES);
+        run->next = search->memory;
+        search->memory = run;
+    }
+    return err;
+}
+
+static int take_from_device(struct cof_read_search *search, const struct place *place,
+                            uint8_t *target)
+{
+    struct cof_read_run *run = search->last;
+    int err = 0;
+    if (!continues(run, place, search->page, search->request->io.volume)) {
+        err = begin_run(search->request, place, search->page, &run);
+        if (err == 0) {
+            append(search, run);
+        }
+    }
+    if (err == 0) {
+        add_page(run, place, target);
+    }
+    return err;
+}
+
+/* Up to the first page that another thread, or this one, is sealing right now. */
+void cof_read_look_up(struct cof_read_search *search)
+{
+    struct cof_io_request *request = search->request;
+    for (; search->page < search->end; search->page++) {
+        uint8_t *target = cof_request_page(request, search->page);
         struct place place;
-        enum found found = find_page(volume, page, &place);
+        enum found found = find_page(request->io.volume, search->page, &place);
         int err = place.err;
+        if (found == FOUND_BUSY) {
+            return;
+        }
         if (found == FOUND_ZERO) {
             memset(target, 0, COF_PAGE_BYTES);
-            continue;
-        }
-        if (found == FOUND_BUSY) {
-            *ret_busy = true;
-            return page;
-        }
-        if (found == FOUND_MEMORY) {
-            uint32_t at = place.block - place.batch->block - 1u;
-            struct cof_read_run *run;
-            err = begin_run(request, &place, page, &run);
-            if (err == 0) {
-                add_page(run, &place, target);
-                memcpy(target, cof_batch_page(place.batch, at), COF_PAGE_BYTES);
-                memcpy(run->entries[0], place.batch->entries[at], COF_ENTRY_BYTES);
-                run->next = *ret_memory;
-                *ret_memory = run;
-                continue;
-            }
+        } else if (found == FOUND_MEMORY) {
+            err = take_from_memory(search, &place, target);
         } else if (found == FOUND_DEVICE) {
-            if (!continues(last, &place, page, volume)) {
-                err = begin_run(request, &place, page, &last);
-                if (err == 0) {
-                    last->next = *runs;
-                    *runs = last;
-                }
-            }
-            if (err == 0) {
-                add_page(last, &place, target);
-                continue;
-            }
+            err = take_from_device(search, &place, target);
         }
-        fail_page(request, page, target, err, stage_of(err), place.segment, place.block);
+        if (err != 0) {
+            fail_page(request, search->page, target, err, stage_of(err), place.segment,
+                      place.block);
+        }
     }
-    return page;
+}
+
+void cof_read_begin(struct cof_read_search *search, struct cof_io_request *request,
+                    uint64_t first_page, uint64_t count)
+{
+    memset(search, 0, sizeof *search);
+    search->request = request;
+    search->page = first_page;
+    search->end = first_page + count;
+    request->reads_in_flight++; /* held until all is submitted */
+}
+
+static void open_memory(struct cof_read_search *search)
+{
+    while (search->memory != NULL) {
+        struct cof_read_run *run = search->memory;
+        search->memory = run->next;
+        run->data.result = 0;
+        run->tags_known = true;
+        open_run(run);
+    }
+}
+
+void cof_read_submit(struct cof_read_search *search)
+{
+    struct coffer_store *store = search->request->queue->store;
+    open_memory(search);
+    while (search->page < search->end) {
+        sched_yield(); /* another thread is sealing the page right now */
+        pthread_mutex_lock(&store->lock);
+        cof_read_look_up(search);
+        pthread_mutex_unlock(&store->lock);
+        open_memory(search);
+    }
+    while (search->first != NULL) {
+        struct cof_read_run *run = search->first;
+        search->first = run->next;
+        submit_run(run);
+    }
+    search->request->reads_in_flight--;
 }
 
 void cof_read_start(struct cof_io_request *request, uint64_t first_page, uint64_t count)
 {
     struct coffer_store *store = request->queue->store;
-    uint64_t page = first_page, end = first_page + count;
-    struct cof_read_run *runs = NULL;
-    request->reads_in_flight++; /* held until all is submitted */
-    while (page < end) {
-        struct cof_read_run *memory = NULL;
-        bool busy = false;
-        pthread_mutex_lock(&store->lock);
-        page = look_up(request, page, end, &runs, &memory, &busy);
-        pthread_mutex_unlock(&store->lock);
-        while (memory != NULL) {
-            struct cof_read_run *next = memory->next;
-            open_in_memory(memory);
-            memory = next;
-        }
-        if (busy) {
-            sched_yield(); /* another thread is sealing the page right now */
-        }
-    }
-    while (runs != NULL) {
-        struct cof_read_run *next = runs->next;
-        submit_run(runs);
-        runs = next;
-    }
-    request->reads_in_flight--;
+    struct cof_read_search search;
+    cof_read_begin(&search, request, first_page, count);
+    pthread_mutex_lock(&store->lock);
+    cof_read_look_up(&search);
+    pthread_mutex_unlock(&store->lock);
+    cof_read_submit(&search);
 }

@@ -3,8 +3,9 @@
  * volume/queue_write.c - pages into the log.
  *
  * Place and slot of a page and its entry in the delta are taken together, under the store's lock:
- * slot order is batch order is the order in which concurrent writes win. The pages are then sealed
- * straight into the batch's buffer, on the caller's core, with the lock let go. A page that is
+ * slot order is batch order is the order in which concurrent writes win. The pages of all requests
+ * that are submitted together are then sealed straight into the batches' buffers, on the caller's
+ * core, with the lock let go. A page that is
  * covered in part is read first; until its new version is placed nobody else may place one of it,
  * so it is kept in the volume's table of locked pages, which whole-page writes look at too.
  */
@@ -25,6 +26,12 @@ static bool overlaps_locked(const struct coffer_volume *volume, uint64_t first, 
         }
     }
     return false;
+}
+
+/* Looked at before room is made, and again after: the lock may have been let go for it. */
+static bool is_kept_off(const struct cof_io_request *request, uint64_t first, uint64_t count)
+{
+    return !request->locked && overlaps_locked(request->io.volume, first, count);
 }
 
 static uint64_t last_page(const struct cof_io_request *request)
@@ -122,7 +129,8 @@ int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64
 static int prepare(struct cof_io_request *request, struct cof_extent **ret_extent)
 {
     int err = cof_extent_prepare(request->io.volume, false, ret_extent);
-    for (unsigned i = 0; err == COFFER_E_NO_SPACE && i < LANE_HELPS_MAX; i++) {
+    for (unsigned i = 0;
+         err == COFFER_E_NO_SPACE && request->queue->placed_count == 0 && i < LANE_HELPS_MAX; i++) {
         err = cof_log_help(request->queue->store);
         if (err == 0) {
             err = cof_extent_prepare(request->io.volume, false, ret_extent);
@@ -138,76 +146,116 @@ static int remember(struct coffer_volume *volume, uint64_t page, struct cof_vadd
     return err == 0 ? cof_kills_add(&volume->active_kills, loser) : err;
 }
 
-/* Seal the placed pages with the lock let go. */
-static int seal_pages(struct cof_io_request *request, struct cof_extent *extent,
-                      struct cof_batch *batch, unsigned slot, unsigned first, uint64_t page,
-                      unsigned count)
+static void seal(struct coffer_queue *queue, struct cof_placed *placed)
 {
-    struct coffer_queue *queue = request->queue;
-    struct coffer_store *store = queue->store;
-    int err = 0;
-    extent->refs++;
-    pthread_mutex_unlock(&store->lock);
-    for (unsigned i = 0; err == 0 && i < count; i++) {
-        err = cof_protect_page(queue->aead, extent, COF_PAGE_DATA, slot + i, page + i,
-                               cof_request_page(request, page + i),
-                               cof_batch_page(batch, first + i), batch->entries[first + i]);
+    struct cof_batch *batch = placed->batch;
+    for (unsigned i = 0; placed->err == 0 && i < placed->count; i++) {
+        placed->err = cof_protect_page(
+            queue->aead, placed->extent, COF_PAGE_DATA, placed->slot + i, placed->page + i,
+            cof_request_page(placed->request, placed->page + i),
+            cof_batch_page(batch, placed->first + i), batch->entries[placed->first + i]);
     }
-    pthread_mutex_lock(&store->lock);
-    if (err != 0) {
-        cof_store_fail(store, err);
-    } else {
-        for (unsigned i = 0; i < count; i++) {
-            cof_tags_put(&store->tags,
-                         cof_vaddr_make(COF_LINEAGE_LOCAL, extent->number, slot + i, false),
-                         batch->entries[first + i]);
-        }
-    }
-    cof_lane_sealed(&store->lane, batch, first, count);
-    cof_extent_put(store, extent);
-    return err;
 }
 
-/* Place up to a chunk of whole pages. */
+static void sealed(struct coffer_store *store, const struct cof_placed *placed)
+{
+    struct cof_batch *batch = placed->batch;
+    if (placed->err != 0) {
+        cof_store_fail(store, placed->err); /* and with it what waits for the batch */
+    }
+    for (unsigned i = 0; placed->err == 0 && i < placed->count; i++) {
+        cof_tags_put(
+            &store->tags,
+            cof_vaddr_make(COF_LINEAGE_LOCAL, placed->extent->number, placed->slot + i, false),
+            batch->entries[placed->first + i]);
+    }
+    cof_lane_sealed(&store->lane, batch, placed->first, placed->count);
+    cof_extent_put(store, placed->extent);
+}
+
+void cof_write_seal(struct coffer_queue *queue)
+{
+    struct coffer_store *store = queue->store;
+    if (queue->placed_count == 0) {
+        return;
+    }
+    pthread_mutex_unlock(&store->lock);
+    for (unsigned i = 0; i < queue->placed_count; i++) {
+        seal(queue, &queue->placed[i]);
+    }
+    pthread_mutex_lock(&store->lock);
+    for (unsigned i = 0; i < queue->placed_count; i++) {
+        sealed(store, &queue->placed[i]);
+    }
+    queue->placed_count = 0;
+    queue->placed_pages = 0;
+    cof_queues_rouse(store);
+}
+
+/* Nobody waits for room while the lane waits for pages that he has still to seal. */
+static int admit(struct cof_io_request *request, uint64_t page, unsigned count)
+{
+    struct coffer_volume *volume = request->io.volume;
+    if (request->queue->placed_count == 0) {
+        return cof_store_admit(volume, page, count);
+    }
+    return cof_store_admits(volume->store, count) ? 0 : COFFER_E_NO_SPACE;
+}
+
+static void note_placed(struct cof_io_request *request, const struct cof_placed *placed)
+{
+    struct coffer_queue *queue = request->queue;
+    queue->placed[queue->placed_count++] = *placed;
+    queue->placed_pages += placed->count;
+    placed->extent->refs++;
+}
+
+/* Place whole pages, as many as are sealed at once. */
 static int place_pages(struct cof_io_request *request, uint64_t page, uint64_t left,
                        unsigned *ret_count)
 {
     struct coffer_volume *volume = request->io.volume;
     struct coffer_store *store = volume->store;
-    struct cof_extent *extent;
-    struct cof_batch *batch;
+    struct cof_placed placed = {.request = request, .page = page};
     uint64_t words[CHUNK_PAGES];
-    unsigned count = left < CHUNK_PAGES ? (unsigned)left : CHUNK_PAGES;
-    unsigned room, slot, first;
-    int err = cof_store_admit(volume, page, count);
+    unsigned room = CHUNK_PAGES - request->queue->placed_pages;
+    unsigned count = left < room ? (unsigned)left : room;
+    int err = admit(request, page, count);
     if (err == 0) {
-        err = prepare(request, &extent);
+        err = prepare(request, &placed.extent);
+    }
+    if (err == 0 && is_kept_off(request, page, count)) {
+        err = COFFER_E_AGAIN;
     }
     if (err != 0) {
         return err;
     }
-    room = cof_lane_room(&store->lane, extent, extent->desc->slots_used, false);
+    room = cof_lane_room(&store->lane, placed.extent, placed.extent->desc->slots_used, false);
     count = count < room ? count : room;
-    room = COF_EXTENT_SLOTS - extent->desc->slots_used;
+    room = COF_EXTENT_SLOTS - placed.extent->desc->slots_used;
     count = count < room ? count : room;
     for (unsigned i = 0; i < count; i++) {
         words[i] = cof_word(COF_WORD_PAGE, page + i);
     }
-    batch = store->lane.open_batch;
-    err = cof_extent_place(extent, &store->lane, words, count, false, &slot, &first);
+    placed.batch = store->lane.open_batch;
+    placed.count = count;
+    err = cof_extent_place(placed.extent, &store->lane, words, count, false, &placed.slot,
+                           &placed.first);
     for (unsigned i = 0; err == 0 && i < count; i++) {
-        err = remember(volume, page + i,
-                       cof_vaddr_make(volume->index, extent->number, slot + i, false));
+        err =
+            remember(volume, page + i,
+                     cof_vaddr_make(volume->index, placed.extent->number, placed.slot + i, false));
     }
     if (err != 0) {
         /* Placed and not in the map: the store can't go on, as its counts would be wrong. */
         cof_store_fail(store, err);
-        cof_lane_sealed(&store->lane, batch, first, count);
+        cof_lane_sealed(&store->lane, placed.batch, placed.first, count);
         return err;
     }
-    request->commit_batch = batch->number;
+    request->commit_batch = placed.batch->number;
+    note_placed(request, &placed);
     *ret_count = count;
-    return seal_pages(request, extent, batch, slot, first, page, count);
+    return 0;
 }
 
 /* Whole pages become holes: two slots in the log, whatever their number. */
@@ -223,6 +271,9 @@ static int place_discard(struct cof_io_request *request, uint64_t page, uint64_t
     for (;;) {
         if (err == 0) {
             err = prepare(request, &extent);
+        }
+        if (err == 0 && is_kept_off(request, page, pages)) {
+            err = COFFER_E_AGAIN;
         }
         if (err != 0) {
             return err;
@@ -280,23 +331,33 @@ static bool is_partial(const struct cof_io_request *request, uint64_t page)
            (request->tail_partial && page == last_page(request));
 }
 
-/* Place the next piece. */
+/* Place the next piece, or seal what is in its way. */
 static int write_some(struct cof_io_request *request)
 {
+    struct coffer_queue *queue = request->queue;
     uint64_t page = request->first_page + request->at;
     uint64_t left = request->page_count - request->at;
+    bool holes_next = request->zeroes && !is_partial(request, page);
     unsigned placed = 0;
     int err;
-    if (!request->locked && overlaps_locked(request->io.volume, page, left)) {
+    if (queue->placed_count == COF_PLACED_MAX || queue->placed_pages == CHUNK_PAGES ||
+        (queue->placed_count > 0 && holes_next)) {
+        cof_write_seal(queue);
+    }
+    if (is_kept_off(request, page, left)) {
         return COFFER_E_AGAIN;
     }
-    if (request->zeroes && !is_partial(request, page)) {
+    if (holes_next) {
         uint64_t holes = left - (request->tail_partial ? 1u : 0u);
         err = place_discard(request, page, holes);
         request->at += err == 0 ? holes : 0u;
         return err;
     }
     err = place_pages(request, page, request->zeroes ? 1u : left, &placed);
+    if (err == COFFER_E_NO_SPACE && queue->placed_count > 0) {
+        cof_write_seal(queue);
+        return 0;
+    }
     request->at += placed;
     return err;
 }
@@ -327,6 +388,7 @@ void cof_write_advance(struct cof_io_request *request)
         err = COFFER_E_FAILED;
     }
     if (err == 0 && request->phase == COF_PHASE_LOCK) {
+        cof_write_seal(request->queue); /* or it might wait for a page of its own */
         err = lock_pages(request);
         if (err == 0) {
             start_merge(request);

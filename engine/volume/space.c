@@ -306,6 +306,11 @@ static uint64_t count_grown(struct coffer_volume *volume, uint64_t page, uint64_
     return grown;
 }
 
+bool cof_store_admits(const struct coffer_store *store, uint64_t pages)
+{
+    return store->error == 0 && log_has_room(store, pages) && fits(store, pages);
+}
+
 int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages)
 {
     struct coffer_store *store = volume->store;

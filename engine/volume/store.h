@@ -776,6 +776,8 @@ COFFER_MUST_CHECK int cof_log_ready(struct coffer_store *store, uint64_t pages);
 COFFER_MUST_CHECK int cof_log_help(struct coffer_store *store);
 /* As cof_log_ready, and that the store is not full, or the pages take the place of others. */
 COFFER_MUST_CHECK int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages);
+/* Whether it would at once, whatever the pages take the place of. */
+bool cof_store_admits(const struct coffer_store *store, uint64_t pages);
 /* The same for pages that come in through the checkpoint lane. */
 COFFER_MUST_CHECK int cof_import_admit(struct coffer_store *store, uint64_t pages);
 

@@ -69,6 +69,7 @@ static const struct {
     MEMBER(coffer_geometry, memory_align)
     MEMBER(coffer_geometry, write_in_flight)
     MEMBER(coffer_geometry, fixed_size)
+    MEMBER(coffer_geometry, works_in_poll)
     SIZE(coffer_segdev_request)
     MEMBER(coffer_segdev_request, op)
     MEMBER(coffer_segdev_request, segment)

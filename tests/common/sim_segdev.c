@@ -25,6 +25,7 @@ static void device_geometry(struct coffer_segdev *dev, struct coffer_geometry *r
     ret_geometry->memory_align = 512;
     ret_geometry->write_in_flight = 4;
     ret_geometry->fixed_size = disk->options.fixed_size ? 1 : 0;
+    ret_geometry->works_in_poll = (uint32_t)(disk->options.seed & 1u);
 }
 
 static int device_set_segment_bytes(struct coffer_segdev *dev, uint32_t segment_bytes)

@@ -50,7 +50,7 @@ enum sim_call {
 };
 
 struct sim_disk_options {
-    uint64_t seed;
+    uint64_t seed;            /* odd: the device says that it works in poll                  */
     unsigned delay_polls_max; /* a completion waits up to so many polls (0: the next one)    */
     bool shuffle;             /* completions in random order                                 */
     bool again;               /* submit says AGAIN now and then, as a full channel would     */

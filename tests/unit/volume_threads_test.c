@@ -2,7 +2,7 @@
 /*
  * Four threads on two volumes of one store, through queues of their own and the synchronous calls,
  * with flushes that overlap and checkpoints that run between: each thread reads what it wrote, all
- * of it is there after closing, and TSan finds nothing to say (label concurrent: pthread_create).
+ * of it is there after closing, on a disk and in memory, and TSan finds nothing to say (label concurrent: pthread_create).
  */
 #include "common/fake_kms.h"
 #include "common/prng.h"
@@ -25,6 +25,7 @@
 #define PAGES_EACH 256u
 #define DEPTH 8u
 #define ROUNDS 60u
+#define IN_MEMORY "/dev/shm"
 
 struct worker {
     pthread_t thread;
@@ -84,8 +85,7 @@ static void sync_round(struct worker *worker, struct prng *prng, uint64_t versio
         uint64_t index = prng_below(prng, PAGES_EACH), page = page_of(worker, index);
         unsigned flags = prng_chance(prng, 1, 8) ? COFFER_IO_FUA : 0u;
         if (prng_chance(prng, 1, 10)) {
-            keep(worker, coffer_volume_discard(worker->volume, page * PAGE, PAGE, NULL),
-                 "discard");
+            keep(worker, coffer_volume_discard(worker->volume, page * PAGE, PAGE, NULL), "discard");
             worker->versions[index] = 0;
         } else {
             fill_page(worker->buffers[0], page, version);
@@ -205,18 +205,17 @@ static void open_all(bool create)
     }
 }
 
-static int setup(void **state)
+static int make(const char *template)
 {
-    struct coffer_store_create_opts opts = {.size = sizeof opts,
-                                            .size_bytes = 128u << 20,
-                                            .segment_bytes = 1u << 20};
+    struct coffer_store_create_opts opts = {
+        .size = sizeof opts, .size_bytes = 128u << 20, .segment_bytes = 1u << 20};
     int fd;
-    (void)state;
-    strcpy(path, "threads-test-XXXXXX");
+    snprintf(path, sizeof path, "%s", template);
     fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
     opts.path = path;
+    open_flags = 0;
     fake_kms_init(&kms, 1);
     memset(workers, 0, sizeof workers);
     for (unsigned i = 0; i < THREADS; i++) {
@@ -227,9 +226,26 @@ static int setup(void **state)
     return 0;
 }
 
+static int setup(void **state)
+{
+    (void)state;
+    return make("threads-test-XXXXXX");
+}
+
+/* A device that works in poll, by whichever thread is there. */
+static int setup_in_memory(void **state)
+{
+    (void)state;
+    path[0] = '\0';
+    return access(IN_MEMORY, W_OK) == 0 ? make(IN_MEMORY "/threads-test-XXXXXX") : 0;
+}
+
 static int teardown(void **state)
 {
     (void)state;
+    if (path[0] == '\0') {
+        return 0;
+    }
     (void)coffer_store_close(store);
     return unlink(path);
 }
@@ -250,6 +266,9 @@ static void check_workers(void)
 static void threads_read_what_they_wrote(void **state)
 {
     (void)state;
+    if (path[0] == '\0') {
+        skip(); /* no file system in memory */
+    }
     for (unsigned i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
@@ -266,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(threads_read_what_they_wrote, setup, teardown),
+        cmocka_unit_test_setup_teardown(threads_read_what_they_wrote, setup_in_memory, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

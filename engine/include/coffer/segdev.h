@@ -42,6 +42,7 @@ struct coffer_geometry {
     uint32_t memory_align;    /* alignment that buffers must have, at most 4096               */
     uint32_t write_in_flight; /* appends worth having in flight at once                       */
     uint32_t fixed_size;      /* 1: a block device; 0: grow may be asked for                  */
+    uint32_t works_in_poll;   /* 1: what was submitted is done inside poll, by who calls it   */
 };
 
 enum coffer_segdev_op {
@@ -100,7 +101,7 @@ struct coffer_segdev_ops {
     int (*submit)(struct coffer_segdev_channel *channel, struct coffer_segdev_request *request);
 
     /* Push what was submitted to the device and collect completions, waiting until at least
-     * min_complete are there (0: do not wait). Returns their number, linked by `next` at
+     * min_complete are there (0: do not wait; never more than are in flight). Returns their number, linked by `next` at
      * *ret_list in no certain order, or an error of the channel itself. */
     int (*poll)(struct coffer_segdev_channel *channel, unsigned min_complete,
                 struct coffer_segdev_request **ret_list);
