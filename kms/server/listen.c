@@ -38,13 +38,13 @@ static int split(const char *address, char host[HOST_BYTES], const char **ret_po
         from++;
         bytes -= 2;
     }
-    if (bytes == 0 || bytes >= HOST_BYTES || colon[1] == '\0' ||
-        (!brackets && memchr(from, ':', bytes) != NULL) ||
+    if (bytes == 0 || bytes >= HOST_BYTES || strcspn(from, "[]") < bytes ||
+        brackets != (memchr(from, ':', bytes) != NULL) || colon[1] == '\0' ||
         strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
         strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
         return cof_kms_fault(fault, COFFER_E_INVALID,
                              "'%.60s' is no address to listen on: give HOST:PORT, or "
-                             "[ADDRESS]:PORT for IPv6",
+                             "[ADDRESS]:PORT for IPv6, and a port up to 65535 (0: any free one)",
                              address);
     }
     memcpy(host, from, bytes);
@@ -168,6 +168,9 @@ int cof_server_listen(const char *address, bool tls, struct cof_server_socket *s
     int error = split(address, host, &port, fault);
     if (error != 0) {
         return error;
+    }
+    if (strchr(host, ':') != NULL) {
+        hints.ai_flags |= AI_NUMERICHOST; /* no name has a colon: nobody else is asked */
     }
     int status = getaddrinfo(host, port, &hints, &list);
     if (status != 0) {

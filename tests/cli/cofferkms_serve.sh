@@ -20,7 +20,12 @@ fails 2 'nothing to listen on' "$COFFERKMS" serve
 for place in 0.0.0.0:0 '[::]:0'; do
     fails 2 'no loopback address' "$COFFERKMS" serve --listen "$place"
 done
-fails 2 'give HOST:PORT' "$COFFERKMS" serve --listen 8443
+for place in 8443 '' : :0 127.0.0.1: '[]:0' '[:0' ']:0' '[]' '[::1]' '[::1]:' '[::1]0' '[[::1]]:0' \
+    '[127.0.0.1]:0' '[localhost]:0' ::1:0 ::1 127.0.0.1:65536 '[::1]:65536' 127.0.0.1:-1 \
+    127.0.0.1:+1 '127.0.0.1: 1' 127.0.0.1:1x 127.0.0.1:http 127.0.0.1:99999999999999999999999; do
+    fails 2 'give HOST:PORT, or .*up to 65535' "$COFFERKMS" serve --listen "$place"
+done
+fails 7 'is no address' "$COFFERKMS" serve --listen '[::z]:0'
 fails 2 'give --tls-cert and --tls-key' "$COFFERKMS" serve --listen 127.0.0.1:0 --tls-cert x
 fails 7 'No such file' "$COFFERKMS" serve --listen 127.0.0.1:0 --tls-cert x --tls-key y
 fails 2 '--workers is 1 to 64' "$COFFERKMS" serve --unix s --workers 65
