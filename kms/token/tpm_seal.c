@@ -274,6 +274,17 @@ static void forget_output(struct tpm *tpm)
     Esys_Free(random);
 }
 
+/* The session keeps the auth value behind its own key: zeros, authorizing the primary, take its
+ * place. To an HMAC trailing zeros are no part of a key, so the TPM finds nothing wrong. */
+static void forget_auth(struct tpm *tpm)
+{
+    const TPM2B_AUTH zeros = {.size = COF_TPM_AUTH_BYTES_MAX};
+    TPM2B_SENSITIVE_CREATE nothing = {.sensitive.data.size = COF_TPM_SECRET_BYTES};
+
+    (void)Esys_TR_SetAuth(tpm->esys, tpm->primary, &zeros);
+    forget_input(tpm, &nothing);
+}
+
 static TSS2_RC unseal(struct tpm *tpm, struct cof_kms_bytes auth, uint8_t *ret_secret)
 {
     TPM2B_SENSITIVE_DATA *data = NULL;
@@ -287,6 +298,7 @@ static TSS2_RC unseal(struct tpm *tpm, struct cof_kms_bytes auth, uint8_t *ret_s
     }
     cof_kms_wipe(&value, sizeof(value));
     (void)Esys_TR_SetAuth(tpm->esys, tpm->object, &value);
+    forget_auth(tpm);
     forget_output(tpm);
     if (rc == TSS2_RC_SUCCESS && data->size == COF_TPM_SECRET_BYTES) {
         memcpy(ret_secret, data->buffer, COF_TPM_SECRET_BYTES);

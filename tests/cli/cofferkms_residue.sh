@@ -3,11 +3,14 @@
 #
 # After a server has encrypted, decrypted, drawn data keys, taken material from outside and given a
 # session, no plaintext, data key, material, secret or token of an access key, and nothing that
-# opened the store (root key file, passphrase, PIN) stands in its memory, its log, its store or a
-# copy of it, or its audit trail. Controls: what does stand in its memory, and planted copies.
+# opened the store (root key file, passphrase, PIN, a TPM's auth value) stands in its memory, its
+# log, its store or a copy of it, or its audit trail. Controls: what does stand in its memory, and
+# planted copies.
 . "$(dirname "$0")/lib_residue.sh"
+. "$(dirname "$0")/common_tpm.sh"
 server=
-trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$work"' EXIT
+tpm=
+trap 'kill -9 $server $tpm 2>/dev/null || true; rm -rf "$work"' EXIT
 
 serve() {
     "$COFFERKMS" serve --unix s 2>>log &
@@ -80,7 +83,7 @@ PLANTED=$(base64 <plain) serve
 planted 'plaintext as base64 stands in memory' --memory "$server" "${secrets[@]}"
 stop
 
-# What opens the store: the passphrase, and the PIN of a token.
+# What opens the store: the passphrase, the PIN of a token, and the auth value of a TPM.
 random_bytes 24 | base64 >passphrase
 tr -d '\n' <passphrase >phrase
 chmod 600 passphrase
@@ -113,5 +116,26 @@ if [ -n "${module:-}" ] && command -v softhsm2-util >/dev/null; then
     stop
 else
     echo "without the PIN of a token: SoftHSM (softhsm2) is not installed"
+fi
+
+if command -v swtpm >/dev/null; then
+    random_bytes 21 | base64 >auth
+    tr -d '\n' <auth >auth-text
+    chmod 600 auth
+    start_tpm
+    export COFFER_KMS=file:$work/chipped
+    export COFFER_ROOT_KEY_FILE="tpm2:$work/sealed?auth-source=file:$work/auth"
+    COFFER_ROOT_KEY_FILE+="&tcti=swtpm:host=127.0.0.1,port=$port"
+    printf '%s' "$COFFER_ROOT_KEY_FILE" >uri
+    make_key >key-id
+    serve
+    clean --memory "$server" --control uri --file log --file chipped --file sealed \
+        "auth value=auth-text"
+    stop
+    PLANTED=$(cat auth) serve
+    planted 'auth value stands in memory' --memory "$server" "auth value=auth-text"
+    stop
+else
+    echo "without the auth value of a TPM: swtpm is not installed"
 fi
 finish

@@ -3,6 +3,7 @@
 # Key stores that open by a PKCS#11 token (SoftHSM) and by a TPM (swtpm), from the command line.
 set -u
 : "${COFFERKMS:?}"
+. "$(dirname "$0")/common_tpm.sh"
 dir=$(mktemp -d) || exit 1
 tpm=
 # shellcheck disable=SC2317 # called by the trap
@@ -62,19 +63,6 @@ else
     echo "skipped: SoftHSM (softhsm2) is not installed"
 fi
 
-# Both of a TPM's ports in $port and the next.
-start_tpm() {
-    local try
-    mkdir -p state
-    for try in $(seq 50); do
-        port=$((20000 + (RANDOM + try) % 30000))
-        swtpm socket --tpm2 --tpmstate "dir=$dir/state" --flags not-need-init,startup-clear \
-            --server "type=tcp,port=$port,bindaddr=127.0.0.1" \
-            --ctrl "type=tcp,port=$((port + 1)),bindaddr=127.0.0.1" \
-            --daemon --pid "file=$dir/tpm.pid" >/dev/null 2>&1 && break
-    done
-    tpm=$(cat tpm.pid)
-}
 # shellcheck disable=SC2317 # called by name
 auth_away() { mv auth auth.kept; (umask 077; echo wrong >auth); }
 # shellcheck disable=SC2317 # called by name
@@ -82,7 +70,7 @@ auth_back() { mv auth.kept auth; }
 if command -v swtpm >/dev/null; then
     tried=1
     (umask 077; echo open-sesame >auth)
-    start_tpm
+    start_tpm || fail "no TPM"
     uri="tpm2:$dir/sealed?auth-source=file:$dir/auth&tcti=swtpm:host=127.0.0.1,port=$port"
     round tpm "$uri" auth_away auth_back TPM
     grep -q 'open-sesame' tpm sealed out err && fail "the auth value stands somewhere"

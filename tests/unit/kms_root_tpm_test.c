@@ -227,6 +227,49 @@ static void what_was_unsealed_does_not_stay_in_memory(void **state)
     assert_int_equal(found[0], 0);
 }
 
+/* An auth value of the most bytes, drawn anew, into the file and into masked. */
+static void draw_auth(struct scene *s, uint8_t masked[SEARCH_BYTES])
+{
+    char path[200];
+    int fd;
+
+    openssl_run(s->o, "head -c 24 /dev/urandom | base64 >auth"); /* 32 characters */
+    snprintf(path, sizeof(path), "%s/auth", s->o->directory);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, masked, SEARCH_BYTES), SEARCH_BYTES);
+    close(fd);
+    search_mask(masked, masked);
+}
+
+static void auth_values_do_not_stay_in_memory(void **state)
+{
+    struct scene *s = *state;
+    uint8_t secret[COF_TPM_SECRET_BYTES] = {1}, masked[2][SEARCH_BYTES], *planted = NULL;
+    unsigned found[2], i;
+
+    TPM_OR_SKIP(s);
+    draw_auth(s, masked[0]);
+    assert_int_equal(cof_tpm_make(s->uri, secret, &s->f.fault), 0);
+    search_memory(masked, 1, found);
+    assert_int_equal(found[0], 0);
+    assert_int_equal(cof_tpm_open(s->uri, secret, &s->f.fault), 0);
+    search_memory(masked, 1, found);
+    assert_int_equal(found[0], 0);
+    draw_auth(s, masked[1]);
+    assert_int_equal(cof_tpm_open(s->uri, secret, &s->f.fault), COFFER_E_PASSPHRASE);
+    search_memory(masked, 2, found);
+    assert_int_equal(found[0] + found[1], 0);
+    assert_int_equal(coffer_keystore_secret_new(SEARCH_BYTES, &planted), 0);
+    for (i = 0; i < SEARCH_BYTES; i++) {
+        planted[i] = masked[1][i] ^ SEARCH_MASK;
+    }
+    search_memory(masked, 2, found);
+    assert_int_equal(found[0], 0);
+    assert_int_equal(found[1], 1);
+    coffer_keystore_secret_free(planted);
+}
+
 static void uris_are_checked(void **state)
 {
     static const char *const bad[] = {"tpm2:",
@@ -257,6 +300,7 @@ int main(void)
         CASE(an_altered_file_does_not),
         CASE(another_tpm_does_not_and_none_does_not),
         CASE(what_was_unsealed_does_not_stay_in_memory),
+        CASE(auth_values_do_not_stay_in_memory),
         CASE(uris_are_checked),
     };
 
