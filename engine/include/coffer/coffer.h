@@ -382,8 +382,8 @@ COFFER_MUST_CHECK int coffer_volume_resize(struct coffer_volume *volume, uint64_
  * on return. 0 as well when it can be opened already. INACCESSIBLE_CREDENTIALS: seven days have
  * passed, by the wall clock and the latest that was seen since, and it stays so for good. An error
  * of class KEY: its key is still refused, and nothing has changed. A volume whose name no key opens
- * may be named by its ResourceId, here and in stop and delete; or is known by the UUID of opts' pin,
- * should the names of several fit.
+ * may be named by its ResourceId, here and in stop and delete; or is known by the UUID of opts'
+ * pin, should the names of several fit.
  *
  * With a caller it is the caller's right to the key that is asked at this moment: the volume key
  * has to unwrap for it, too. Where the provider has no right to the key any more, its grant being
