@@ -14,24 +14,18 @@
  * written. The negative control (--lie) lets the child claim one write that it never made; the
  * parent must miss it.
  */
-#include "common/fake_kms.h"
 #include "common/harness.h"
+#include "common/killing.h"
 #include "common/prng.h"
+#include "common/victim.h"
 
-#include <coffer/coffer.h>
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGES 2048u
 #define DEPTH 16u
-#define SEGMENT_BYTES (1u << 20)
-#define KMS_SEED 99u
 
 /* What the child tells: of a page, or of a flush (page PAGES). */
 struct note {
@@ -48,17 +42,9 @@ struct page_state {
 };
 
 static struct page_state pages[PAGES];
-static struct fake_kms kms;
-static const char *store_path;
 static struct {
-    uint64_t rounds, writes, flushes, survived;
+    uint64_t writes, flushes, survived;
 } counts;
-
-static void must(int error, const char *what, const struct coffer_fault *fault)
-{
-    harness_require(error == 0, "%s: %s: %s", what, coffer_error_name(error),
-                    fault != NULL && fault->error == error ? fault->detail : "");
-}
 
 static void make_page(uint32_t page, uint32_t version, uint64_t words[512])
 {
@@ -69,44 +55,21 @@ static void make_page(uint32_t page, uint32_t version, uint64_t words[512])
     }
 }
 
+/* Version numbers of a page go on, as do the file and its log, until the store is made anew. */
+static void create_store(void)
+{
+    memset(pages, 0, sizeof pages);
+    killing_create("killed", PAGES * 4096u);
+}
+
 static struct coffer_store *open_store(struct coffer_volume **ret_volume)
 {
     struct coffer_fault fault = {0};
-    struct coffer_store_opts opts = {.size = sizeof opts, .path = store_path};
-    struct coffer_volume_open_opts volume_opts = {
-        .size = sizeof volume_opts, .name = "killed", .provider = &kms.api};
-    struct coffer_store *store = NULL;
-    int error = coffer_store_open(&opts, &store, &fault);
-    if (error == COFFER_E_ACCESS || error == COFFER_E_IO || error == COFFER_E_UNSUPPORTED) {
-        opts.flags = COFFER_OPEN_BUFFERED; /* a file system without O_DIRECT */
-        error = coffer_store_open(&opts, &store, &fault);
-    }
-    must(error, "open store", &fault);
-    must(coffer_volume_open(store, &volume_opts, ret_volume, &fault), "open volume", &fault);
+    struct coffer_volume_open_opts opts = {
+        .size = sizeof opts, .name = "killed", .provider = &killing_kms.api};
+    struct coffer_store *store = killing_open();
+    killing_must(coffer_volume_open(store, &opts, ret_volume, &fault), "open volume", &fault);
     return store;
-}
-
-static void create_store(void)
-{
-    struct coffer_fault fault = {0};
-    struct coffer_store_create_opts opts = {.size = sizeof opts,
-                                            .path = store_path,
-                                            .size_bytes = 512u << 20,
-                                            .segment_bytes = SEGMENT_BYTES};
-    struct coffer_volume_create_opts volume_opts = {.size = sizeof volume_opts,
-                                                    .name = "killed",
-                                                    .size_bytes = PAGES * 4096u,
-                                                    .kms_key_id = "alias/k1",
-                                                    .provider = &kms.api};
-    struct coffer_store_opts open_opts = {
-        .size = sizeof open_opts, .path = store_path, .flags = COFFER_OPEN_BUFFERED};
-    struct coffer_store *store = NULL;
-    memset(pages, 0, sizeof pages);
-    (void)unlink(store_path);
-    must(coffer_store_create(&opts, &fault), "create store", &fault);
-    must(coffer_store_open(&open_opts, &store, &fault), "open new store", &fault);
-    must(coffer_volume_create(store, &volume_opts, &fault), "create volume", &fault);
-    must(coffer_store_close(store), "close new store", NULL);
 }
 
 /* ---- the child ---- */
@@ -121,9 +84,7 @@ static void tell(int fd, struct note note, enum what what)
 {
     note.what = (uint32_t)what;
     note.check = note.page ^ note.version ^ note.what ^ 0x6b696c6cu;
-    if (write(fd, &note, sizeof note) != (ssize_t)sizeof note) {
-        _exit(3);
-    }
+    victim_tell(fd, &note, sizeof note);
 }
 
 static void reap_some(struct coffer_queue *queue, int fd, struct slot **idle, unsigned *idle_count,
@@ -173,10 +134,16 @@ static void submit_one(struct coffer_queue *queue, struct coffer_volume *volume,
     }
 }
 
-static void child(int fd, uint64_t seed, bool lie)
+struct round {
+    uint64_t seed;
+    bool lie;
+};
+
+static void child(void *ctx, int fd)
 {
+    const struct round *round = ctx;
     struct coffer_queue_opts opts = {.size = sizeof opts, .depth = DEPTH};
-    struct prng prng = {seed};
+    struct prng prng = {round->seed};
     struct coffer_volume *volume;
     struct coffer_store *store = open_store(&volume);
     struct coffer_queue *queue;
@@ -189,7 +156,7 @@ static void child(int fd, uint64_t seed, bool lie)
     for (unsigned i = 0; i < DEPTH; i++) {
         idle[idle_count++] = &slots[i];
     }
-    if (lie) {
+    if (round->lie) {
         struct note note = {.page = 7, .version = pages[7].submitted + 1};
         tell(fd, note, SUBMITTED);
         tell(fd, note, COMPLETED);
@@ -216,9 +183,11 @@ struct flush_state {
 };
 static struct flush_state flushes[DEPTH];
 
-static void take_note(const struct note *note)
+static void take_note(void *ctx, const void *told)
 {
+    const struct note *note = told;
     struct flush_state *flush = &flushes[note->version % DEPTH];
+    (void)ctx;
     harness_require(note->check == (note->page ^ note->version ^ note->what ^ 0x6b696c6cu),
                     "the pipe tore a note");
     switch ((enum what)note->what) {
@@ -247,33 +216,6 @@ static void take_note(const struct note *note)
     }
 }
 
-/* Take notes until the child has been killed and the pipe is empty. */
-static void listen_and_kill(int fd, pid_t pid, uint64_t notes, double seconds)
-{
-    double start = harness_seconds();
-    uint64_t seen = 0;
-    bool killed = false;
-    for (;;) {
-        struct pollfd waiting = {.fd = fd, .events = POLLIN};
-        struct note note;
-        if (!killed && (seen >= notes || harness_seconds() - start > seconds)) {
-            (void)kill(pid, SIGKILL);
-            killed = true;
-        }
-        if (poll(&waiting, 1, 20) < 0 && errno != EINTR) {
-            break;
-        }
-        if ((waiting.revents & (POLLIN | POLLHUP)) == 0) {
-            continue;
-        }
-        if (read(fd, &note, sizeof note) != (ssize_t)sizeof note) {
-            break;
-        }
-        take_note(&note);
-        seen++;
-    }
-}
-
 static void look_at(struct coffer_volume *volume)
 {
     static uint64_t found[512] __attribute__((aligned(4096)));
@@ -282,8 +224,8 @@ static void look_at(struct coffer_volume *volume)
     for (uint32_t page = 0; page < PAGES; page++) {
         struct page_state *state = &pages[page];
         uint32_t version;
-        must(coffer_volume_read(volume, found, (uint64_t)page * 4096, 4096, &fault), "read",
-             &fault);
+        killing_must(coffer_volume_read(volume, found, (uint64_t)page * 4096, 4096, &fault), "read",
+                     &fault);
         version = (uint32_t)(found[0] >> 32);
         harness_require(version >= state->durable,
                         "page %u: version %u was acknowledged by a flush, %u found", page,
@@ -305,80 +247,37 @@ static void look_at(struct coffer_volume *volume)
     }
 }
 
-struct round {
-    uint64_t seed;
-    bool lie;
-};
-
-static void one_round(void *ctx)
+static void one_round(uint64_t seed, bool lie)
 {
-    const struct round *round = ctx;
-    struct prng prng = {round->seed};
+    struct round round = {seed, lie};
+    struct prng prng = {seed};
+    struct victim victim = {sizeof(struct note), child, take_note, &round};
     struct coffer_volume *volume;
     struct coffer_store *store;
-    int ends[2], status;
-    pid_t pid;
-    harness_context("killer --seed %llu --rounds 1", (unsigned long long)round->seed);
-    harness_require(pipe(ends) == 0, "pipe: %s", strerror(errno));
-    fflush(stdout);
-    pid = fork();
-    harness_require(pid >= 0, "fork: %s", strerror(errno));
-    if (pid == 0) {
-        close(ends[0]);
-        child(ends[1], round->seed, round->lie);
-        _exit(0);
-    }
-    close(ends[1]);
-    listen_and_kill(ends[0], pid, 20 + prng_below(&prng, 3000), 20.0);
-    close(ends[0]);
-    (void)waitpid(pid, &status, 0);
-    harness_require(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
-                    "the child ended by itself, status %d", status);
+    victim_kill(&victim, 20 + prng_below(&prng, 3000));
     store = open_store(&volume);
     look_at(volume);
-    must(coffer_store_close(store), "close", NULL);
+    killing_must(coffer_store_close(store), "close", NULL);
 }
 
-/* Version numbers of a page go on, as do the file and its log, until the store is made anew. */
-static void fresh_store(void *ctx)
+static void tell_counts(void)
 {
-    (void)ctx;
-    create_store();
+    printf("%llu completed writes, %llu flushes, %llu pages looked at\n",
+           (unsigned long long)counts.writes, (unsigned long long)counts.flushes,
+           (unsigned long long)counts.survived);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = 1, rounds = 200;
-    bool lie = false;
-    char path[64];
-    const char *directory = NULL;
-    double start = harness_seconds();
-    const struct harness_option options[] = {
-        {"--seed", &seed, NULL, NULL, "first seed [1]"},
-        {"--rounds", &rounds, NULL, NULL, "kills [200]"},
-        {"--directory", NULL, &directory, NULL, "where the store's file goes [.]"},
-        {"--lie", NULL, NULL, &lie, "negative control: the child claims a write it never made"},
-        {NULL, NULL, NULL, NULL, NULL},
+    static const struct killing killing = {
+        .program = "killer",
+        .what = "kill -9 with 16 requests in flight on a real file",
+        .lie = "a write that was never made",
+        .rounds = 200,
+        .rounds_of_a_store = 20,
+        .create = create_store,
+        .round = one_round,
+        .tell = tell_counts,
     };
-    harness_options(argc, argv, options, "kill -9 with 16 requests in flight on a real file");
-    snprintf(path, sizeof path, "%.40s/killer.%d.coffer", directory == NULL ? "." : directory,
-             (int)getpid());
-    store_path = path;
-    fake_kms_init(&kms, KMS_SEED);
-    harness_quiet(lie);
-    for (uint64_t i = 0; i < rounds && harness_failures() == 0; i++) {
-        struct round round = {.seed = seed + i, .lie = lie};
-        if (i % 20 == 0 && !harness_run(fresh_store, NULL)) {
-            break;
-        }
-        (void)harness_run(one_round, &round);
-        counts.rounds++;
-    }
-    (void)unlink(path);
-    printf("killer: seed %llu, %llu kills, %llu completed writes, %llu flushes, %llu pages looked "
-           "at, %.1f s\n",
-           (unsigned long long)seed, (unsigned long long)counts.rounds,
-           (unsigned long long)counts.writes, (unsigned long long)counts.flushes,
-           (unsigned long long)counts.survived, harness_seconds() - start);
-    return harness_close("killer", counts.rounds, lie ? "a write that was never made" : NULL);
+    return killing_main(&killing, argc, argv);
 }

@@ -5,32 +5,33 @@
 #include "runs.h"
 
 #include "common/harness.h"
+#include "common/victim.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define ROUNDS_OF_A_STORE 12u
 
-/* Less than a pipe takes at once, so that none is torn. */
 struct note {
     uint32_t acknowledged; /* 0: it is about to be done */
     struct step step;
 };
-_Static_assert(sizeof(struct note) <= PIPE_BUF, "a note is written at once");
 
 static void tell(int fd, const struct step *step, bool acknowledged)
 {
     struct note note = {acknowledged, *step};
-    if (write(fd, &note, sizeof note) != (ssize_t)sizeof note) {
-        _exit(3);
-    }
+    victim_tell(fd, &note, sizeof note);
 }
+
+struct round {
+    struct world *world;
+    uint64_t seed;
+    bool lie, has_old;
+    struct step pending; /* of the child that lives now */
+    bool under_way;
+    struct run_counts *counts;
+};
 
 static void lie_once(struct world *world, int fd)
 {
@@ -44,11 +45,14 @@ static void lie_once(struct world *world, int fd)
     tell(fd, &step, true);
 }
 
-static void child(struct world *world, int fd, uint64_t seed, bool lie)
+static void child(void *ctx, int fd)
 {
-    struct prng prng = {seed};
+    const struct round *round = ctx;
+    struct world *world = round->world;
+    struct prng prng = {round->seed};
+    world_draw(world);
     world_open(world, false);
-    if (lie) {
+    if (round->lie) {
         lie_once(world, fd);
     }
     for (;;) {
@@ -64,36 +68,20 @@ static void child(struct world *world, int fd, uint64_t seed, bool lie)
 
 /* ---- the parent -------------------------------------------------------------------------- */
 
-/* Follow the child into the model; true when something was under way at its death. */
-static bool follow(struct world *world, int fd, pid_t pid, uint64_t notes, struct step *pending,
-                   struct run_counts *counts)
+/* Follow the child into the model. */
+static void follow(void *ctx, const void *told)
 {
-    uint64_t seen = 0;
-    bool under_way = false;
-    struct note note;
-    for (;;) {
-        struct pollfd waiting = {.fd = fd, .events = POLLIN};
-        if (seen == notes) {
-            (void)kill(pid, SIGKILL);
-        }
-        if (poll(&waiting, 1, 1000) < 0 && errno != EINTR) {
-            break;
-        }
-        if (read(fd, &note, sizeof note) != (ssize_t)sizeof note) {
-            break;
-        }
-        seen++;
-        if (note.acknowledged) {
-            step_end(&world->model, &note.step);
-            counts->steps++;
-            counts->by_op[note.step.op]++;
-        } else {
-            step_begin(&world->model, &note.step);
-            *pending = note.step;
-        }
-        under_way = !note.acknowledged;
+    const struct note *note = told;
+    struct round *round = ctx;
+    if (note->acknowledged) {
+        step_end(&round->world->model, &note->step);
+        round->counts->steps++;
+        round->counts->by_op[note->step.op]++;
+    } else {
+        step_begin(&round->world->model, &note->step);
+        round->pending = note->step;
     }
-    return under_way;
+    round->under_way = !note->acknowledged;
 }
 
 static void copy_file(const char *from, const char *to)
@@ -102,13 +90,6 @@ static void copy_file(const char *from, const char *to)
     snprintf(command, sizeof command, "cp -- '%s' '%s'", from, to);
     harness_require(system(command) == 0, "%s", command);
 }
-
-struct round {
-    struct world *world;
-    uint64_t seed;
-    bool lie, has_old;
-    struct run_counts *counts;
-};
 
 static void look_at_old(struct round *round)
 {
@@ -130,28 +111,12 @@ static void one_round(void *ctx)
     struct round *round = ctx;
     struct world *world = round->world;
     struct prng prng = {prng_mix(round->seed, 7)};
-    struct step pending = {.op = OP_NONE};
-    int ends[2], status = 0;
+    struct victim victim = {sizeof(struct note), child, follow, round};
     harness_context("kms --seed %llu --steps 1", (unsigned long long)round->seed);
-    harness_require(pipe(ends) == 0, "pipe: %s", strerror(errno));
-    fflush(stdout);
-    pid_t pid = fork();
-    harness_require(pid >= 0, "fork: %s", strerror(errno));
-    if (pid == 0) {
-        close(ends[0]);
-        world_draw(world);
-        child(world, ends[1], round->seed, round->lie);
-        _exit(0);
-    }
-    close(ends[1]);
-    bool under_way =
-        follow(world, ends[0], pid, 20 + prng_below(&prng, 400), &pending, round->counts);
-    close(ends[0]);
-    (void)waitpid(pid, &status, 0);
-    harness_require(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
-                    "the child ended by itself, status %d", status);
+    round->under_way = false;
+    victim_kill(&victim, 20 + prng_below(&prng, 400));
     world_open(world, false);
-    round->counts->rows += world_look(world, under_way ? &pending : NULL);
+    round->counts->rows += world_look(world, round->under_way ? &round->pending : NULL);
     world_close(world);
     look_at_old(round);
     round->counts->deaths++;
