@@ -290,14 +290,35 @@ COFFER_MUST_CHECK int cof_store_replay_lane(struct coffer_store *store, bool *re
 
 /* ---- catalogue.c ---- */
 COFFER_MUST_CHECK int cof_catalogue_load(struct coffer_store *store, struct coffer_fault *fault);
-void cof_catalogue_done(struct coffer_store *store);
 COFFER_MUST_CHECK int cof_catalogue_flush(struct coffer_store *store,
                                           const struct cof_raw_writer *writer);
+
+/* ---- catalogue_item.c ---- */
+/* A new entry with a number and a uuid of its own, not in the catalogue yet. */
+COFFER_MUST_CHECK int cof_catalogue_item_new(struct coffer_store *store, enum cof_entry_kind kind,
+                                             const char *full_name,
+                                             struct cof_catalogue_item **ret_item);
+void cof_catalogue_append(struct coffer_store *store, struct cof_catalogue_item *item);
+/* Take out of the list; its records go with the next root. LIMIT. */
+COFFER_MUST_CHECK int cof_catalogue_remove(struct coffer_store *store,
+                                           struct cof_catalogue_item *item, unsigned key_parts);
+/* NULL: none. */
+struct cof_catalogue_item *cof_catalogue_at(const struct coffer_store *store, uint32_t number);
 void cof_catalogue_item_free(struct coffer_store *store, struct cof_catalogue_item *item);
-COFFER_MUST_CHECK int cof_name_hint(struct coffer_store *store, const char *name,
-                                    uint8_t *ret_hint);
-/* "VOLUME" or "VOLUME@SNAPSHOT". */
-void cof_record_full_name(const struct cof_record *record, char ret_name[COF_FULL_NAME_BYTES]);
+void cof_catalogue_done(struct coffer_store *store);
+/* Copy lineages, writers and what the family's deep re-encrypt began with. */
+COFFER_MUST_CHECK int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
+                                      const struct cof_catalogue_item *from);
+COFFER_MUST_CHECK int cof_item_add_lineage(struct coffer_store *store,
+                                           struct cof_catalogue_item *item, uint32_t number);
+COFFER_MUST_CHECK int cof_item_add_writer(struct coffer_store *store,
+                                          struct cof_catalogue_item *item,
+                                          const struct cof_writer *writer);
+/* uuid of a lineage number; NULL: there is none. */
+const uint8_t *cof_lineage_uuid(const struct coffer_store *store, uint32_t number);
+/* A number for a lineage that is imported; the next root lists it. */
+COFFER_MUST_CHECK int cof_lineage_add(struct coffer_store *store, const uint8_t uuid[16],
+                                      uint32_t *ret_number);
 /* Number of the lineage of an address; COF_LINEAGE_NONE when its index has none. */
 static inline uint32_t cof_item_lineage(const struct cof_catalogue_item *item, unsigned index)
 {
@@ -327,26 +348,14 @@ static inline struct cof_vaddr cof_store_address(const struct coffer_volume *vol
                           cof_vaddr_slot(addr), false);
 }
 
-/* uuid of a lineage number; NULL: there is none. */
-const uint8_t *cof_lineage_uuid(const struct coffer_store *store, uint32_t number);
-/* Copy lineages, writers and what the family's deep re-encrypt began with. */
-COFFER_MUST_CHECK int cof_item_relate(struct coffer_store *store, struct cof_catalogue_item *item,
-                                      const struct cof_catalogue_item *from);
-COFFER_MUST_CHECK int cof_item_add_lineage(struct coffer_store *store,
-                                           struct cof_catalogue_item *item, uint32_t number);
-COFFER_MUST_CHECK int cof_item_add_writer(struct coffer_store *store,
-                                          struct cof_catalogue_item *item,
-                                          const struct cof_writer *writer);
-/* A new entry with a number and a uuid of its own, not in the catalogue yet. */
-COFFER_MUST_CHECK int cof_catalogue_item_new(struct coffer_store *store, enum cof_entry_kind kind,
-                                             const char *full_name,
-                                             struct cof_catalogue_item **ret_item);
-void cof_catalogue_append(struct coffer_store *store, struct cof_catalogue_item *item);
-/* Take out of the list; its records go with the next root. LIMIT. */
-COFFER_MUST_CHECK int cof_catalogue_remove(struct coffer_store *store,
-                                           struct cof_catalogue_item *item, unsigned key_parts);
-/* NULL: none. */
-struct cof_catalogue_item *cof_catalogue_at(const struct coffer_store *store, uint32_t number);
+/* ---- catalogue_find.c ---- */
+void cof_resource_id(const char *prefix, const uint8_t uuid[16],
+                     char ret_id[COFFER_RESOURCE_ID_BYTES]);
+void cof_uuid_text(const uint8_t uuid[16], char ret_text[37]);
+COFFER_MUST_CHECK int cof_name_hint(struct coffer_store *store, const char *name,
+                                    uint8_t *ret_hint);
+/* "VOLUME" or "VOLUME@SNAPSHOT". */
+void cof_record_full_name(const struct cof_record *record, char ret_name[COF_FULL_NAME_BYTES]);
 /* The volume key of an entry: of an open volume that has the same, which stays its, or unwrapped.
  * vk is NULL for an unencrypted one. */
 struct cof_item_key {
@@ -371,9 +380,6 @@ void cof_item_owner(const struct cof_catalogue_item *item, char ret_arn[COFFER_K
  * know its name, parent and cuts here. */
 void cof_record_adapt(const struct coffer_store *store, const struct cof_catalogue_item *item,
                       struct cof_record *record);
-/* A number for a lineage that is imported; the next root lists it. */
-COFFER_MUST_CHECK int cof_lineage_add(struct coffer_store *store, const uint8_t uuid[16],
-                                      uint32_t *ret_number);
 /* Opens records until one has the full name. */
 COFFER_MUST_CHECK int cof_catalogue_find(struct coffer_store *store, const char *name,
                                          const struct coffer_key_provider *provider,
@@ -1024,8 +1030,5 @@ COFFER_MUST_CHECK int cof_volume_leave(struct coffer_volume *volume);
 void cof_volume_drop(struct coffer_volume *volume);
 COFFER_MUST_CHECK int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page,
                                                uint64_t pages, struct cof_vaddr addr);
-void cof_resource_id(const char *prefix, const uint8_t uuid[16],
-                     char ret_id[COFFER_RESOURCE_ID_BYTES]);
-void cof_uuid_text(const uint8_t uuid[16], char ret_text[37]);
 
 #endif
