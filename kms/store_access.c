@@ -49,20 +49,13 @@ int cof_kms_db_access_key_get(struct cof_kms_db *db, const char *access_key_id,
                               struct cof_kms_access_key_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_ACCESS_KEY_GET, &stmt, fault, "t", access_key_id);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, LABEL, fault, COFFER_E_NOT_FOUND,
+                                 "there is no access key %.64s", access_key_id);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "there is no access key %.64s",
-                             access_key_id);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_access_key_each(struct cof_kms_db *db, const char *principal_arn, const char *after,

@@ -59,20 +59,14 @@ int cof_kms_db_alias_get(struct cof_kms_db *db, const struct cof_kms_owner *owne
                          struct cof_kms_alias_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_ALIAS_GET, &stmt, fault, "ttt", owner->account,
                                   owner->region, name);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, LABEL, fault, COFFER_E_NOT_FOUND, "there is no %.100s",
+                                 name);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "there is no %.100s", name);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_alias_count(struct cof_kms_db *db, const char *key_arn, uint64_t *ret_count,

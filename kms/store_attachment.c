@@ -49,21 +49,14 @@ int cof_kms_db_identity_policy_get(struct cof_kms_db *db, const char *account, c
                                    struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error =
         cof_kms_sql_start(db, COF_KMS_SQL_IDENTITY_POLICY_GET, &stmt, fault, "tt", account, name);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, POLICY_LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, POLICY_LABEL, fault, COFFER_E_NOT_FOUND,
+                                 "account %.12s has no policy %.100s", account, name);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "account %.12s has no policy %.100s",
-                             account, name);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_policy(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_policy(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_identity_policy_each(struct cof_kms_db *db, const char *account, const char *after,

@@ -79,20 +79,13 @@ int cof_kms_db_key_get(struct cof_kms_db *db, const char *arn, struct cof_kms_ke
                        struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_GET, &stmt, fault, "t", arn);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, LABEL, fault, COFFER_E_KEY_NOT_FOUND,
+                                 "there is no key %.110s in this key store", arn);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_KEY_NOT_FOUND,
-                             "there is no key %.110s in this key store", arn);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_key_due(struct cof_kms_db *db, uint64_t now_ns, const char *after,

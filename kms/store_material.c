@@ -67,20 +67,14 @@ int cof_kms_db_material_get(struct cof_kms_db *db, const char *key_arn, const ui
                             struct cof_kms_material_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_MATERIAL_GET, &stmt, fault, "tb", key_arn,
                                   material_id, (size_t)COF_KMS_MATERIAL_ID_BYTES);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, LABEL, fault, COFFER_E_NOT_FOUND,
+                                 "key %.110s has no such material", key_arn);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "key %.110s has no such material", key_arn);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_material_count(struct cof_kms_db *db, const char *key_arn, uint64_t *ret_count,

@@ -46,20 +46,13 @@ int cof_kms_db_account_get(struct cof_kms_db *db, const char *account,
                            struct cof_kms_account_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_ACCOUNT_GET, &stmt, fault, "t", account);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, ACCOUNT_LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, ACCOUNT_LABEL, fault, COFFER_E_NOT_FOUND,
+                                 "there is no account %.12s in this key store", account);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND,
-                             "there is no account %.12s in this key store", account);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_account(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_account(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_account_each(struct cof_kms_db *db, const char *after, unsigned limit,
@@ -128,19 +121,13 @@ int cof_kms_db_principal_get(struct cof_kms_db *db, const char *arn,
                              struct cof_kms_principal_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_PRINCIPAL_GET, &stmt, fault, "t", arn);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, PRINCIPAL_LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, PRINCIPAL_LABEL, fault, COFFER_E_NOT_FOUND,
+                                 "there is no principal %.110s", arn);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "there is no principal %.110s", arn);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_principal(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_principal(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_principal_each(struct cof_kms_db *db, const char *account, const char *kind,

@@ -8,6 +8,7 @@
 #include "store_sql.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- errors ------------------------------------------------------------------------------ */
@@ -294,6 +295,23 @@ int cof_kms_sql_next(struct cof_kms_db *db, sqlite3_stmt *stmt, const char *labe
         }
     }
     return error;
+}
+
+int cof_kms_sql_only(struct cof_kms_db *db, sqlite3_stmt *stmt, const char *label,
+                     struct coffer_fault *fault, int missing, const char *format, ...)
+{
+    char sentence[sizeof(fault->detail)];
+    bool found = false;
+    va_list arguments;
+    int error = cof_kms_sql_next(db, stmt, label, &found, fault);
+
+    if (error != 0 || found) {
+        return error;
+    }
+    va_start(arguments, format);
+    (void)vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    return cof_kms_fault(fault, missing, "%s", sentence);
 }
 
 int cof_kms_sql_count(struct cof_kms_db *db, enum cof_kms_sql which, const char *text,

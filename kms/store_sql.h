@@ -138,6 +138,11 @@ COFFER_MUST_CHECK int cof_kms_sql_step(struct cof_kms_db *db, sqlite3_stmt *stmt
 COFFER_MUST_CHECK int cof_kms_sql_next(struct cof_kms_db *db, sqlite3_stmt *stmt,
                                        const char *label, bool *ret_row,
                                        struct coffer_fault *fault);
+/* Step to the one row that there may be, as next does; where there is none, the error `missing`
+ * with the sentence that is given. */
+COFFER_MUST_CHECK int cof_kms_sql_only(struct cof_kms_db *db, sqlite3_stmt *stmt, const char *label,
+                                       struct coffer_fault *fault, int missing, const char *format,
+                                       ...) __attribute__((format(printf, 6, 7)));
 /* Step a statement that gives no rows, and reset it. */
 COFFER_MUST_CHECK int cof_kms_sql_done(struct cof_kms_db *db, sqlite3_stmt *stmt,
                                        struct coffer_fault *fault);

@@ -96,20 +96,14 @@ int cof_kms_db_tombstone_get(struct cof_kms_db *db, const char *arn, const uint8
                              struct cof_kms_tombstone_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_TOMBSTONE_GET, &stmt, fault, "tb", arn,
                                   material_id, (size_t)COF_KMS_MATERIAL_ID_BYTES);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, TOMBSTONE_LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, TOMBSTONE_LABEL, fault, COFFER_E_NOT_FOUND,
+                                 "%.110s was not deleted", arn);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_NOT_FOUND, "%.110s was not deleted", arn);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_tombstone(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_tombstone(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_tombstone_each(struct cof_kms_db *db,

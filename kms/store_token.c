@@ -51,20 +51,13 @@ int cof_kms_db_key_store_get(struct cof_kms_db *db, const char *id,
                              struct cof_kms_key_store_row *ret_row, struct coffer_fault *fault)
 {
     sqlite3_stmt *stmt = NULL;
-    bool found = false;
     int error = cof_kms_sql_start(db, COF_KMS_SQL_KEY_STORE_GET, &stmt, fault, "t", id);
 
     if (error == 0) {
-        error = cof_kms_sql_next(db, stmt, LABEL, &found, fault);
+        error = cof_kms_sql_only(db, stmt, LABEL, fault, COFFER_E_KEY_STORE_NOT_FOUND,
+                                 "there is no custom key store %.64s", id);
     }
-    if (error == 0 && !found) {
-        return cof_kms_fault(fault, COFFER_E_KEY_STORE_NOT_FOUND,
-                             "there is no custom key store %.64s", id);
-    }
-    if (error == 0) {
-        error = cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault);
-    }
-    return error;
+    return error == 0 ? cof_kms_sql_end(stmt, read_row(stmt, ret_row), fault) : error;
 }
 
 int cof_kms_db_key_store_each(struct cof_kms_db *db, const struct cof_kms_owner *owner,
