@@ -199,20 +199,28 @@ static int unseal_from(const struct place *place, struct cof_kms_bytes auth, uin
     return cof_tpm_unseal(tcti_of(place), auth, sealed, ret_secret, fault);
 }
 
+/* The place that the URI names, and its authorization, in memory that the caller frees, failed or
+ * not. */
+static int find(const char *uri, struct place *ret_place, uint8_t **ret_memory,
+                struct cof_kms_bytes *ret_auth, struct coffer_fault *fault)
+{
+    int error = parse_uri(uri, ret_place, fault);
+
+    *ret_memory = NULL;
+    if (error == 0) {
+        error = coffer_keystore_secret_new(COF_TPM_AUTH_BYTES_MAX + 2, ret_memory);
+    }
+    return error == 0 ? read_auth(ret_place, *ret_memory, ret_auth, fault) : error;
+}
+
 int cof_tpm_make(const char *uri, const uint8_t secret[COF_TPM_SECRET_BYTES],
                  struct coffer_fault *fault)
 {
     struct cof_kms_bytes auth;
     struct place place;
-    uint8_t *memory = NULL;
-    int error = parse_uri(uri, &place, fault);
+    uint8_t *memory;
+    int error = find(uri, &place, &memory, &auth, fault);
 
-    if (error == 0) {
-        error = coffer_keystore_secret_new(COF_TPM_AUTH_BYTES_MAX + 2, &memory);
-    }
-    if (error == 0) {
-        error = read_auth(&place, memory, &auth, fault);
-    }
     if (error == 0) {
         error = seal_into(&place, auth, secret, fault);
     }
@@ -225,15 +233,9 @@ int cof_tpm_open(const char *uri, uint8_t ret_secret[COF_TPM_SECRET_BYTES],
 {
     struct cof_kms_bytes auth;
     struct place place;
-    uint8_t *memory = NULL;
-    int error = parse_uri(uri, &place, fault);
+    uint8_t *memory;
+    int error = find(uri, &place, &memory, &auth, fault);
 
-    if (error == 0) {
-        error = coffer_keystore_secret_new(COF_TPM_AUTH_BYTES_MAX + 2, &memory);
-    }
-    if (error == 0) {
-        error = read_auth(&place, memory, &auth, fault);
-    }
     if (error == 0) {
         error = unseal_from(&place, auth, ret_secret, fault);
     }
