@@ -328,9 +328,10 @@ static void leave(struct coffer_queue *queue)
 
 /*
  * Collect and move on until neither the lane nor a read gives anything new. One run a round is
- * opened (all, where the device does nothing meanwhile anyway), and of reads none when enough requests can be handed over: the caller who gets one soon
- * puts the device to work again while the others are opened. A device that answers many reads at
- * once would otherwise stand still until all of them are open (docs/decisions/0024).
+ * opened (all, where the device does nothing meanwhile anyway), and of reads none when enough
+ * requests can be handed over: the caller who gets one soon puts the device to work again while the
+ * others are opened. A device that answers many reads at once would otherwise stand still until all
+ * of them are open (docs/decisions/0024).
  */
 static void work(struct coffer_queue *queue, unsigned wanted, unsigned needed, bool will_wait)
 {

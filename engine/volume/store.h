@@ -739,6 +739,11 @@ COFFER_MUST_CHECK int cof_volume_lookup(struct coffer_volume *volume, uint64_t p
                                         struct cof_vaddr *ret_addr);
 void cof_volume_node_io(struct coffer_volume *volume);
 
+/* ---- next_data.c ---- */
+/* Move *page to the first one at or behind it that has data, or to the volume's end or beyond.
+ * Under the store's lock, which others have meanwhile. */
+COFFER_MUST_CHECK int cof_volume_next_data(struct coffer_volume *volume, uint64_t *page);
+
 /* ---- replay.c ---- */
 COFFER_MUST_CHECK int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault);
 

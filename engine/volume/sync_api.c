@@ -203,48 +203,16 @@ int coffer_volume_flush(struct coffer_volume *volume, struct coffer_fault *fault
 
 /* ---- where there is data ---- */
 
-/* Smallest page >= from that the delta maps to data, or that lies under one of its entries. */
-static uint64_t next_dirty(const struct cof_delta *delta, uint64_t from)
-{
-    uint64_t best = UINT64_MAX;
-    for (unsigned i = 0; i < COF_DELTA_SHARDS; i++) {
-        const struct cof_delta_shard *shard = &delta->shards[i];
-        for (uint64_t at = 0; at < shard->capacity; at++) {
-            const struct cof_delta_entry *entry = &shard->entries[at];
-            if (entry->addr.bits != 0 && !cof_vaddr_hole(entry->addr) &&
-                cof_delta_key_level(entry->key) == 0 && entry->key >= from && entry->key < best) {
-                best = entry->key;
-            }
-        }
-    }
-    return best;
-}
-
 int coffer_volume_next_data(struct coffer_volume *volume, uint64_t *offset_bytes,
                             uint64_t *length_bytes, struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
     uint64_t page = (*offset_bytes + COF_PAGE_BYTES - 1u) / COF_PAGE_BYTES, end;
-    uint64_t dirty, frozen, tree = page;
     struct cof_vaddr addr = {0};
-    int err = 0;
+    int err;
     pthread_mutex_lock(&store->lock);
     *length_bytes = 0;
-    if (cof_lease_over(volume)) {
-        err = COFFER_E_INACCESSIBLE_CREDENTIALS;
-    }
-    while (err == 0 && page < volume->size_pages) {
-        err = cof_volume_lookup(volume, page, &addr);
-        if (err != 0 || !cof_vaddr_zero(addr)) {
-            break;
-        }
-        tree = page + 1u;
-        err = cof_tree_next(&volume->tree, &volume->node_io, &tree);
-        dirty = next_dirty(&volume->active, page + 1u);
-        frozen = volume->has_frozen ? next_dirty(&volume->frozen, page + 1u) : UINT64_MAX;
-        page = dirty < frozen ? dirty : frozen;
-        page = tree < page ? tree : page;
-    }
+    err = cof_volume_next_data(volume, &page);
     for (end = page; err == 0 && end < volume->size_pages && end - page < 4096u; end++) {
         err = cof_volume_lookup(volume, end, &addr);
         if (err == 0 && cof_vaddr_zero(addr)) {

@@ -2,7 +2,8 @@
 /*
  * Four threads on two volumes of one store, through queues of their own and the synchronous calls,
  * with flushes that overlap and checkpoints that run between: each thread reads what it wrote, all
- * of it is there after closing, on a disk and in memory, and TSan finds nothing to say (label concurrent: pthread_create).
+ * of it is there after closing, on a disk and in memory, and TSan finds nothing to say (label
+ * concurrent: pthread_create).
  */
 #include "common/fake_kms.h"
 #include "common/prng.h"

@@ -101,8 +101,8 @@ struct coffer_segdev_ops {
     int (*submit)(struct coffer_segdev_channel *channel, struct coffer_segdev_request *request);
 
     /* Push what was submitted to the device and collect completions, waiting until at least
-     * min_complete are there (0: do not wait; never more than are in flight). Returns their number, linked by `next` at
-     * *ret_list in no certain order, or an error of the channel itself. */
+     * min_complete are there (0: do not wait; never more than are in flight). Returns their number,
+     * linked by `next` at *ret_list in no certain order, or an error of the channel itself. */
     int (*poll)(struct coffer_segdev_channel *channel, unsigned min_complete,
                 struct coffer_segdev_request **ret_list);
 
