@@ -565,8 +565,9 @@ int coffer_store_maintain(struct coffer_store *store)
     cof_lease_run(store, true);
     pthread_mutex_lock(&store->lock);
     err = cof_store_slice(store);
-    if (err >= 0) {
-        (void)cof_lane_poll(&store->lane, false); /* no other call may come to hand it over */
+    if (err >= 0 && store->lanes_ready) { /* no other call may come to hand it over */
+        cof_lane_kick(&store->lane);
+        (void)cof_lane_poll(&store->lane, false);
     }
     pthread_mutex_unlock(&store->lock);
     return err;

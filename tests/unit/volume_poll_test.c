@@ -111,6 +111,19 @@ static void who_only_looks_brings_it_on(void **state)
     assert_int_equal(appends(), before + 1u);
 }
 
+static void a_timer_brings_on_what_was_left(void **state)
+{
+    uint64_t before;
+    (void)state;
+    write_on(queue, 0);
+    reap_on(queue, 1);
+    before = appends();
+    write_on(queue, 1);
+    assert_true(coffer_store_maintain(f.store) >= 0);
+    assert_int_equal(appends(), before + 1u);
+    reap_on(queue, 1);
+}
+
 static void who_may_sleep_on_the_descriptor_leaves_nothing_behind(void **state)
 {
     uint64_t before = appends();
@@ -200,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pages_gather_until_somebody_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_complete_is_handed_over_first, setup, teardown),
         cmocka_unit_test_setup_teardown(who_only_looks_brings_it_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_timer_brings_on_what_was_left, setup, teardown),
         cmocka_unit_test_setup_teardown(who_may_sleep_on_the_descriptor_leaves_nothing_behind,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_flush_takes_along_what_others_left, setup, teardown),
