@@ -60,6 +60,8 @@ def copy_lines(part):
     lines = [f"copy of {size_text(part['size']):29}  MiB/s  seconds   /raw  CPU s/GiB"]
     texts = {"raw": "  raw: fio reads it, 1 MiB, depth 8", "coffer": "  coffer, under another key",
              "reencrypt": "  coffer, --reencrypt",
+             "elsewhere": "  coffer, to another device (memory)",
+             "reencrypt-elsewhere": "  coffer, --reencrypt, to it",
              **{name: f"  {name}" for name in PEER_TEXT}}
     for name, text in texts.items():
         if name not in part["contenders"]:
@@ -121,6 +123,8 @@ def markdown(result):
               "| --- | ---: | ---: | ---: |"]
     for name, text in {"coffer": "Coffer, into another store under another key",
                        "reencrypt": "Coffer, the same with every page sealed anew (`--reencrypt`)",
+                       "elsewhere": "Coffer, into a store on another device (in memory)",
+                       "reencrypt-elsewhere": "Coffer, the same with every page sealed anew",
                        **PEER_TEXT}.items():
         if name not in copy["contenders"]:
             continue

@@ -39,10 +39,12 @@ def words(values):
 
 
 class Scene:
-    """Runs it all in one directory."""
+    """Runs it all in one directory. elsewhere: one on another device, for copies that go there;
+    None: there is none."""
 
-    def __init__(self, directory, settings, programs):
+    def __init__(self, directory, settings, programs, elsewhere=None):
         self.directory = directory
+        self.elsewhere = elsewhere and os.path.join(elsewhere, "copied.store")
         self.settings = settings
         self.program = os.path.join(programs, "bench_snapshot")
         self.volume_program = os.path.join(programs, "bench_volume")
@@ -55,7 +57,7 @@ class Scene:
 
     def close(self):
         remove(self.store, self.copied, self.exported, self.other, self.sync_file, self.luks,
-               self.secret)
+               self.secret, *([self.elsewhere] if self.elsewhere else []))
 
     def coffer(self, what, size, *more):
         return run_json([self.program, "--what", what, "--file", self.store, "--keys", self.keys,
@@ -130,17 +132,25 @@ class Scene:
         return {"seconds": self.settings.size / job["read"]["bw_bytes"],
                 "cpu_seconds": fio.cpu_seconds(job)}
 
-    def coffer_copy(self, *words):
-        full, *more = self.coffer("copy", self.settings.size, "--to", self.copied, *words)
-        remove(self.copied)
+    def coffer_copy(self, to, *words):
+        if to is None:
+            return None
+        full, *more = self.coffer("copy", self.settings.size, "--to", to, *words)
+        remove(to)
         return {"seconds": full["mean_ns"] / 1e9, "cpu_seconds": full["cpu_ns"] / 1e9,
                 "full": full, **({"incremental": more[0]} if more else {})}
 
     def copy_coffer(self):
-        return self.coffer_copy("--changed", COPY_CHANGED)
+        return self.coffer_copy(self.copied, "--changed", COPY_CHANGED)
 
     def copy_reencrypted(self):
-        return self.coffer_copy("--reencrypt")
+        return self.coffer_copy(self.copied, "--reencrypt")
+
+    def copy_elsewhere(self):
+        return self.coffer_copy(self.elsewhere)
+
+    def copy_reencrypted_elsewhere(self):
+        return self.coffer_copy(self.elsewhere, "--reencrypt")
 
     def copy_file(self, *command):
         return self.peer([*command, self.exported, self.other], self.exported, self.settings.size)
@@ -182,8 +192,9 @@ class Scene:
         say("copy: laying out")
         self.coffer("prepare", self.settings.size, "--to", self.exported)
         field = {"raw": self.copy_raw, "coffer": self.copy_coffer,
-                 "reencrypt": self.copy_reencrypted, "dd": self.copy_dd, "cp": self.copy_cp,
-                 "qemu-img": self.copy_qemu, "qemu-luks": self.copy_luks}
+                 "reencrypt": self.copy_reencrypted, "elsewhere": self.copy_elsewhere,
+                 "reencrypt-elsewhere": self.copy_reencrypted_elsewhere, "dd": self.copy_dd,
+                 "cp": self.copy_cp, "qemu-img": self.copy_qemu, "qemu-luks": self.copy_luks}
         rounds = []
         for number in range(self.settings.rounds):
             figures = {}

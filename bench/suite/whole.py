@@ -109,9 +109,12 @@ class Whole:
     def part(self, name):
         def say(what):
             self.say(f"{name}: {what}")
-        kinds = {"snapshots": snapshots.Scene, "steady": steady.Steady}
-        if name in kinds:
-            return kinds[name](self.directory, self.settings, self.programs).measure(say)
+        where = (self.directory, self.settings, self.programs)
+        if name == "snapshots":
+            ram = self.ram if os.path.isdir(self.ram) else None
+            return snapshots.Scene(*where, ram).measure(say)
+        if name == "steady":
+            return steady.Steady(*where).measure(say)
         self.say(name)
         return {"memory": lambda: extra.memory(self.coffer()),
                 "recovery": lambda: extra.recovery(self.coffer()),

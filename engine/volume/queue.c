@@ -23,7 +23,7 @@
 static bool fits_pages(const struct cof_io_request *request)
 {
     const struct coffer_io *io = &request->io;
-    uintptr_t align = request->queue->store->geometry.memory_align;
+    uintptr_t align = request->queue->memory_align;
     uintptr_t mask = (io->op == COFFER_IO_READ && align > 1u) ? align - 1u : 0u;
     if (request->head_partial || request->tail_partial) {
         return false;
@@ -169,7 +169,7 @@ static bool is_placed(const struct cof_io_request *request)
  */
 static bool may_wait_for_more(const struct coffer_queue *queue, unsigned ready, unsigned needed)
 {
-    return queue->store->geometry.works_in_poll != 0 && !queue->watched && ready >= needed;
+    return queue->works_in_poll && !queue->watched && ready >= needed;
 }
 
 /* Move every active request on as far as it goes; finished ones change lists. True when the lane
@@ -266,7 +266,7 @@ void cof_queues_wake(struct coffer_store *store)
 
 void cof_queues_rouse(struct coffer_store *store)
 {
-    if (store->geometry.works_in_poll == 0 || !cof_lane_busy(&store->lane)) {
+    if (!store->lane.works_in_poll || !cof_lane_busy(&store->lane)) {
         return;
     }
     for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
@@ -335,7 +335,7 @@ static void leave(struct coffer_queue *queue)
  */
 static void work(struct coffer_queue *queue, unsigned wanted, unsigned needed, bool will_wait)
 {
-    bool idle = queue->store->geometry.works_in_poll != 0, moved;
+    bool idle = queue->works_in_poll, moved;
     (void)poll_reads(queue, false);
     do {
         while (queue->arrived != NULL &&
@@ -623,7 +623,7 @@ static enum next choose(struct coffer_queue *queue, int *ret_cleaning_fd)
         (store->checkpoint.state != COF_CHECKPOINT_IDLE && !busy)) {
         return NEXT_LOOK;
     }
-    if (waits_for_lane(queue) || (busy && store->geometry.works_in_poll != 0)) {
+    if (waits_for_lane(queue) || (busy && queue->works_in_poll)) {
         return NEXT_CARRY;
     }
     *ret_cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);

@@ -91,6 +91,8 @@ struct coffer_queue {
     struct cof_aead *aead;
     struct coffer_segdev_channel *channel;
     unsigned depth, in_flight;
+    uint32_t memory_align; /* the device's, */
+    bool works_in_poll;    /* which a resize reads again, but these never change */
     int epoll_fd, wake_fd;
     /* Under the store's lock. A queue whose thread is in submit or reap (inside) looks by itself
      * before it sleeps, when something moved since its last look (stale). One that is asleep is

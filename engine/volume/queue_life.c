@@ -111,6 +111,8 @@ int coffer_queue_create(struct coffer_store *store, const struct coffer_queue_op
         return err;
     }
     pthread_mutex_lock(&store->lock);
+    queue->memory_align = store->geometry.memory_align;
+    queue->works_in_poll = store->geometry.works_in_poll != 0;
     queue->next = store->queues;
     store->queues = queue;
     pthread_mutex_unlock(&store->lock);
