@@ -14,7 +14,7 @@
 
 #include "volume/import.h"
 
-/* One data key, however many tables have it. */
+/* One data key and the lineage whose extents it opens, however many tables have it. */
 struct cof_turn {
     uint8_t commitment[COF_COMMITMENT_BYTES]; /* which key it is */
     uint8_t lineage_uuid[16];
@@ -31,9 +31,14 @@ struct cof_turn {
 
 struct cof_turns {
     struct cof_env *env;
-    struct cof_turn **list;  /* by commitment */
+    struct cof_turn **list;  /* by commitment and lineage */
     struct cof_turn **by_id; /* by lineage and key id, once all are there */
     unsigned count, capacity;
+};
+
+struct cof_damaged_key {
+    uint8_t commitment[COF_COMMITMENT_BYTES];
+    uint32_t lineage;
 };
 
 /* A member of the family, while its table is changed. */
@@ -54,7 +59,7 @@ struct cof_reencrypt {
     unsigned kin_count;
     struct cof_turns turns; /* as of this round */
     unsigned round_keys, keys_left;
-    uint8_t (*damaged_keys)[COF_COMMITMENT_BYTES]; /* no more rounds for them */
+    struct cof_damaged_key *damaged_keys; /* no more rounds for them */
     unsigned damaged_count, damaged_capacity;
 
     uint32_t lineage; /* where the round has come to */
@@ -85,9 +90,10 @@ COFFER_MUST_CHECK int cof_turns_add(struct cof_turns *turns, const struct coffer
                                     bool all);
 /* Count what each has sealed. The store's lock is let go now and then; admin keeps the tables. */
 COFFER_MUST_CHECK int cof_turns_count(struct cof_turns *turns, struct coffer_store *store);
-/* NULL: no key of the family. */
+/* That of an item's entry. NULL: no key of the family. */
 struct cof_turn *cof_turns_find(const struct cof_turns *turns,
-                                const uint8_t commitment[COF_COMMITMENT_BYTES]);
+                                const struct cof_catalogue_item *item,
+                                const struct cof_ek_entry *entry);
 /* The next extent at or after *extent of *lineage that is sealed under a key which leaves and has a
  * successor; sets both. NOT_FOUND. Lets the lock go, too. */
 COFFER_MUST_CHECK int cof_turns_next(const struct cof_turns *turns, struct coffer_store *store,

@@ -3,8 +3,10 @@
  * volume/reencrypt_keys.c - the data keys of a family, and which extents each has sealed.
  *
  * Tables name a key by its id, which two branches of a family may both have given. So a key is told
- * by its commitment, and an extent belongs to the key with its lineage and id, in the range, that a
- * volume with its tag can have used: the entry's own, or a writer of the entry's tree.
+ * by its commitment, and by the lineage whose extents it opens: what a fork of this store sealed
+ * before they parted, and a copy brought back, is under the same key as what is here, in another
+ * lineage. An extent belongs to the key with its lineage and id, in the range, that a volume with
+ * its tag can have used: the entry's own, or a writer of the entry's tree.
  *
  * Tables are stable while admin is held. Descriptors are not: the lock is let go between them.
  */
@@ -33,14 +35,21 @@ void cof_turns_done(struct cof_turns *turns)
 
 /* ---- gathering ---- */
 
+static int compare(const struct cof_turn *turn, const uint8_t *commitment, uint32_t lineage)
+{
+    int order = memcmp(turn->commitment, commitment, COF_COMMITMENT_BYTES);
+    return order != 0 ? order : turn->lineage < lineage ? -1 : turn->lineage > lineage;
+}
+
 /* Where it is, or would be. */
-static unsigned position(const struct cof_turns *turns, const uint8_t *commitment, bool *ret_there)
+static unsigned position(const struct cof_turns *turns, const uint8_t *commitment, uint32_t lineage,
+                         bool *ret_there)
 {
     unsigned low = 0, high = turns->count;
     *ret_there = false;
     while (low < high) {
         unsigned middle = low + (high - low) / 2u;
-        int order = memcmp(turns->list[middle]->commitment, commitment, COF_COMMITMENT_BYTES);
+        int order = compare(turns->list[middle], commitment, lineage);
         if (order == 0) {
             *ret_there = true;
             return middle;
@@ -52,10 +61,11 @@ static unsigned position(const struct cof_turns *turns, const uint8_t *commitmen
 }
 
 struct cof_turn *cof_turns_find(const struct cof_turns *turns,
-                                const uint8_t commitment[COF_COMMITMENT_BYTES])
+                                const struct cof_catalogue_item *item,
+                                const struct cof_ek_entry *entry)
 {
     bool there;
-    unsigned at = position(turns, commitment, &there);
+    unsigned at = position(turns, entry->commitment, cof_item_lineage(item, entry->index), &there);
     return there ? turns->list[at] : NULL;
 }
 
@@ -76,7 +86,7 @@ static int grow(struct cof_turns *turns)
 }
 
 static int insert(struct cof_turns *turns, unsigned at, const struct cof_ek_entry *entry,
-                  struct cof_turn **ret_turn)
+                  uint32_t lineage, struct cof_turn **ret_turn)
 {
     struct cof_turn *turn;
     int err = turns->count == turns->capacity ? grow(turns) : 0;
@@ -86,6 +96,7 @@ static int insert(struct cof_turns *turns, unsigned at, const struct cof_ek_entr
     }
     memcpy(turn->commitment, entry->commitment, sizeof turn->commitment);
     memcpy(turn->lineage_uuid, entry->lineage, 16);
+    turn->lineage = lineage;
     turn->key_id = entry->key_id;
     turn->first_extent = entry->first_extent;
     turn->last_extent = entry->last_extent;
@@ -150,9 +161,10 @@ int cof_turns_add(struct cof_turns *turns, const struct coffer_volume *member, b
     for (unsigned i = 0; i < member->ek_count; i++) {
         const struct cof_ek *ek = &member->eks[i];
         const struct cof_ek_entry *entry = &ek->entry;
+        uint32_t lineage = cof_item_lineage(member->item, entry->index);
         struct cof_turn *turn;
         bool there;
-        unsigned at = position(turns, entry->commitment, &there);
+        unsigned at = position(turns, entry->commitment, lineage, &there);
         int err = 0;
         if ((entry->flags & COF_EK_FLAG_SPARE) != 0) {
             continue;
@@ -160,7 +172,7 @@ int cof_turns_add(struct cof_turns *turns, const struct coffer_volume *member, b
         if (there) {
             turn = turns->list[at];
         } else {
-            err = insert(turns, at, entry, &turn);
+            err = insert(turns, at, entry, lineage, &turn);
         }
         if (err == 0) {
             err = add_tags(turns, turn, member->item, entry);
@@ -168,7 +180,6 @@ int cof_turns_add(struct cof_turns *turns, const struct coffer_volume *member, b
         if (err != 0) {
             return err;
         }
-        turn->lineage = cof_item_lineage(member->item, entry->index);
         turn->first_extent =
             entry->first_extent < turn->first_extent ? entry->first_extent : turn->first_extent;
         turn->last_extent =

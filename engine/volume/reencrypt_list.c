@@ -28,7 +28,9 @@ unsigned cof_test_reencrypt_keys = 0; /* in a round */
 static bool is_damaged(const struct cof_reencrypt *run, const struct cof_turn *turn)
 {
     for (unsigned i = 0; i < run->damaged_count; i++) {
-        if (memcmp(run->damaged_keys[i], turn->commitment, sizeof turn->commitment) == 0) {
+        const struct cof_damaged_key *key = &run->damaged_keys[i];
+        if (key->lineage == turn->lineage &&
+            memcmp(key->commitment, turn->commitment, sizeof turn->commitment) == 0) {
             return true;
         }
     }
@@ -40,7 +42,7 @@ static int note_damaged(struct cof_reencrypt *run, const struct cof_turn *turn)
     struct cof_env *env = &run->store->env;
     if (run->damaged_count == run->damaged_capacity) {
         unsigned capacity = run->damaged_capacity == 0 ? 16u : run->damaged_capacity * 2u;
-        uint8_t(*keys)[COF_COMMITMENT_BYTES] = cof_calloc(env, capacity, sizeof *keys);
+        struct cof_damaged_key *keys = cof_calloc(env, capacity, sizeof *keys);
         if (keys == NULL) {
             return COFFER_E_NO_MEMORY;
         }
@@ -51,7 +53,9 @@ static int note_damaged(struct cof_reencrypt *run, const struct cof_turn *turn)
         run->damaged_keys = keys;
         run->damaged_capacity = capacity;
     }
-    memcpy(run->damaged_keys[run->damaged_count++], turn->commitment, sizeof turn->commitment);
+    memcpy(run->damaged_keys[run->damaged_count].commitment, turn->commitment,
+           sizeof turn->commitment);
+    run->damaged_keys[run->damaged_count++].lineage = turn->lineage;
     return 0;
 }
 
@@ -166,7 +170,7 @@ static int prepare(struct cof_reencrypt *run, struct cof_kin *kin)
     }
     for (unsigned i = 0; err == 0 && i < volume->ek_count; i++) {
         const struct cof_ek_entry *entry = &volume->eks[i].entry;
-        struct cof_turn *turn = cof_turns_find(&run->turns, entry->commitment);
+        struct cof_turn *turn = cof_turns_find(&run->turns, kin->item, entry);
         if (turn != NULL && turn->successor != NULL && !COF_BROKEN(UNLISTED)) {
             err = cof_keys_succeed(volume, entry, turn->successor, turn->successor_id,
                                    &kin->successors[kin->successor_count]);
@@ -201,7 +205,7 @@ static void change(struct cof_reencrypt *run, struct cof_kin *kin, bool begin)
     struct coffer_volume *volume = kin->volume;
     for (unsigned i = volume->ek_count; i > 0; i--) {
         struct cof_ek *ek = &volume->eks[i - 1u];
-        const struct cof_turn *turn = cof_turns_find(&run->turns, ek->entry.commitment);
+        const struct cof_turn *turn = cof_turns_find(&run->turns, kin->item, &ek->entry);
         if (turn == NULL || (ek->entry.flags & COF_EK_FLAG_SPARE) != 0) {
             continue;
         }
