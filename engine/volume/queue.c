@@ -494,9 +494,7 @@ static bool begin_all(struct coffer_queue *queue, struct cof_io_request **reques
             cof_read_submit(&searches[i]);
         }
         append(&queue->active, &queue->active_last, requests[i]);
-        placed = placed &&
-                 (requests[i]->io.op == COFFER_IO_READ || requests[i]->phase == COF_PHASE_COMMIT ||
-                  requests[i]->phase == COF_PHASE_DONE);
+        placed = placed && is_placed(requests[i]);
     }
     return placed;
 }
