@@ -371,14 +371,31 @@ static int meta_segment_end(void *ctx, struct cof_lane *lane)
     return 0;
 }
 
+/* Where those of the extents begin that may lie in the footer's segment. They are in the order in
+ * which they were opened, and a segment's end closes them: from the last one that lies in another
+ * segment on, none is met again. */
+static unsigned first_of(struct coffer_store *store, const struct cof_footer *footer,
+                         const uint64_t *extents, unsigned count)
+{
+    unsigned first = count;
+    while (first > 0) {
+        struct cof_desc *desc;
+        if (cof_place_find(&store->place, COF_LINEAGE_LOCAL, extents[first - 1u], &desc) == 0 &&
+            desc->pieces[0].segment != footer->segment) {
+            break;
+        }
+        first--;
+    }
+    return first;
+}
+
 /* Add the descriptors of those of the extents that lie in the footer's segment. */
 static size_t describe(struct coffer_store *store, struct cof_footer *footer,
                        const uint64_t *extents, unsigned count, uint8_t *bytes, size_t used)
 {
-    for (unsigned i = 0; footer->complete && i < count; i++) {
+    for (unsigned i = first_of(store, footer, extents, count); footer->complete && i < count; i++) {
         struct cof_desc *desc;
-        if (cof_place_find(&store->place, COF_LINEAGE_LOCAL, extents[i], &desc) != 0 ||
-            desc->pieces[0].segment != footer->segment) {
+        if (cof_place_find(&store->place, COF_LINEAGE_LOCAL, extents[i], &desc) != 0) {
             continue;
         }
         if (used + COF_DESC_BYTES_MAX > COF_FOOTER_BYTES - 8u) {

@@ -61,17 +61,23 @@ const uint8_t *cof_header_entries(const struct coffer_store *store, const uint8_
     return cof_entries_of_header(header, store->uuid, segment, header_block, ret_pages);
 }
 
-int cof_entry_from_header(const struct coffer_store *store, const uint8_t header[4096],
-                          uint32_t segment, uint32_t header_block, uint32_t block,
-                          uint8_t ret_entry[COF_ENTRY_BYTES])
+static int entry_at(const uint8_t *entries, unsigned pages, unsigned page,
+                    uint8_t ret_entry[COF_ENTRY_BYTES])
 {
-    unsigned pages, page = block - header_block - 1u;
-    const uint8_t *entries = cof_header_entries(store, header, segment, header_block, &pages);
     if (entries == NULL || page >= pages) {
         return COFFER_E_CORRUPT;
     }
     memcpy(ret_entry, entries + (size_t)page * COF_ENTRY_BYTES, COF_ENTRY_BYTES);
     return 0;
+}
+
+int cof_entry_from_header(const struct coffer_store *store, const uint8_t header[4096],
+                          uint32_t segment, uint32_t header_block, uint32_t block,
+                          uint8_t ret_entry[COF_ENTRY_BYTES])
+{
+    unsigned pages = 0;
+    const uint8_t *entries = cof_header_entries(store, header, segment, header_block, &pages);
+    return entry_at(entries, pages, block - header_block - 1u, ret_entry);
 }
 
 /* Ciphertext and entry of a page that is still in a lane's buffer; 1 when it was. */
@@ -91,8 +97,8 @@ static int copy_in_flight(struct coffer_store *store, uint32_t segment, uint32_t
     return 0;
 }
 
-/* Into store->last_header, unless it is there: nodes that a merge meets one after another were
- * written one after another, and their tags seldom stay in the cache until then. */
+/* Into store->last_header, checked, unless it is there: nodes that a merge meets one after another
+ * were written one after another, and their tags seldom stay in the cache until then. */
 static int read_header(struct coffer_store *store, uint32_t segment, uint32_t header_block)
 {
     struct cof_last_header *last = &store->last_header;
@@ -104,12 +110,25 @@ static int read_header(struct coffer_store *store, uint32_t segment, uint32_t he
     last->segment = COF_NO_SEGMENT;
     err = cof_sync_io_read(&store->io, segment, header_block * COF_BLOCK_BYTES, last->bytes,
                            COF_BLOCK_BYTES);
-    if (err == 0) {
-        last->segment = segment;
-        last->block = header_block;
-        last->sequence = sequence;
+    if (err != 0) {
+        return err;
     }
-    return err;
+    last->entries = cof_header_entries(store, last->bytes, segment, header_block, &last->pages);
+    if (last->entries == NULL) {
+        return COFFER_E_CORRUPT; /* it may read better another time */
+    }
+    last->segment = segment;
+    last->block = header_block;
+    last->sequence = sequence;
+    return 0;
+}
+
+static int read_entry(struct coffer_store *store, uint32_t segment, uint32_t block,
+                      uint32_t header_block, uint8_t entry[COF_ENTRY_BYTES])
+{
+    const struct cof_last_header *last = &store->last_header;
+    int err = read_header(store, segment, header_block);
+    return err != 0 ? err : entry_at(last->entries, last->pages, block - header_block - 1u, entry);
 }
 
 static int read_page(struct coffer_store *store, struct cof_vaddr addr, uint32_t segment,
@@ -122,15 +141,9 @@ static int read_page(struct coffer_store *store, struct cof_vaddr addr, uint32_t
     }
     err = cof_sync_io_read(&store->io, segment, block * COF_BLOCK_BYTES, page, COF_PAGE_BYTES);
     if (err == 0 && !cof_tags_get(&store->tags, addr, entry)) {
-        err = read_header(store, segment, header_block);
-        if (err == 0) {
-            err = cof_entry_from_header(store, store->last_header.bytes, segment, header_block,
-                                        block, entry);
-        }
+        err = read_entry(store, segment, block, header_block, entry);
         if (err == 0) {
             cof_tags_put(&store->tags, addr, entry);
-        } else {
-            store->last_header.segment = COF_NO_SEGMENT; /* it may read better another time */
         }
     }
     return err;

@@ -88,25 +88,38 @@ static uint64_t changed_buckets(const struct coffer_store *store)
     return changed;
 }
 
-uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets)
+/* Blocks for so many buckets more, where `changed` of at most `most` change already. */
+static uint64_t more_blocks(uint64_t changed, uint64_t buckets, uint64_t most)
 {
-    uint64_t most = buckets_max(store), changed = changed_buckets(store);
     return (at_most(changed + buckets, most) - at_most(changed, most)) * COF_BUCKET_BLOCKS;
 }
 
+uint64_t cof_bucket_blocks(const struct coffer_store *store, uint64_t buckets)
+{
+    return more_blocks(changed_buckets(store), buckets, buckets_max(store));
+}
+
 /* Blocks that a checkpoint of what is dirty may need: a leaf and its parents, a bucket for each
- * death and each extent that moved, the entries of volumes that are written to, and the tables. */
-static uint64_t checkpoint_need(const struct coffer_store *store)
+ * death and each extent that moved, the entries of volumes that are written to, and the tables.
+ * And what so many buckets more would add. */
+static uint64_t need_with(const struct coffer_store *store, uint64_t buckets, uint64_t *ret_more)
 {
     uint64_t nodes = 4u, entries = 4u * COF_ENTRY_BLOCKS;
-    uint64_t buckets = at_most(changed_buckets(store), buckets_max(store));
+    uint64_t changed = changed_buckets(store), most = buckets_max(store);
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
         nodes += nodes_of(volume, &volume->active) + nodes_of(volume, &volume->frozen) + 4u;
         entries += COF_ENTRY_BLOCKS + volume->ek_count / COF_EK_PER_PART;
     }
-    return nodes + buckets * COF_BUCKET_BLOCKS + entries + store->cleaning.renewal_blocks +
-           cof_segments_records(&store->segments);
+    *ret_more = more_blocks(changed, buckets, most);
+    return nodes + at_most(changed, most) * COF_BUCKET_BLOCKS + entries +
+           store->cleaning.renewal_blocks + cof_segments_records(&store->segments);
+}
+
+static uint64_t checkpoint_need(const struct coffer_store *store)
+{
+    uint64_t more;
+    return need_with(store, 0, &more);
 }
 
 uint64_t cof_light_need(const struct coffer_store *store)
@@ -127,14 +140,17 @@ static uint64_t blocks_here(const struct coffer_store *store)
     return here + (meta->next_segment != COF_NO_SEGMENT ? usable_blocks(store) : 0u);
 }
 
-int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
+/* Whether the blocks fit, with so many segments left free. */
+static bool has_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
     uint64_t free_segments = store->segments.free_count;
     free_segments -= free_segments < spare ? free_segments : spare;
-    return checkpoint_need(store) + blocks <=
-                   blocks_here(store) + free_segments * usable_blocks(store)
-               ? 0
-               : COFFER_E_NO_SPACE;
+    return blocks <= blocks_here(store) + free_segments * usable_blocks(store);
+}
+
+int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
+{
+    return has_room(store, checkpoint_need(store) + blocks, spare) ? 0 : COFFER_E_NO_SPACE;
 }
 
 /* Reliefs that may follow each other without a segment more being free. */
@@ -168,11 +184,16 @@ int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks, unsigned s
     return store->error != 0 ? COFFER_E_FAILED : err;
 }
 
+/* Segments for a checkpoint of so many blocks, beside what its lane has. */
+static uint32_t segments_for(const struct coffer_store *store, uint64_t blocks)
+{
+    uint64_t here = blocks_here(store), usable = usable_blocks(store);
+    return blocks <= here ? 0u : (uint32_t)((blocks - here + usable - 1u) / usable);
+}
+
 uint32_t cof_checkpoint_segments(const struct coffer_store *store)
 {
-    uint64_t need = checkpoint_need(store), here = blocks_here(store);
-    uint64_t usable = usable_blocks(store);
-    return need <= here ? 0u : (uint32_t)((need - here + usable - 1u) / usable);
+    return segments_for(store, checkpoint_need(store));
 }
 
 uint32_t cof_checkpoint_floor(const struct coffer_store *store)
@@ -180,9 +201,14 @@ uint32_t cof_checkpoint_floor(const struct coffer_store *store)
     return 1u + cof_checkpoint_segments(store);
 }
 
+static uint32_t kept_for(const struct coffer_store *store, uint64_t blocks)
+{
+    return 1u + segments_for(store, blocks) + COF_CLEANER_SEGMENTS;
+}
+
 uint32_t cof_segments_kept(const struct coffer_store *store)
 {
-    return cof_checkpoint_floor(store) + COF_CLEANER_SEGMENTS;
+    return kept_for(store, checkpoint_need(store));
 }
 
 /* ---- admission ---- */
@@ -258,7 +284,8 @@ void cof_space_warn(struct coffer_store *store)
 static bool log_has_room(const struct coffer_store *store, uint64_t pages)
 {
     const struct cof_lane *lane = &store->lane;
-    uint64_t usable = usable_blocks(store), kept = cof_segments_kept(store);
+    uint64_t more, need = need_with(store, pages, &more);
+    uint64_t usable = usable_blocks(store), kept = kept_for(store, need);
     uint64_t free_segments = store->segments.free_count;
     uint64_t room = free_segments > kept ? (free_segments - kept) * usable : 0;
     if (lane->segment != COF_NO_SEGMENT &&
@@ -266,8 +293,7 @@ static bool log_has_room(const struct coffer_store *store, uint64_t pages)
         room += store->segment_blocks - lane->block - COF_FOOTER_BLOCKS - 4u;
     }
     room += lane->next_segment != COF_NO_SEGMENT && lane->next_announced ? usable : 0u;
-    return pages * 2u <= room &&
-           cof_checkpoint_room(store, cof_bucket_blocks(store, pages), COF_SPARE_WRITE) == 0;
+    return pages * 2u <= room && has_room(store, need + more, COF_SPARE_WRITE);
 }
 
 int cof_log_ready(struct coffer_store *store, uint64_t pages)

@@ -89,10 +89,13 @@ struct cof_tag_cache {
     uint64_t count; /* a power of two */
 };
 
-/* The batch or group header that was read last for a tag, of a segment as it was taken then. */
+/* The batch or group header that was read last for a tag, checked, of a segment as it was taken
+ * then. */
 struct cof_last_header {
     uint32_t segment, block; /* COF_NO_SEGMENT: none */
     uint64_t sequence;
+    const uint8_t *entries; /* of its pages, in bytes */
+    unsigned pages;
     uint8_t bytes[4096];
 };
 
