@@ -23,7 +23,9 @@
 #include "format/group_format.h"
 #include "place/place.h"
 
-#define COF_CLEANER_GROUPS 8u /* buffers */
+#define COF_CLEANER_VICTIMS 2u /* one is moved, the next is read */
+#define COF_CLEANER_GROUPS 8u  /* buffers */
+#define COF_CLEANER_BUFFERS (COF_CLEANER_VICTIMS + COF_CLEANER_GROUPS)
 
 struct cof_move; /* an extent, or a part of it, on its way */
 
@@ -111,7 +113,7 @@ struct cof_cleaner {
     enum cof_cleaner_state state;
     uint32_t victim;
     bool partial; /* only what fits of it moves */
-    struct cof_victim victims[2];
+    struct cof_victim victims[COF_CLEANER_VICTIMS];
     struct cof_victim *now, *ahead; /* the victim; the one that is read while this one moves */
     unsigned reads_flying;          /* of both */
     uint64_t *extents; /* lineage << 39 | extent: those that the victim names, ascending */

@@ -22,9 +22,30 @@
 
 /* ---- life ---- */
 
+/* A victim takes dozens of large reads: pinning the memory for each takes longer than they do. */
+static void register_buffers(struct cof_cleaner *cleaner)
+{
+    struct iovec buffers[COF_CLEANER_BUFFERS];
+    if (cleaner->dev->ops->channel_register == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < COF_CLEANER_VICTIMS; i++) {
+        buffers[i].iov_base = cleaner->victims[i].bytes;
+        buffers[i].iov_len = (size_t)cleaner->segment_blocks * BLOCK;
+    }
+    for (unsigned i = 0; i < COF_CLEANER_GROUPS; i++) {
+        buffers[COF_CLEANER_VICTIMS + i].iov_base = cleaner->groups[i].buffer;
+        buffers[COF_CLEANER_VICTIMS + i].iov_len = (size_t)COF_GROUP_BLOCKS * BLOCK;
+    }
+    if (cleaner->dev->ops->channel_register(cleaner->channel, buffers, COF_CLEANER_BUFFERS) != 0) {
+        cof_log(cleaner->env, COFFER_LOG_INFO, "the cleaner's buffers are not registered");
+    }
+}
+
 static int make_buffers(struct cof_cleaner *cleaner)
 {
-    for (unsigned i = 0; i < 2u; i++) {
+    int err;
+    for (unsigned i = 0; i < COF_CLEANER_VICTIMS; i++) {
         cleaner->victims[i].bytes =
             cof_alloc_aligned(cleaner->env, (size_t)cleaner->segment_blocks * BLOCK);
         if (cleaner->victims[i].bytes == NULL) {
@@ -38,8 +59,13 @@ static int make_buffers(struct cof_cleaner *cleaner)
             return COFFER_E_NO_MEMORY;
         }
     }
-    return cleaner->dev->ops->channel_open(cleaner->dev, 2u * COF_VICTIM_READS + COF_CLEANER_GROUPS,
-                                           &cleaner->channel);
+    err = cleaner->dev->ops->channel_open(
+        cleaner->dev, COF_CLEANER_VICTIMS * COF_VICTIM_READS + COF_CLEANER_GROUPS,
+        &cleaner->channel);
+    if (err == 0) {
+        register_buffers(cleaner);
+    }
+    return err;
 }
 
 int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
@@ -96,7 +122,7 @@ void cof_cleaner_done(struct cof_cleaner *cleaner)
         cof_free_aligned(cleaner->env, cleaner->groups[i].buffer);
         cleaner->groups[i].buffer = NULL;
     }
-    for (unsigned i = 0; i < 2u; i++) {
+    for (unsigned i = 0; i < COF_CLEANER_VICTIMS; i++) {
         cof_free_aligned(cleaner->env, cleaner->victims[i].bytes);
         cleaner->victims[i].bytes = NULL;
     }
@@ -237,6 +263,9 @@ struct source {
     unsigned from, to;
     const uint8_t *bytes[COF_PIECES_MAX]; /* of each piece's segment, from block first[] on */
     uint32_t first[COF_PIECES_MAX];
+    const uint8_t *header;  /* the one that was checked last */
+    const uint8_t *entries; /* of its pages; NULL: it is damaged */
+    unsigned pages;
 };
 
 static unsigned pages_of(const struct cof_desc *desc, unsigned from, unsigned to)
@@ -248,9 +277,26 @@ static unsigned pages_of(const struct cof_desc *desc, unsigned from, unsigned to
     return count;
 }
 
-static int put_page(struct cof_cleaner *cleaner, const struct cof_desc *desc,
-                    const struct source *source, unsigned piece, unsigned slot,
-                    struct cof_move *move)
+/* The entry of the page at block; NULL: its header is damaged. */
+static const uint8_t *entry_of(const struct cof_cleaner *cleaner, struct source *source,
+                               unsigned piece, uint32_t segment, uint32_t header_block,
+                               uint32_t block)
+{
+    const uint8_t *header =
+        source->bytes[piece] + (size_t)(header_block - source->first[piece]) * BLOCK;
+    unsigned page = block - header_block - 1u;
+    if (source->header != header) {
+        source->header = header;
+        source->entries = cof_entries_of_header(header, cleaner->store_uuid, segment, header_block,
+                                                &source->pages);
+    }
+    return source->entries != NULL && page < source->pages
+               ? source->entries + (size_t)page * COF_ENTRY_BYTES
+               : NULL;
+}
+
+static int put_page(struct cof_cleaner *cleaner, const struct cof_desc *desc, struct source *source,
+                    unsigned piece, unsigned slot, struct cof_move *move)
 {
     uint32_t segment, block, header;
     const uint8_t *page, *entry;
@@ -259,8 +305,7 @@ static int put_page(struct cof_cleaner *cleaner, const struct cof_desc *desc,
         return err;
     }
     page = source->bytes[piece] + (size_t)(block - source->first[piece]) * BLOCK;
-    entry = cof_victim_entry(cleaner, source->bytes[piece], source->first[piece], segment, header,
-                             block);
+    entry = entry_of(cleaner, source, piece, segment, header, block);
     if (entry == NULL) {
         return COFFER_E_CORRUPT; /* without its header nobody has the page's tag */
     }
@@ -272,8 +317,8 @@ static int put_page(struct cof_cleaner *cleaner, const struct cof_desc *desc,
     return cof_move_put(cleaner, move, slot, page, entry);
 }
 
-static int put_all(struct cof_cleaner *cleaner, const struct cof_desc *desc,
-                   const struct source *source, struct cof_move *move)
+static int put_all(struct cof_cleaner *cleaner, const struct cof_desc *desc, struct source *source,
+                   struct cof_move *move)
 {
     int err = 0;
     bool lose = COF_BROKEN(CLEAN_LOSE);
@@ -290,7 +335,7 @@ static int put_all(struct cof_cleaner *cleaner, const struct cof_desc *desc,
 }
 
 static int move_pieces(struct cof_cleaner *cleaner, const struct cof_desc *desc,
-                       const struct source *source)
+                       struct source *source)
 {
     struct cof_move *move = cof_move_begin(cleaner, desc, source->from, source->to,
                                            cof_cleaner_head(cleaner, cleaner->victim));

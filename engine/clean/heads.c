@@ -52,7 +52,7 @@ static int submit(struct cof_cleaner *cleaner, struct cof_group *group)
     request->offset = group->block * BLOCK;
     request->iov = &group->iov;
     request->iov_count = 1;
-    request->buffer_index = -1;
+    request->buffer_index = (int)(COF_CLEANER_VICTIMS + (unsigned)(group - cleaner->groups));
     request->user = group;
     return cleaner->dev->ops->submit(cleaner->channel, request);
 }

@@ -57,10 +57,5 @@ bool cof_victim_is_read(const struct cof_cleaner *cleaner, const struct cof_vict
 void cof_victim_read(struct cof_cleaner *cleaner, struct coffer_segdev_request *request);
 /* Which extents the victim's headers name, and trees' blocks: these are renewed. */
 COFFER_MUST_CHECK int cof_victim_parse(struct cof_cleaner *cleaner);
-/* The entry of the page at block of a segment whose blocks from `first` on are at bytes; NULL: its
- * header is damaged. */
-const uint8_t *cof_victim_entry(const struct cof_cleaner *cleaner, const uint8_t *bytes,
-                                uint32_t first, uint32_t segment, uint32_t header_block,
-                                uint32_t block);
 
 #endif

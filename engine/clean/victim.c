@@ -114,7 +114,7 @@ static int ask(struct cof_cleaner *cleaner, struct cof_victim *victim, unsigned 
     request->offset = (uint32_t)victim->asked_bytes;
     request->iov = iov;
     request->iov_count = 1;
-    request->buffer_index = -1;
+    request->buffer_index = (int)(victim - cleaner->victims);
     request->user = victim;
     err = cleaner->dev->ops->submit(cleaner->channel, request);
     if (err != 0) {
@@ -182,18 +182,6 @@ void cof_victim_read(struct cof_cleaner *cleaner, struct coffer_segdev_request *
 }
 
 /* ---- headers ---- */
-
-const uint8_t *cof_victim_entry(const struct cof_cleaner *cleaner, const uint8_t *bytes,
-                                uint32_t first, uint32_t segment, uint32_t header_block,
-                                uint32_t block)
-{
-    unsigned pages;
-    const uint8_t *entries =
-        cof_entries_of_header(bytes + (size_t)(header_block - first) * BLOCK, cleaner->store_uuid,
-                              segment, header_block, &pages);
-    unsigned page = block - header_block - 1u;
-    return entries != NULL && page < pages ? entries + (size_t)page * COF_ENTRY_BYTES : NULL;
-}
 
 static int name_extent(struct cof_cleaner *cleaner, uint64_t extent)
 {

@@ -78,13 +78,19 @@ static enum coffer_stage stage_of(int err)
 
 static int tags_from_header(struct cof_read_run *run)
 {
-    struct coffer_store *store = run->owner->queue->store;
-    int err = run->header.result;
-    for (unsigned i = 0; err == 0 && i < run->pages; i++) {
-        err = cof_entry_from_header(store, run->header_block_bytes, run->segment, run->header_block,
-                                    run->block + i, run->entries[i]);
+    unsigned pages = 0, first = run->block - run->header_block - 1u;
+    const uint8_t *entries;
+    if (run->header.result != 0) {
+        return run->header.result;
     }
-    return err;
+    entries = cof_header_entries(run->owner->queue->store, run->header_block_bytes, run->segment,
+                                 run->header_block, &pages);
+    if (entries == NULL || first + run->pages > pages) {
+        return COFFER_E_CORRUPT;
+    }
+    memcpy(run->entries, entries + (size_t)first * COF_ENTRY_BYTES,
+           (size_t)run->pages * COF_ENTRY_BYTES);
+    return 0;
 }
 
 /* The tags go into the cache, unless the extent was sealed anew since they were looked up: they
