@@ -227,6 +227,32 @@ static int leave(struct cof_merge *merge)
     return 0;
 }
 
+/* The leaves that the next pages fall on, from child i of the frame on, unless that one is cached:
+ * each would be waited for alone. Leaves below holes alone are not looked for. */
+static void read_ahead(const struct cof_merge *merge, const struct cof_merge_frame *frame,
+                       unsigned i)
+{
+    const struct cof_node_io *io = merge->io;
+    struct cof_leaf_ref leaves[COF_LEAVES_AHEAD_MAX];
+    uint64_t first = frame->index << COF_NODE_SHIFT, last = UINT64_MAX;
+    unsigned most = cof_tree_leaves_ahead(io), count = 0;
+    if (most < 2 || frame->entries[i].bits == 0 ||
+        cof_nodes_find(io->cache, io->volume, frame->entries[i]) != NULL) {
+        return;
+    }
+    for (uint64_t at = merge->page_at; at < merge->page_count && count < most; at++) {
+        uint64_t leaf = merge->pages[at].key >> COF_NODE_SHIFT;
+        if (leaf >= first + COF_NODE_FANOUT) {
+            break;
+        }
+        if (leaf != last && leaf >= first + i && frame->entries[leaf - first].bits != 0) {
+            leaves[count++] = (struct cof_leaf_ref){leaf, frame->entries[leaf - first]};
+        }
+        last = leaf;
+    }
+    io->read_leaves(io->ctx, leaves, count);
+}
+
 static int enter(struct cof_merge *merge, unsigned i)
 {
     struct cof_merge_frame *parent = &merge->frames[merge->depth - 1u];
@@ -274,7 +300,14 @@ int cof_merge_step(struct cof_merge *merge)
         while (frame->child < COF_NODE_FANOUT && !child_is_touched(merge, frame, frame->child)) {
             frame->child++;
         }
-        err = frame->child < COF_NODE_FANOUT ? enter(merge, frame->child++) : leave(merge);
+        if (frame->child < COF_NODE_FANOUT) {
+            if (frame->level == 2) {
+                read_ahead(merge, frame, frame->child);
+            }
+            err = enter(merge, frame->child++);
+        } else {
+            err = leave(merge);
+        }
         if (err != 0) {
             return err;
         }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NODES_MIN 64u
+#define RECENT 32u /* nodes: several callers take turns */
 
 int cof_nodes_init(struct cof_nodes *nodes, struct cof_env *env, uint64_t budget_bytes)
 {
@@ -83,6 +84,18 @@ const struct cof_node *cof_nodes_find(struct cof_nodes *nodes, uint64_t volume,
         link_newest(nodes, node);
     }
     return node;
+}
+
+bool cof_nodes_is_recent(const struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr)
+{
+    const struct cof_node *node = nodes->newest;
+    for (unsigned i = 0; i < RECENT && node != NULL; i++) {
+        if (node->addr.bits == addr.bits && node->volume == volume) {
+            return true;
+        }
+        node = node->older;
+    }
+    return false;
 }
 
 struct cof_node *cof_nodes_add(struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr)

@@ -31,6 +31,8 @@ void cof_nodes_done(struct cof_nodes *nodes);
 /* NULL when it is not cached. Good until the next cof_nodes_add. */
 const struct cof_node *cof_nodes_find(struct cof_nodes *nodes, uint64_t volume,
                                       struct cof_vaddr addr);
+/* Whether it is one of the few that were found or added last. */
+bool cof_nodes_is_recent(const struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr);
 /* A place for a node that is not cached, in the cache already; the caller fills its entries. NULL
  * without memory. */
 struct cof_node *cof_nodes_add(struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr);

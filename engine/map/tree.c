@@ -47,21 +47,55 @@ static unsigned child_of(uint64_t page, unsigned level)
     return (unsigned)(page >> (COF_NODE_SHIFT * (level - 1u))) & (COF_NODE_FANOUT - 1u);
 }
 
+unsigned cof_tree_leaves_ahead(const struct cof_node_io *io)
+{
+    uint64_t most = io->read_leaves != NULL ? io->cache->count_max / 4u : 0u;
+    return most < COF_LEAVES_AHEAD_MAX ? (unsigned)most : COF_LEAVES_AHEAD_MAX;
+}
+
+/* A leaf, a child of these, is not cached. When the one before it was wanted a moment ago somebody
+ * goes through them in order, and would wait for the device at each. */
+static void read_ahead(const struct cof_node_io *io, const struct cof_vaddr *entries,
+                       unsigned child, uint64_t index)
+{
+    struct cof_leaf_ref leaves[COF_LEAVES_AHEAD_MAX];
+    unsigned most = cof_tree_leaves_ahead(io), count = 0;
+    if (most < 2 || child == 0 ||
+        !cof_nodes_is_recent(io->cache, io->volume, entries[child - 1u])) {
+        return;
+    }
+    for (unsigned i = child; count < most && i < COF_NODE_FANOUT; i++) {
+        if (entries[i].bits != 0) {
+            leaves[count++] = (struct cof_leaf_ref){index + i - child, entries[i]};
+        }
+    }
+    io->read_leaves(io->ctx, leaves, count);
+}
+
 int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io, uint64_t page,
                     struct cof_vaddr *ret_addr)
 {
     struct cof_vaddr addr = tree->root;
+    const struct cof_node *parent = NULL;
     if (tree->height == 0 || page >> (COF_NODE_SHIFT * tree->height) != 0) {
         ret_addr->bits = 0;
         return 0;
     }
     for (unsigned level = tree->height; level > 0 && addr.bits != 0; level--) {
-        const struct cof_node *node;
-        int err = get_node(io, addr, level, page >> (COF_NODE_SHIFT * level), &node);
-        if (err != 0) {
-            return err;
+        uint64_t index = page >> (COF_NODE_SHIFT * level);
+        const struct cof_node *node = cof_nodes_find(io->cache, io->volume, addr);
+        if (node == NULL) {
+            int err;
+            if (level == 1 && parent != NULL) {
+                read_ahead(io, parent->entries, child_of(page, 2), index);
+            }
+            err = get_node(io, addr, level, index, &node);
+            if (err != 0) {
+                return err;
+            }
         }
         addr = node->entries[child_of(page, level)];
+        parent = node;
     }
     *ret_addr = addr;
     return 0;
@@ -90,6 +124,9 @@ static int next_below(const struct cof_node_io *io, struct cof_vaddr addr, unsig
         if (level == 1) {
             *ret_page = child;
             return 0;
+        }
+        if (level == 2 && cof_nodes_find(io->cache, io->volume, entries[i]) == NULL) {
+            read_ahead(io, entries, i, child);
         }
         err = next_below(io, entries[i], level - 1u, child, from, ret_page);
         if (err != 0) {

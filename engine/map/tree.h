@@ -17,6 +17,14 @@
 #include "map/delta.h"
 #include "map/nodes.h"
 
+/* A leaf: its index, and where it is. */
+struct cof_leaf_ref {
+    uint64_t index;
+    struct cof_vaddr addr;
+};
+
+#define COF_LEAVES_AHEAD_MAX 28u
+
 struct cof_node_io {
     void *ctx;
     uint64_t volume; /* for the cache */
@@ -25,6 +33,9 @@ struct cof_node_io {
                 struct cof_vaddr entries[COF_NODE_FANOUT]);
     int (*write)(void *ctx, unsigned level, uint64_t index,
                  const struct cof_vaddr entries[COF_NODE_FANOUT], struct cof_vaddr *ret_addr);
+    /* Leaves that will be wanted, COF_LEAVES_AHEAD_MAX at the most, into the cache: read beside one
+     * another. What does not read is left out. NULL: each is read when it is wanted. */
+    void (*read_leaves)(void *ctx, const struct cof_leaf_ref *leaves, unsigned count);
 };
 
 struct cof_tree {
@@ -43,6 +54,8 @@ unsigned cof_tree_height_for(uint64_t pages);
 /* Address of a page, bits 0 when it is not mapped. */
 COFFER_MUST_CHECK int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io,
                                       uint64_t page, struct cof_vaddr *ret_addr);
+/* How many leaves may be read ahead: the cache has to hold them until they are wanted. */
+unsigned cof_tree_leaves_ahead(const struct cof_node_io *io);
 /* First mapped page at or after *page that the tree knows; UINT64_MAX when there is none. */
 COFFER_MUST_CHECK int cof_tree_next(const struct cof_tree *tree, const struct cof_node_io *io,
                                     uint64_t *page);

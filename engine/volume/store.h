@@ -726,6 +726,14 @@ COFFER_MUST_CHECK int cof_entry_from_header(const struct coffer_store *store,
                                             const uint8_t header[4096], uint32_t segment,
                                             uint32_t header_block, uint32_t block,
                                             uint8_t ret_entry[COF_ENTRY_BYTES]);
+/* Where a page of a volume is on the device, and who opens it: to be put when it is open. */
+struct cof_fetch {
+    struct cof_opener *opener;
+    uint32_t segment, block, header_block;
+    unsigned slot;
+};
+COFFER_MUST_CHECK int cof_fetch_find(struct coffer_volume *volume, struct cof_vaddr addr,
+                                     struct cof_fetch *ret_fetch, struct coffer_fault *fault);
 /* Read, check and open one page of a volume, waiting: nodes, summaries. */
 COFFER_MUST_CHECK int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr,
                                      enum cof_page_kind kind, uint64_t word, uint8_t page[4096],

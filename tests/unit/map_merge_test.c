@@ -42,6 +42,7 @@ struct fixture {
     uint8_t *seen, *node_seen;
     struct stored_node *nodes;
     uint64_t reads_until_failure, writes_until_failure;
+    unsigned reads, aheads, leaves_ahead; /* calls; leaves that were asked for */
     struct prng prng;
 };
 
@@ -68,6 +69,7 @@ static int read_node(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t 
 {
     uint32_t number = number_of(addr, NODE_EXTENT_FIRST);
     (void)ctx;
+    f.reads++;
     if (f.reads_until_failure-- == 0) {
         return COFFER_E_IO;
     }
@@ -97,6 +99,28 @@ static int write_node(void *ctx, unsigned level, uint64_t index,
     return 0;
 }
 
+/* As of a device on which one of seven leaves does not read well. */
+static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned count)
+{
+    (void)ctx;
+    f.aheads++;
+    assert_in_range(count, 1, COF_LEAVES_AHEAD_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        const struct stored_node *stored = &f.nodes[number_of(leaves[i].addr, NODE_EXTENT_FIRST)];
+        struct cof_node *node;
+        assert_true(is_node(leaves[i].addr));
+        assert_int_equal(stored->level, 1);
+        assert_int_equal(stored->index, leaves[i].index);
+        assert_true(i == 0 || leaves[i].index > leaves[i - 1u].index);
+        if (f.leaves_ahead++ % 7u == 3u || cof_nodes_find(&f.cache, 1, leaves[i].addr) != NULL) {
+            continue;
+        }
+        node = cof_nodes_add(&f.cache, 1, leaves[i].addr);
+        assert_non_null(node);
+        memcpy(node->entries, stored->entries, sizeof node->entries);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -104,7 +128,7 @@ static int setup(void **state)
     det_env_init(&f.det, 1, 1);
     cof_env_init(&f.env, &f.det.api);
     assert_int_equal(cof_nodes_init(&f.cache, &f.env, 0), 0);
-    f.io = (struct cof_node_io){NULL, 1, &f.cache, read_node, write_node};
+    f.io = (struct cof_node_io){NULL, 1, &f.cache, read_node, write_node, NULL};
     f.array = calloc(PAGES_MAX, sizeof *f.array);
     f.deaths = calloc(ADDRESSES_MAX, 1);
     f.seen = calloc(ADDRESSES_MAX, 1);
@@ -416,6 +440,53 @@ static void a_failed_merge_changes_nothing(void **state)
     cof_delta_done(&delta);
 }
 
+static void merges_that_read_ahead_follow_the_array(void **state)
+{
+    (void)state;
+    f.prng.state = 18;
+    f.io.read_leaves = read_leaves;
+    for (unsigned i = 0; i < 12; i++) {
+        round_of(PAGES_MAX, 16u + prng_below(&f.prng, i % 3 == 0 ? 4000 : 200));
+    }
+    assert_true(f.aheads > 50);
+    assert_true(f.leaves_ahead > 4u * f.aheads);
+}
+
+static void look_up(uint64_t page)
+{
+    struct cof_vaddr found;
+    assert_int_equal(cof_tree_lookup(&f.tree, &f.io, page, &found), 0);
+    assert_true(found.bits == f.array[page]);
+}
+
+/* Whoever goes through the leaves in order gets most of them ahead; who jumps, none. */
+static void leaves_are_read_ahead_of_who_goes_in_order(void **state)
+{
+    unsigned alone, jumps;
+    (void)state;
+    f.prng.state = 19;
+    round_of(PAGES_MAX, 8000);
+    f.reads = 0;
+    for (uint64_t page = 0; page < PAGES_MAX; page += COF_NODE_FANOUT / 2u) {
+        look_up(page);
+    }
+    alone = f.reads;
+    f.io.read_leaves = read_leaves;
+    f.reads = 0;
+    for (uint64_t page = 0; page < PAGES_MAX; page += COF_NODE_FANOUT / 2u) {
+        look_up(page);
+    }
+    assert_true(alone > 1000 && f.aheads > alone / (4u * COF_LEAVES_AHEAD_MAX));
+    assert_true(f.reads < alone / 3u);
+    f.aheads = 0;
+    f.reads = 0;
+    for (jumps = 0; jumps < 2000; jumps++) {
+        look_up(jumps * UINT64_C(7919) * COF_NODE_FANOUT % PAGES_MAX);
+    }
+    assert_true(f.reads > 1000);
+    assert_int_equal(f.aheads, 0);
+}
+
 static void heights_are_those_of_the_sizes(void **state)
 {
     (void)state;
@@ -470,6 +541,8 @@ int main(void)
         CASE(a_hole_over_everything_leaves_an_empty_tree),
         CASE(an_empty_delta_changes_nothing),
         CASE(a_failed_merge_changes_nothing),
+        CASE(merges_that_read_ahead_follow_the_array),
+        CASE(leaves_are_read_ahead_of_who_goes_in_order),
         CASE(heights_are_those_of_the_sizes),
         CASE(deaths_are_sorted_by_address),
     };
