@@ -61,6 +61,15 @@ static bool decode_hex(uint8_t *bytes, size_t count)
     return true;
 }
 
+/* systemd's credentials are root's, with mode 0440 where an access list lets the service's user
+ * read them: the group's bits are the list's mask then, and the group is root's. */
+static bool open_to_others(const struct stat *about)
+{
+    bool credential =
+        about->st_uid == 0 && about->st_gid == 0 && (about->st_mode & 07777) == 0440;
+    return (about->st_mode & 077) != 0 && !credential;
+}
+
 static int check_key_file(int fd, const char *path, struct coffer_fault *fault)
 {
     struct stat about;
@@ -71,7 +80,7 @@ static int check_key_file(int fd, const char *path, struct coffer_fault *fault)
     if (!S_ISREG(about.st_mode)) {
         return cof_kms_fault(fault, COFFER_E_INVALID, "root key file %.80s is not a file", path);
     }
-    if ((about.st_mode & 077) != 0) {
+    if (open_to_others(&about)) {
         return cof_kms_fault(fault, COFFER_E_ACCESS,
                              "root key file %.60s is open to others (mode %03o): chmod 600 it",
                              path, (unsigned)about.st_mode & 0777u);

@@ -247,6 +247,36 @@ static void key_file_that_others_can_read_or_of_a_wrong_length_is_refused(void *
     assert_int_equal(fixture_files(f), 0);
 }
 
+/* As systemd gives it: root's own, with the bits of an access list's mask. */
+static void key_file_of_root_that_its_group_can_read_is_taken(void **state)
+{
+    struct kms_fixture *f = *state;
+    uint8_t root[32] = {7};
+
+    fixture_close(f);
+    unlink(f->path);
+    f->opts.passphrase = NULL;
+    f->opts.root_key_file = f->key_file;
+    fixture_write(f->key_file, root, sizeof(root), 0440);
+    if (geteuid() != 0 || chown(f->key_file, 0, 0) != 0) {
+        refused(f, COFFER_E_ACCESS);
+        unlink(f->key_file);
+        return;
+    }
+    assert_int_equal(fixture_open(f), 0);
+    fixture_close(f);
+    assert_int_equal(chown(f->key_file, 0, 1), 0);
+    refused(f, COFFER_E_ACCESS);
+    assert_int_equal(chown(f->key_file, 1, 0), 0);
+    refused(f, COFFER_E_ACCESS);
+    assert_int_equal(chown(f->key_file, 0, 0), 0);
+    assert_int_equal(chmod(f->key_file, 0460), 0);
+    refused(f, COFFER_E_ACCESS);
+    assert_int_equal(chmod(f->key_file, 0444), 0);
+    refused(f, COFFER_E_ACCESS);
+    unlink(f->key_file);
+}
+
 static void read_only_store_decrypts_and_writes_nothing(void **state)
 {
     struct kms_fixture *f = *state;
@@ -298,6 +328,7 @@ int main(void)
         CASE(truncated_store_is_refused),
         CASE(key_file_opens_what_it_sealed),
         CASE(key_file_that_others_can_read_or_of_a_wrong_length_is_refused),
+        CASE(key_file_of_root_that_its_group_can_read_is_taken),
         CASE(read_only_store_decrypts_and_writes_nothing),
     };
 
