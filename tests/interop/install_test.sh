@@ -119,6 +119,20 @@ foreach(example ${examples})
     target_link_libraries(${name}_static Coffer::sqlite_static Coffer::kms_static
         Coffer::coffer_static PkgConfig::SQLITE OpenSSL::Crypto)
 endforeach()
+# Another minor version may have another interface; a newer patch is not there.
+set(found ${Coffer_DIR})
+foreach(version 0.0 0.1.999 0.2 1.0)
+    find_package(Coffer ${version} QUIET)
+    if(Coffer_FOUND)
+        message(FATAL_ERROR "find_package(Coffer ${version}) takes ${Coffer_VERSION}")
+    endif()
+    set(Coffer_DIR ${found} CACHE PATH "" FORCE)
+endforeach()
+find_package(Coffer 0.1 QUIET COMPONENTS nonsense)
+if(Coffer_FOUND)
+    message(FATAL_ERROR "find_package(Coffer) takes a component that is not there")
+endif()
+set(Coffer_DIR ${found} CACHE PATH "" FORCE)
 CONSUMER
 cmake -S "$scratch/consumer" -B "$scratch/consumer/build" -DCMAKE_PREFIX_PATH="$prefix" \
     -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" > "$scratch/consumer.log" \

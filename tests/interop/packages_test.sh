@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The Debian packages, made by cpack of the build under test: what each holds and needs, that no
-# path of the build and no search path is in them, and that what they hold works: unpacked into an
-# empty directory, the programs run, an example is built against them by pkg-config and by CMake,
-# linked either way. Then controls: packages with a planted fault must fail the checks.
+# path of the build and no search path is in them, that programs are hardened, and that what they
+# hold works: unpacked into an empty directory, the programs run, each header compiles, an example
+# is built against them by pkg-config and by CMake, linked either way. packages_lint.sh asks lintian
+# and systemd, where they are. Then controls: packages with a planted fault must fail the checks.
 #
 #   packages_test.sh --install   installs them on a clean Debian root and runs README's commands
 #                                there: packages_install.sh, outside of CI
 set -euo pipefail
 source_dir=${COFFER_SOURCE_DIR:?} binary_dir=${COFFER_BINARY_DIR:?}
 here=$(cd "$(dirname "$0")" && pwd)
-CC=${CC:-cc}
+CC=${CC:-cc} CXX=${CXX:-c++}
 if [[ -n ${COFFER_SANITIZE:-} ]]; then
     echo "packages are made without sanitizers"
     exit 77
@@ -45,27 +46,46 @@ version=$(sed -n 's/^coffer (\(.*\)) .*/\1/p' "$source_dir/tools/packaging/chang
 field() { dpkg-deb -f "$1" "$2"; }
 deb_of() { echo "$scratch/debs/$1_${version}_$(dpkg --print-architecture).deb"; }
 
+bad_elf() { # FILE: prints what it has and must not, and what it lacks
+    local told
+    told=$(readelf -hldSW "$1" && readelf --dyn-syms -W "$1")
+    if grep -qE 'R(UN)?PATH' <<< "$told"; then echo "$1: a search path"; fi
+    if grep -q '\.debug_info' <<< "$told"; then echo "$1: debug information"; fi
+    if [[ $1 == */bin/* ]] && ! grep -qE 'Type: +DYN' <<< "$told"; then echo "$1: no PIE"; fi
+    grep -q GNU_RELRO <<< "$told" || echo "$1: no RELRO"
+    grep -qE 'BIND_NOW|FLAGS.*NOW' <<< "$told" || echo "$1: lazy binding"
+    grep -qE 'GNU_STACK.* RW ' <<< "$told" || echo "$1: an executable stack"
+    grep -q __stack_chk_fail <<< "$told" || echo "$1: no stack protector"
+    # Without optimization there is none.
+    grep -q '^CMAKE_BUILD_TYPE:.*=Debug' "$binary_dir/CMakeCache.txt" \
+        || grep -qE '__[a-z]+_chk@' <<< "$told" || echo "$1: not fortified"
+}
+
 bad_package() { # DEB: prints what is wrong with it, or nothing
     local deb=$1 name root=$scratch/look file
     name=$(field "$deb" Package)
     rm -rf "$root"
     dpkg-deb -x "$deb" "$root"
     [[ $(field "$deb" Version) == "$version" ]] || echo "version $(field "$deb" Version)"
-    [[ -n $(field "$deb" Section) && -n $(field "$deb" Maintainer) ]] || echo "no section"
+    [[ -n $(field "$deb" Section) ]] || echo "no section"
+    [[ $(field "$deb" Maintainer) =~ ^.+\ \<.+@.+\>$ ]] || echo "no maintainer's address"
     [[ $(field "$deb" Description | wc -l) -ge 3 ]] || echo "no description"
+    field "$deb" Description | awk 'length > 80 { print "description: a long line" }'
     for file in copyright changelog.gz; do
         [[ -s $root/usr/share/doc/$name/$file ]] || echo "no $file"
     done
     grep -rlaE "$source_dir|$binary_dir|/usr/local" "$root" | sed 's/$/: a path of the build/'
+    for file in "$root"/usr/bin/*; do
+        [[ ! -e $file || ! -e $binary_dir/docs/man/coffer.1 ]] \
+            || [[ -s $root/usr/share/man/man1/$(basename "$file").1.gz ]] || echo "$file: no manual"
+    done
+    (cd "$root" && find . -type f | sort) > "$scratch/files"
+    dpkg-deb -I "$deb" md5sums 2> /dev/null | sed 's,^[^ ]*  ,./,' | sort \
+        | cmp -s - "$scratch/files" || echo "md5sums of other files"
     dpkg-deb -c "$deb" | awk '$2 != "root/root" || $1 ~ /^-.......w/ || $1 ~ /^-..[sS]/ {
         print $6 ": owner or mode " $1, $2 }'
     while read -r file; do
-        if readelf -d "$file" | grep -qE 'R(UN)?PATH'; then
-            echo "$file: a search path"
-        fi
-        if readelf -S "$file" | grep -q '\.debug_info'; then
-            echo "$file: debug information"
-        fi
+        bad_elf "$file"
         # Ours come from packages of ours, of this very version.
         for library in $(readelf -d "$file" | sed -n 's/.*NEEDED.*\[\(libcoffer.*\)\]/\1/p'); do
             [[ -e $root/usr/lib/$(uname -m)-linux-gnu/$library ]] \
@@ -117,14 +137,16 @@ holds "$(deb_of libcoffer-dev)" include/coffer/{coffer,keystore,sqlite}.h "$in_l
     "$in_lib/libcoffer.so" "$in_lib/pkgconfig/coffer.pc" "$in_lib/cmake/Coffer/CofferConfig.cmake" \
     'share/doc/libcoffer-dev/examples/embed.c'
 needs "$(deb_of libcoffer-dev)" Depends "libcoffer0 $exact" "libcofferkms0 $exact" \
-    "coffer-sqlite $exact"
+    "libcoffer-sqlite0 $exact"
 holds "$(deb_of coffer-tools)" bin/coffer share/bash-completion/completions/coffer \
     share/zsh/site-functions/_coffer share/coffer/dr-copy
 needs "$(deb_of coffer-tools)" Recommends "coffer-nbdkit-plugin $exact"
 holds "$(deb_of coffer-kms)" bin/cofferkms lib/systemd/system/coffer-kms.service \
+    lib/sysusers.d/coffer-kms.conf lib/tmpfiles.d/coffer-kms.conf \
     share/bash-completion/completions/cofferkms
-holds "$(deb_of coffer-sqlite)" "$in_lib/sqlite3/coffervfs.so" "$in_lib/libcoffer-sqlite.so.0"
-needs "$(deb_of coffer-sqlite)" Depends "libcoffer0 $exact" libsqlite3-0
+holds "$(deb_of coffer-sqlite)" "$in_lib/sqlite3/coffervfs.so"
+holds "$(deb_of libcoffer-sqlite0)" "$in_lib/libcoffer-sqlite.so.0"
+needs "$(deb_of libcoffer-sqlite0)" Depends "libcoffer0 $exact" libsqlite3-0
 if [[ -e $binary_dir/bin/nbdkit-coffer-plugin.so ]]; then
     holds "$(deb_of coffer-nbdkit-plugin)" "*/nbdkit/plugins/nbdkit-coffer-plugin.so"
     needs "$(deb_of coffer-nbdkit-plugin)" Depends nbdkit
@@ -144,13 +166,16 @@ twice=$(for name in "${names[@]}"; do
     dpkg-deb -c "$(deb_of "$name")" | awk '$6 !~ /\/$/ { print $6 }'
 done | sort | uniq -d)
 [[ -z $twice ]] || fail "in two packages: $twice"
-for package in libcoffer0 libcofferkms0 coffer-sqlite; do
+for package in libcoffer0 libcofferkms0 libcoffer-sqlite0; do
     dpkg-deb -I "$(deb_of "$package")" shlibs | grep -qF "0 $package (>= $version)" \
         || fail "$package says nothing to dpkg-shlibdeps"
-    dpkg-deb -I "$(deb_of "$package")" postinst | grep -q ldconfig || fail "$package: no ldconfig"
+    [[ $(dpkg-deb -I "$(deb_of "$package")" triggers) == 'activate-noawait ldconfig' ]] \
+        || fail "$package: no ldconfig"
+    ! dpkg-deb -I "$(deb_of "$package")" postinst > /dev/null 2>&1 || fail "$package: a script"
 done
 grep -qx 'ExecStart=/usr/bin/cofferkms serve .*' "$root/usr/lib/systemd/system/coffer-kms.service" \
     || fail "the unit starts another program"
+bash "$here/packages_lint.sh" "$scratch" || fail "packages_lint.sh"
 
 # --- who links statically needs what the .pc files say, by the package that this machine has it of
 missing_needs() { # DEB: packages of modules of the .pc files that it does not depend on
@@ -200,6 +225,21 @@ if command -v sqlite3 > /dev/null; then
         -cmd ".open 'file:vault.coffer:ledger?vfs=coffer'" 'CREATE TABLE t(x)' \
         || fail "the SQLite extension"
 fi
+
+# --- each header by itself, as the languages' users compile
+headers=("$root"/usr/include/coffer/*.h)
+((${#headers[@]} >= 12)) || fail "only ${#headers[@]} headers"
+compiles() { # HEADER: in every standard that is promised, with no other header before it
+    local standard compiler
+    for standard in c11 gnu17 c++11 c++17; do
+        compiler=("$CC" -x c) && [[ $standard != c++* ]] || compiler=("$CXX" -x c++)
+        "${compiler[@]}" "-std=$standard" -Wall -Wextra -Wpedantic -Werror -fsyntax-only \
+            -I"$root/usr/include" - <<< "#include <coffer/$(basename "$1")>" || return 1
+    done
+}
+for header in "${headers[@]}"; do
+    compiles "$header" > log 2>&1 || fail "$header: $(cat log)"
+done
 
 # --- an example of the packages is built against them, as on a machine that has them
 example=$root/usr/share/doc/libcoffer-dev/examples/embed.c
@@ -256,6 +296,25 @@ planted 'a search path'
 plant coffer-tools
 "$CC" -g planted.c -o "$scratch/plant/usr/bin/coffer"
 planted 'debug information'
+cat > guarded.c << 'GUARDED'
+#include <stdio.h>
+int main(int count, char **words)
+{
+    char text[64];
+    int bytes = snprintf(text, (unsigned)count * 8u, "%s", words[0]);
+    return printf("%s", text) != bytes;
+}
+GUARDED
+# shellcheck disable=SC2054 # commas are ld's
+guarded=(-O2 -fPIE -pie -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro -Wl,-z,now -s)
+"$CC" guarded.c -o guarded "${guarded[@]}"
+[[ -z $(bad_elf guarded) ]] || fail "a guarded program: $(bad_elf guarded)"
+for lack in PIE=-no-pie RELRO=-Wl,-z,norelro 'lazy binding=-Wl,-z,lazy' 'stack=-Wl,-z,execstack' \
+    'fortified=-U_FORTIFY_SOURCE' 'protector=-fno-stack-protector'; do
+    plant coffer-tools
+    "$CC" guarded.c -o "$scratch/plant/usr/bin/coffer" "${guarded[@]}" "${lack#*=}"
+    planted "coffer: .*${lack%%=*}"
+done
 plant libcofferkms0
 sed -i 's/libcoffer0 ([^)]*), //' "$scratch/plant/DEBIAN/control"
 planted 'needs libcoffer.so.0'
@@ -268,4 +327,18 @@ planted 'owner or mode'
 plant coffer-sqlite
 rm "$scratch/plant/usr/share/doc/coffer-sqlite/copyright"
 planted 'no copyright'
+plant coffer-tools
+sed -i 's/^Maintainer: .*/Maintainer: nobody/' "$scratch/plant/DEBIAN/control"
+planted 'address'
+plant coffer-tools
+sed -i 's/^ Coffer keeps/& whatever it is given, and more,/' "$scratch/plant/DEBIAN/control"
+planted 'long line'
+plant coffer-tools
+rm "$scratch/plant/usr/share/man/man1/coffer.1.gz"
+planted 'no manual'
+plant coffer-tools
+echo more > "$scratch/plant/usr/share/doc/coffer-tools/more"
+planted 'md5sums'
+echo 'struct coffer_planted { int class; };' > "$root/usr/include/coffer/planted.h"
+! compiles "$root/usr/include/coffer/planted.h" 2> log || fail "the control of headers"
 echo "packages_test: ${#names[@]} packages, 4 builds of an example, $controls controls"
