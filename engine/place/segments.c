@@ -398,11 +398,26 @@ void cof_segments_record_decode(struct cof_segments *segments, unsigned record,
     }
 }
 
+static bool is_dead(const struct cof_segment *segment)
+{
+    return segment->live == 0 && segment->own == 0 && segment->pins == 0;
+}
+
+uint32_t cof_segments_dead_after(const struct cof_segments *segments, uint32_t segment)
+{
+    for (uint32_t at = segment + 1u; at < segments->count; at++) {
+        if (segments->table[at].state != COF_SEGMENT_RESERVED && is_dead(&segments->table[at])) {
+            return at;
+        }
+    }
+    return COF_NO_SEGMENT;
+}
+
 void cof_segments_settle(struct cof_segments *segments)
 {
     for (uint32_t i = 0; i < segments->count; i++) {
         struct cof_segment *segment = &segments->table[i];
-        bool dead = segment->live == 0 && segment->own == 0 && segment->pins == 0;
+        bool dead = is_dead(segment);
         if (segment->state == COF_SEGMENT_RESERVED) {
             continue;
         }

@@ -68,6 +68,10 @@ COFFER_MUST_CHECK int cof_segments_take(struct cof_segments *segments, unsigned 
                                         uint32_t *ret_segment, uint64_t *ret_sequence,
                                         bool *ret_fresh);
 
+/* The next one behind `segment` in which nothing lives: before settle, where the log may have gone
+ * on after the table was written. COF_NO_SEGMENT: none. */
+uint32_t cof_segments_dead_after(const struct cof_segments *segments, uint32_t segment);
+
 /* A free segment that a lane is in already. */
 void cof_segments_hold(struct cof_segments *segments, uint32_t segment, unsigned lane);
 /* Of the free segments that have blocks, the highest below `end`; COF_NO_SEGMENT: none. */

@@ -17,14 +17,13 @@
  * extents of each volume. Their lists are sealed; replay.c reads them when the volume is opened.
  * Nothing is written. Single thread, at open.
  */
-#include "volume/store.h"
+#include "volume/log_read.h"
 
 #include "base/checksum.h"
 #include "format/endian.h"
 
 #include <string.h>
 
-#define WINDOW_BLOCKS 256u
 #define SEARCH_SEGMENTS_MAX 72u /* beyond the internal sync's 64 MiB at the smallest segments */
 
 struct scan {
@@ -34,41 +33,21 @@ struct scan {
     uint32_t next_segment; /* as the last header or the root says */
     uint64_t durable_upto; /* highest seen */
     bool found;
-    uint8_t *window;
-    uint32_t window_segment, window_block, window_count;
+    struct cof_log_read *log;
+    uint8_t *batch;        /* the header of the batch that was found */
     bool dry;              /* only look how far the log goes and what was durable */
     uint64_t trusted_upto; /* footers of segments that end later are not used */
 };
 
-/* Blocks of a segment, through a window that reads ahead. NULL at the segment's end or on error. */
-static int blocks_at(struct scan *scan, uint32_t segment, uint32_t block, uint32_t count,
-                     const uint8_t **ret_blocks)
+/* A block of the store. RANGE: it has no such block. */
+static int block_at(struct scan *scan, uint32_t segment, uint32_t block, const uint8_t **ret_block)
 {
-    struct coffer_store *store = scan->store;
-    uint32_t want;
-    int err;
-    if (block + count > store->segment_blocks || segment == COF_NO_SEGMENT ||
+    const struct coffer_store *store = scan->store;
+    if (block >= store->segment_blocks || segment == COF_NO_SEGMENT ||
         segment >= store->root.segment_count) {
         return COFFER_E_RANGE;
     }
-    if (segment == scan->window_segment && block >= scan->window_block &&
-        block + count <= scan->window_block + scan->window_count) {
-        *ret_blocks = scan->window + (size_t)(block - scan->window_block) * COF_BLOCK_BYTES;
-        return 0;
-    }
-    want = store->segment_blocks - block < WINDOW_BLOCKS ? store->segment_blocks - block
-                                                         : WINDOW_BLOCKS;
-    scan->window_count = 0;
-    err = cof_sync_io_read(&store->io, segment, block * COF_BLOCK_BYTES, scan->window,
-                           (size_t)want * COF_BLOCK_BYTES);
-    if (err != 0) {
-        return err;
-    }
-    scan->window_segment = segment;
-    scan->window_block = block;
-    scan->window_count = want;
-    *ret_blocks = scan->window;
-    return 0;
+    return cof_log_read_block(scan->log, segment, block, ret_block);
 }
 
 static bool of_session(const struct scan *scan, const struct cof_batch_header *header)
@@ -84,44 +63,43 @@ static bool ours(const struct scan *scan, const struct cof_batch_header *header,
     return of_session(scan, header) && header->segment == segment && header->block == block;
 }
 
-static bool pages_match(const uint8_t *batch, const struct cof_batch_header *header)
+/* 0 when the pages behind a batch's header match it, else NOT_FOUND. */
+static int match_pages(struct scan *scan, const struct cof_batch_header *header)
 {
-    size_t entries = cof_batch_entries_offset(batch, header);
+    size_t entries = cof_batch_entries_offset(scan->batch, header);
     for (unsigned i = 0; i < header->pages; i++) {
-        const uint8_t *entry = batch + entries + (size_t)i * COF_ENTRY_BYTES;
-        if (cof_checksum64(batch + (size_t)(i + 1u) * COF_BLOCK_BYTES, COF_BLOCK_BYTES) !=
-            cof_le64_get(entry + 16)) {
-            return false;
+        const uint8_t *entry = scan->batch + entries + (size_t)i * COF_ENTRY_BYTES;
+        const uint8_t *page;
+        int err = block_at(scan, header->segment, header->block + 1u + i, &page);
+        if (err != 0) {
+            return err;
+        }
+        if (cof_checksum64(page, COF_BLOCK_BYTES) != cof_le64_get(entry + 16)) {
+            return COFFER_E_NOT_FOUND;
         }
     }
-    return true;
+    return 0;
 }
 
 /* The whole batch at a place; NOT_FOUND when what is there does not count. */
-static int batch_at(struct scan *scan, uint32_t segment, uint32_t block, const uint8_t **ret_batch,
+static int batch_at(struct scan *scan, uint32_t segment, uint32_t block,
                     struct cof_batch_header *ret_header)
 {
-    const uint8_t *blocks;
-    int err = blocks_at(scan, segment, block, 1, &blocks);
+    const uint8_t *header;
+    int err = block_at(scan, segment, block, &header);
     if (err == COFFER_E_RANGE) {
         return COFFER_E_NOT_FOUND;
     }
     if (err != 0) {
         return err;
     }
-    if (cof_batch_header_decode(blocks, ret_header) != 0 ||
-        !ours(scan, ret_header, segment, block)) {
+    if (cof_batch_header_decode(header, ret_header) != 0 ||
+        !ours(scan, ret_header, segment, block) ||
+        block + ret_header->pages + 1u > scan->store->segment_blocks) {
         return COFFER_E_NOT_FOUND;
     }
-    err = blocks_at(scan, segment, block, ret_header->pages + 1u, &blocks);
-    if (err != 0) {
-        return err == COFFER_E_RANGE ? COFFER_E_NOT_FOUND : err;
-    }
-    if (!pages_match(blocks, ret_header)) {
-        return COFFER_E_NOT_FOUND;
-    }
-    *ret_batch = blocks;
-    return 0;
+    memcpy(scan->batch, header, COF_BLOCK_BYTES);
+    return match_pages(scan, ret_header);
 }
 
 static struct cof_catalogue_item *item_of(struct coffer_store *store, uint32_t number)
@@ -241,14 +219,20 @@ static int take_run(struct scan *scan, const struct cof_run *run, unsigned first
     return 0;
 }
 
-static int take_batch(struct scan *scan, const uint8_t *batch,
-                      const struct cof_batch_header *header)
+/* Behind this segment the log goes on in that one. */
+static void go_on(struct scan *scan, uint32_t next_segment)
+{
+    scan->next_segment = next_segment;
+    cof_log_read_follow(scan->log, next_segment);
+}
+
+static int take_batch(struct scan *scan, const struct cof_batch_header *header)
 {
     unsigned first_page = 0;
     for (unsigned i = 0; !scan->dry && i < header->runs; i++) {
         struct cof_run run;
         int err;
-        cof_run_decode(batch + COF_BATCH_HEADER_BYTES + (size_t)i * COF_RUN_BYTES, &run);
+        cof_run_decode(scan->batch + COF_BATCH_HEADER_BYTES + (size_t)i * COF_RUN_BYTES, &run);
         if (run.volume != COF_VOLUME_TAG_RAW) {
             err = take_run(scan, &run, first_page);
             if (err != 0) {
@@ -260,7 +244,7 @@ static int take_batch(struct scan *scan, const uint8_t *batch,
     scan->store->recovered_blocks += scan->dry ? 0u : header->pages + 1u;
     scan->number = header->number + 1u;
     scan->block += header->pages + 1u;
-    scan->next_segment = header->next_segment;
+    go_on(scan, header->next_segment);
     if (header->durable_upto > scan->durable_upto) {
         scan->durable_upto = header->durable_upto;
     }
@@ -277,17 +261,16 @@ static int newer_root(struct scan *scan, uint64_t epoch, struct coffer_fault *fa
 }
 
 /* The footer of a segment that this session began, if it describes all of it. */
-static int footer_at(struct scan *scan, uint32_t segment, uint8_t bytes[COF_FOOTER_BYTES],
+static int footer_at(struct scan *scan, uint32_t segment, const uint8_t **ret_bytes,
                      struct cof_footer *ret_footer)
 {
     struct coffer_store *store = scan->store;
+    const uint8_t *bytes;
     int err;
     if (segment == COF_NO_SEGMENT || segment >= store->root.segment_count) {
         return COFFER_E_NOT_FOUND;
     }
-    err = cof_sync_io_read(&store->io, segment,
-                           (store->segment_blocks - COF_FOOTER_BLOCKS) * COF_BLOCK_BYTES, bytes,
-                           COF_FOOTER_BYTES);
+    err = cof_log_read_footer(scan->log, segment, &bytes);
     if (err != 0) {
         return err;
     }
@@ -299,6 +282,7 @@ static int footer_at(struct scan *scan, uint32_t segment, uint8_t bytes[COF_FOOT
         ret_footer->next_segment >= store->root.segment_count) {
         return COFFER_E_NOT_FOUND;
     }
+    *ret_bytes = bytes;
     return 0;
 }
 
@@ -327,13 +311,14 @@ static int take_footer_desc(struct scan *scan, const uint8_t *bytes, size_t *use
 }
 
 /* Take the next segment from its footer; NOT_FOUND when that can't be. */
-static int take_footer(struct scan *scan, uint8_t bytes[COF_FOOTER_BYTES])
+static int take_footer(struct scan *scan)
 {
     struct coffer_store *store = scan->store;
     struct cof_footer footer;
+    const uint8_t *bytes = NULL;
     size_t used = COF_FOOTER_HEADER_BYTES;
     uint32_t segment = scan->next_segment;
-    int err = footer_at(scan, segment, bytes, &footer);
+    int err = footer_at(scan, segment, &bytes, &footer);
     if (err == 0 && footer.last_batch > scan->trusted_upto) {
         err = COFFER_E_NOT_FOUND;
     }
@@ -346,7 +331,7 @@ static int take_footer(struct scan *scan, uint8_t bytes[COF_FOOTER_BYTES])
     }
     scan->number = footer.last_batch + 1u;
     scan->block = store->segment_blocks;
-    scan->next_segment = footer.next_segment;
+    go_on(scan, footer.next_segment);
     if (footer.durable_upto > scan->durable_upto) {
         scan->durable_upto = footer.durable_upto;
     }
@@ -358,28 +343,20 @@ static int take_footer(struct scan *scan, uint8_t bytes[COF_FOOTER_BYTES])
 /* Go on into the next segment: by its footer, or batch by batch. NOT_FOUND: the log does not. */
 static int next_segment(struct scan *scan, struct coffer_fault *fault)
 {
-    struct coffer_store *store = scan->store;
-    const uint8_t *batch;
     struct cof_batch_header header;
     uint32_t segment = scan->next_segment;
-    uint8_t *bytes = cof_alloc(&store->env, COF_FOOTER_BYTES);
-    int err;
-    if (bytes == NULL) {
-        return COFFER_E_NO_MEMORY;
-    }
-    err = take_footer(scan, bytes);
-    cof_free(&store->env, bytes);
+    int err = take_footer(scan);
     if (err != COFFER_E_NOT_FOUND) {
         return err;
     }
-    err = batch_at(scan, segment, 1, &batch, &header);
+    err = batch_at(scan, segment, 1, &header);
     if (err == 0 && header.number == scan->number) {
-        if (header.epoch > store->root.epoch) {
+        if (header.epoch > scan->store->root.epoch) {
             return newer_root(scan, header.epoch, fault);
         }
         scan->segment = segment;
         scan->block = 1;
-        return take_batch(scan, batch, &header);
+        return take_batch(scan, &header);
     }
     return err == 0 ? COFFER_E_NOT_FOUND : err;
 }
@@ -387,17 +364,16 @@ static int next_segment(struct scan *scan, struct coffer_fault *fault)
 static int follow(struct scan *scan, struct coffer_fault *fault)
 {
     for (;;) {
-        const uint8_t *batch;
         struct cof_batch_header header;
         int err = COFFER_E_NOT_FOUND;
         if (scan->segment != COF_NO_SEGMENT && scan->block < scan->store->segment_blocks) {
-            err = batch_at(scan, scan->segment, scan->block, &batch, &header);
+            err = batch_at(scan, scan->segment, scan->block, &header);
         }
         if (err == 0 && header.number == scan->number) {
             if (header.epoch > scan->store->root.epoch) {
                 return newer_root(scan, header.epoch, fault);
             }
-            err = take_batch(scan, batch, &header);
+            err = take_batch(scan, &header);
         } else if (err == 0 || err == COFFER_E_NOT_FOUND) {
             err = next_segment(scan, fault);
         }
@@ -427,7 +403,7 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
             struct cof_batch_header header;
             const uint8_t *at;
             bool in_place;
-            int err = blocks_at(scan, segment, block, 1, &at);
+            int err = block_at(scan, segment, block, &at);
             if (err == COFFER_E_RANGE) {
                 return cof_fault(fault, COFFER_E_CORRUPT, COFFER_STAGE_LOG,
                                  "the log goes on in segment %u, which the store does not have: "
@@ -454,7 +430,10 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
                              (uint64_t)scan->block * COF_BLOCK_BYTES);
                 return COFFER_E_CORRUPT;
             }
-            next = in_place ? header.next_segment : next;
+            if (in_place) {
+                next = header.next_segment;
+                cof_log_read_follow(scan->log, next);
+            }
         }
         segment = next != segment ? next : COF_NO_SEGMENT;
         next = COF_NO_SEGMENT;
@@ -470,48 +449,58 @@ static int look_for_damage(struct scan *scan, struct coffer_fault *fault)
     return 0;
 }
 
-static void begin(struct scan *scan, struct coffer_store *store, uint8_t *window, bool dry)
+static void begin(struct scan *scan, struct coffer_store *store, bool dry)
 {
     const struct cof_lane_head *head = &store->root.lanes[COF_LANE_USER];
-    memset(scan, 0, sizeof *scan);
     scan->store = store;
-    scan->window = window;
     scan->dry = dry;
     scan->segment = head->segment;
     scan->block = head->block == 0 ? 1u : head->block; /* behind the segment's header */
     scan->number = head->batch_no;
-    scan->next_segment = head->next_segment;
     scan->durable_upto = head->durable_upto;
     scan->trusted_upto = UINT64_MAX;
+    scan->found = false;
+    go_on(scan, head->next_segment);
+}
+
+/* Both passes, and what comes after the end. */
+static int recover(struct scan *scan, struct coffer_store *store, struct coffer_fault *fault)
+{
+    int err;
+    begin(scan, store, true);
+    err = follow(scan, fault);
+    if (err == COFFER_E_NOT_FOUND) {
+        uint64_t durable_upto = scan->durable_upto;
+        begin(scan, store, false);
+        scan->durable_upto = durable_upto;
+        scan->trusted_upto = durable_upto;
+        err = follow(scan, fault);
+    }
+    if (err == COFFER_E_NOT_FOUND) {
+        return look_for_damage(scan, fault);
+    }
+    if (fault != NULL && fault->error == 0) {
+        cof_fault(fault, err, COFFER_STAGE_LOG, "the log can't be followed: %s",
+                  coffer_error_sentence(err));
+        cof_fault_at(fault, COFFER_NOWHERE, scan->segment, (uint64_t)scan->block * COF_BLOCK_BYTES);
+    }
+    return err;
 }
 
 int cof_store_replay_lane(struct coffer_store *store, bool *ret_found, struct coffer_fault *fault)
 {
-    struct scan scan;
-    uint64_t durable_upto;
-    uint8_t *window = cof_alloc(&store->env, (size_t)WINDOW_BLOCKS * COF_BLOCK_BYTES);
-    int err;
-    if (window == NULL) {
-        return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
-    }
+    struct scan scan = {0};
+    int err = cof_log_read_new(store, &scan.log);
     cof_fault_clear(fault);
-    begin(&scan, store, window, true);
-    err = follow(&scan, fault);
-    if (err == COFFER_E_NOT_FOUND) {
-        durable_upto = scan.durable_upto;
-        begin(&scan, store, window, false);
-        scan.durable_upto = durable_upto;
-        scan.trusted_upto = durable_upto;
-        err = follow(&scan, fault);
+    scan.batch = cof_alloc(&store->env, COF_BLOCK_BYTES);
+    if (err == 0 && scan.batch == NULL) {
+        err = COFFER_E_NO_MEMORY;
     }
-    if (err == COFFER_E_NOT_FOUND) {
-        err = look_for_damage(&scan, fault);
-    } else if (fault != NULL && fault->error == 0) {
-        cof_fault(fault, err, COFFER_STAGE_LOG, "the log can't be followed: %s",
-                  coffer_error_sentence(err));
-        cof_fault_at(fault, COFFER_NOWHERE, scan.segment, (uint64_t)scan.block * COF_BLOCK_BYTES);
-    }
-    cof_free(&store->env, window);
+    err = err == 0 ? recover(&scan, store, fault)
+                   : cof_fault(fault, err, COFFER_STAGE_LOG, "the log can't be read: %s",
+                               coffer_error_sentence(err));
+    cof_log_read_free(scan.log);
+    cof_free(&store->env, scan.batch);
     if (err == 0) {
         *ret_found = scan.found;
         store->replayed_batch = scan.number;
