@@ -74,6 +74,15 @@ static void estimate_leaf(struct cof_delta *delta, uint64_t page)
     }
 }
 
+void cof_delta_expect(const struct cof_delta *delta, uint64_t key)
+{
+    uint64_t hash = hash_of(key);
+    const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
+    if (shard->capacity > 0) {
+        __builtin_prefetch(&shard->entries[(hash >> 6) & (shard->capacity - 1u)], 1);
+    }
+}
+
 int cof_delta_put(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
                   struct cof_vaddr *ret_loser)
 {

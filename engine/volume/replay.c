@@ -8,30 +8,41 @@
  * that starts at the position in the sealed root record, and a batch that was left out, moved or
  * taken from elsewhere breaks it. What breaks it is refused.
  *
- * Blocks are read a group of extents at a time, many in flight. Under the store's lock.
+ * Blocks are read a group of extents at a time, many in flight, while the group before is taken:
+ * two groups of GROUP_BLOCKS, on a channel of their own. A group whose read failed is read again,
+ * block by block, when its turn comes, and what fails then is the error. Under the store's lock.
  */
 #include "volume/store.h"
 
 #include "base/testhook.h"
 #include "format/endian.h"
+#include "segdev/reader.h"
 
 #include <string.h>
 
-#define GROUP_BLOCKS 128u
+#define WORDS_AHEAD 16u /* a delta of millions of pages is in no cache */
+#define GROUP_BLOCKS COF_READ_RUNS_MAX
 
 struct job {
     struct cof_desc *desc;
     unsigned first, count; /* blocks of it in the group */
 };
 
+struct group {
+    struct cof_read read;
+    struct cof_block_run runs[GROUP_BLOCKS];
+    struct job jobs[GROUP_BLOCKS];
+    unsigned block_count, job_count;
+    uint8_t *blocks;
+};
+
 struct replay {
     struct coffer_volume *volume;
     struct coffer_fault *fault;
-    struct cof_block_place places[GROUP_BLOCKS];
-    int results[GROUP_BLOCKS];
-    uint8_t *blocks;
-    struct job jobs[GROUP_BLOCKS];
-    unsigned block_count, job_count;
+    struct cof_reader reader;
+    uint8_t *memory;
+    struct group groups[2]; /* one is filled while the other is read */
+    unsigned filling;
 };
 
 static int refuse(struct replay *replay, const struct cof_desc *desc, int err, const char *why)
@@ -66,9 +77,16 @@ static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc,
 static int apply_words(struct replay *replay, const struct cof_desc *desc, unsigned first_slot,
                        const uint64_t *words, unsigned count)
 {
+    for (unsigned i = 0; i < count && i < WORDS_AHEAD; i++) {
+        cof_delta_expect(&replay->volume->active, cof_word_value(words[i]));
+    }
     for (unsigned i = 0; i < count;) {
         unsigned used;
-        int err = apply_word(replay->volume, desc, first_slot + i, words + i, count - i, &used);
+        int err;
+        if (i + WORDS_AHEAD < count) {
+            cof_delta_expect(&replay->volume->active, cof_word_value(words[i + WORDS_AHEAD]));
+        }
+        err = apply_word(replay->volume, desc, first_slot + i, words + i, count - i, &used);
         if (err != 0) {
             return refuse(replay, desc, err, "a word of it is not valid");
         }
@@ -187,20 +205,14 @@ static int follow_rotation(struct coffer_volume *volume, const struct cof_desc *
     return 0;
 }
 
-static int replay_extent(struct replay *replay, const struct job *job)
+static int replay_extent(struct replay *replay, const struct job *job, uint8_t *blocks)
 {
     struct coffer_volume *volume = replay->volume;
     struct coffer_store *store = volume->store;
     struct cof_desc *desc = job->desc;
     struct cof_opener *opener;
-    uint8_t *blocks = replay->blocks + (size_t)job->first * COF_BLOCK_BYTES;
     unsigned slots = 0;
     int err;
-    for (unsigned i = 0; i < job->count; i++) {
-        if (replay->results[job->first + i] != 0) {
-            return refuse(replay, desc, replay->results[job->first + i], "it can't be read");
-        }
-    }
     err = volume->encrypted ? follow_rotation(volume, desc) : 0;
     if (err == 0) {
         err = cof_opener_get(volume, desc, &opener);
@@ -209,7 +221,7 @@ static int replay_extent(struct replay *replay, const struct job *job)
         return refuse(replay, desc, err, "there is no data key for it");
     }
     if (desc->summary) {
-        err = replay_summary(replay, desc, opener, blocks, blocks + COF_BLOCK_BYTES, &slots);
+        err = replay_summary(replay, desc, opener, blocks + COF_BLOCK_BYTES, blocks, &slots);
     } else {
         for (unsigned i = 0; err == 0 && i < desc->ref_count; i++) {
             err = replay_run(replay, desc, opener, &desc->refs[i],
@@ -228,97 +240,158 @@ static int replay_extent(struct replay *replay, const struct job *job)
     return err;
 }
 
-static int run_group(struct replay *replay)
+/* Block by block; the extent of the one that does not read is refused. */
+static int read_again(struct replay *replay, struct group *group)
 {
-    int err = cof_sync_io_read_blocks(&replay->volume->store->io, replay->places,
-                                      replay->block_count, replay->blocks, replay->results);
+    struct coffer_store *store = replay->volume->store;
+    int err = replay->reader.broken ? COFFER_E_IO : 0; /* then the memory is still the device's */
     if (err != 0) {
         return cof_fault(replay->fault, err, COFFER_STAGE_LOG, "the log can't be read: %s",
                          coffer_error_sentence(err));
     }
-    for (unsigned i = 0; err == 0 && i < replay->job_count; i++) {
-        err = replay_extent(replay, &replay->jobs[i]);
+    for (unsigned i = 0; err == 0 && i < group->job_count; i++) {
+        const struct job *job = &group->jobs[i];
+        for (unsigned k = job->first; err == 0 && k < job->first + job->count; k++) {
+            err = cof_sync_io_read(&store->io, group->runs[k].segment,
+                                   group->runs[k].block * COF_BLOCK_BYTES,
+                                   group->blocks + (size_t)k * COF_BLOCK_BYTES, COF_BLOCK_BYTES);
+        }
+        err = err != 0 ? refuse(replay, job->desc, err, "it can't be read") : 0;
     }
-    replay->block_count = 0;
-    replay->job_count = 0;
     return err;
 }
 
-static void want(struct replay *replay, uint32_t segment, uint32_t block)
+static int take_group(struct replay *replay, struct group *group)
 {
-    replay->places[replay->block_count].segment = segment;
-    replay->places[replay->block_count].block = block;
-    replay->block_count++;
+    int err = 0;
+    if (group->block_count > 0 && cof_reader_wait(&replay->reader, &group->read) != 0) {
+        err = read_again(replay, group);
+    }
+    for (unsigned i = 0; err == 0 && i < group->job_count; i++) {
+        const struct job *job = &group->jobs[i];
+        err = replay_extent(replay, job, group->blocks + (size_t)job->first * COF_BLOCK_BYTES);
+    }
+    group->block_count = 0;
+    group->job_count = 0;
+    return err;
+}
+
+/* Have the group that was filled read, and take the one before it meanwhile. */
+static int turn(struct replay *replay)
+{
+    struct group *filled = &replay->groups[replay->filling];
+    cof_reader_start(&replay->reader, &filled->read, filled->runs, filled->block_count);
+    replay->filling ^= 1u;
+    return take_group(replay, &replay->groups[replay->filling]);
+}
+
+static void want(struct group *group, uint32_t segment, uint32_t block)
+{
+    struct cof_block_run *run = &group->runs[group->block_count];
+    run->segment = segment;
+    run->block = block;
+    run->blocks = 1;
+    run->bytes = group->blocks + (size_t)group->block_count * COF_BLOCK_BYTES;
+    group->block_count++;
 }
 
 static int add_extent(struct replay *replay, struct cof_desc *desc)
 {
+    struct group *group = &replay->groups[replay->filling];
     struct job *job;
     unsigned count = desc->summary ? 2u : desc->ref_count;
-    int err = 0;
     if (cof_desc_moved(desc)) {
         return refuse(replay, desc, COFFER_E_CORRUPT, "it was moved, and has no lists any more");
     }
-    if (replay->block_count + count > GROUP_BLOCKS || replay->job_count == GROUP_BLOCKS) {
-        err = run_group(replay);
+    if (group->block_count + count > GROUP_BLOCKS || group->job_count == GROUP_BLOCKS) {
+        int err = turn(replay);
+        if (err != 0) {
+            return err;
+        }
+        group = &replay->groups[replay->filling];
     }
-    if (err != 0) {
-        return err;
-    }
-    job = &replay->jobs[replay->job_count++];
+    job = &group->jobs[group->job_count++];
     job->desc = desc;
-    job->first = replay->block_count;
+    job->first = group->block_count;
     job->count = count;
     if (desc->summary) {
         uint32_t segment, block, header;
         if (cof_desc_locate(desc, COF_SUMMARY_SLOT, &segment, &block, &header) != 0) {
             return refuse(replay, desc, COFFER_E_CORRUPT, "its summary has no place");
         }
-        want(replay, segment, block);
-        want(replay, segment, header);
+        want(group, segment, header); /* the one before the other, often next to it */
+        want(group, segment, block);
         return 0;
     }
     for (unsigned i = 0; i < desc->ref_count; i++) {
-        want(replay, desc->pieces[0].segment,
+        want(group, desc->pieces[0].segment,
              (uint32_t)desc->refs[i].block - desc->refs[i].distance);
     }
     return 0;
+}
+
+/* ---- the tail ---- */
+
+/* With the first extent: most volumes have none. */
+static int prepare(struct replay *replay)
+{
+    struct coffer_store *store = replay->volume->store;
+    int err;
+    replay->memory = cof_alloc_aligned(&store->env, 2u * GROUP_BLOCKS * COF_BLOCK_BYTES);
+    err = replay->memory != NULL ? cof_reader_init(&replay->reader, store->dev, 2)
+                                 : COFFER_E_NO_MEMORY;
+    if (err != 0) {
+        return cof_fault(replay->fault, err, COFFER_STAGE_LOG, "the log can't be read: %s",
+                         coffer_error_sentence(err));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        replay->groups[i].blocks = replay->memory + (size_t)i * GROUP_BLOCKS * COF_BLOCK_BYTES;
+    }
+    return 0;
+}
+
+static int take_tail(struct replay *replay)
+{
+    struct coffer_volume *volume = replay->volume;
+    uint64_t first = volume->tail_first > volume->record.chain_extent
+                         ? volume->tail_first
+                         : volume->record.chain_extent + 1u;
+    int err = 0;
+    for (uint64_t extent = first; err == 0 && extent <= volume->tail_last; extent++) {
+        struct cof_desc *desc;
+        err = cof_place_next(&volume->store->place, COF_LINEAGE_LOCAL, &extent, &desc);
+        if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > volume->tail_last)) {
+            err = 0;
+            break;
+        }
+        if (err != 0) {
+            cof_fault(replay->fault, err, COFFER_STAGE_PLACEMENT, "the placement table is damaged");
+        } else if (desc->volume == volume->number && !desc->metadata) {
+            err = replay->memory == NULL ? prepare(replay) : 0;
+            err = err == 0 ? add_extent(replay, desc) : err;
+        }
+    }
+    for (unsigned i = 0; err == 0 && replay->memory != NULL && i < 2; i++) {
+        err = turn(replay);
+    }
+    return err;
 }
 
 int cof_volume_replay(struct coffer_volume *volume, struct coffer_fault *fault)
 {
     struct coffer_store *store = volume->store;
     struct replay *replay = cof_calloc(&store->env, 1, sizeof *replay);
-    uint64_t first;
-    int err = 0;
+    int err;
     if (replay == NULL) {
         return cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
     }
     replay->volume = volume;
     replay->fault = fault;
-    replay->blocks = cof_alloc(&store->env, (size_t)GROUP_BLOCKS * COF_BLOCK_BYTES);
-    if (replay->blocks == NULL) {
-        err = cof_fault(fault, COFFER_E_NO_MEMORY, COFFER_STAGE_LOG, "no memory");
-    }
-    first = volume->tail_first > volume->record.chain_extent ? volume->tail_first
-                                                             : volume->record.chain_extent + 1u;
-    for (uint64_t extent = first; err == 0 && extent <= volume->tail_last; extent++) {
-        struct cof_desc *desc;
-        err = cof_place_next(&store->place, COF_LINEAGE_LOCAL, &extent, &desc);
-        if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > volume->tail_last)) {
-            err = 0;
-            break;
-        }
-        if (err != 0) {
-            cof_fault(fault, err, COFFER_STAGE_PLACEMENT, "the placement table is damaged");
-        } else if (desc->volume == volume->number && !desc->metadata) {
-            err = add_extent(replay, desc);
-        }
-    }
-    if (err == 0) {
-        err = run_group(replay);
-    }
-    cof_free(&store->env, replay->blocks);
+    err = take_tail(replay);
+    cof_reader_done(&replay->reader);
+    store->closed_queue_reads += replay->reader.requests;
+    store->closed_queue_read_bytes += replay->reader.bytes;
+    cof_free_aligned(&store->env, replay->memory);
     cof_free(&store->env, replay);
     return err;
 }
