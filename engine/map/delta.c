@@ -43,10 +43,10 @@ static struct cof_delta_entry *place_for(const struct cof_delta_shard *shard, ui
     return &shard->entries[at];
 }
 
-static int grow(struct cof_delta *delta, struct cof_delta_shard *shard)
+static int grow(struct cof_delta *delta, struct cof_delta_shard *shard, uint64_t capacity)
 {
     struct cof_delta_shard larger;
-    larger.capacity = shard->capacity == 0 ? SHARD_CAPACITY_MIN : shard->capacity * 2u;
+    larger.capacity = capacity;
     larger.count = shard->count;
     larger.entries = cof_calloc(delta->env, larger.capacity, sizeof *larger.entries);
     if (larger.entries == NULL) {
@@ -61,6 +61,25 @@ static int grow(struct cof_delta *delta, struct cof_delta_shard *shard)
     cof_free(delta->env, shard->entries);
     *shard = larger;
     return 0;
+}
+
+static bool is_full(const struct cof_delta_shard *shard)
+{
+    return shard->count * 4u >= shard->capacity * 3u;
+}
+
+void cof_delta_reserve(struct cof_delta *delta, uint64_t entries)
+{
+    uint64_t capacity = SHARD_CAPACITY_MIN;
+    int err = 0;
+    while (capacity * 3u / 4u * COF_DELTA_SHARDS < entries) {
+        capacity *= 2u;
+    }
+    for (unsigned i = 0; err == 0 && i < COF_DELTA_SHARDS; i++) {
+        if (delta->shards[i].capacity < capacity) {
+            err = grow(delta, &delta->shards[i], capacity);
+        }
+    }
 }
 
 /* Count a leaf unless it was met a moment ago: never too few, about right when writes cluster. */
@@ -90,8 +109,9 @@ int cof_delta_put(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
     struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
     struct cof_delta_entry *entry;
     ret_loser->bits = 0;
-    if (shard->count * 4u >= shard->capacity * 3u) {
-        int err = grow(delta, shard);
+    if (is_full(shard)) {
+        int err = grow(delta, shard, shard->capacity == 0 ? SHARD_CAPACITY_MIN
+                                                          : shard->capacity * 2u);
         if (err != 0) {
             return err;
         }

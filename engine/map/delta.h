@@ -54,6 +54,9 @@ static inline uint64_t cof_delta_key_index(uint64_t key)
 void cof_delta_init(struct cof_delta *delta, struct cof_env *env);
 void cof_delta_done(struct cof_delta *delta);
 
+/* About so many entries will come: have room for them, so that tables need not double on the way.
+ * Where memory lacks they do. */
+void cof_delta_reserve(struct cof_delta *delta, uint64_t entries);
 /* The key will be asked for or put in a moment: have its place fetched. Changes nothing. */
 void cof_delta_expect(const struct cof_delta *delta, uint64_t key);
 /* Insert by the larger-address rule. *ret_loser is the address that lost its place (bits 0:

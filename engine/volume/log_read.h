@@ -17,8 +17,8 @@
 #include "segdev/reader.h"
 #include "volume/store.h"
 
-#define COF_LOG_WINDOWS 4u
-#define COF_LOG_WINDOW_BLOCKS 128u
+#define COF_LOG_WINDOWS 8u
+#define COF_LOG_WINDOW_BLOCKS 64u
 #define COF_LOG_FOOTERS 32u
 #define COF_LOG_READ_BYTES                                                                         \
     ((COF_LOG_WINDOWS * COF_LOG_WINDOW_BLOCKS + (2u * COF_LOG_FOOTERS + 1u) * COF_FOOTER_BLOCKS) * \

@@ -332,7 +332,7 @@ static int add_extent(struct replay *replay, struct cof_desc *desc)
 
 /* ---- the tail ---- */
 
-/* With the first extent: most volumes have none. */
+/* Most volumes have no tail, and need none of it. */
 static int prepare(struct replay *replay)
 {
     struct coffer_store *store = replay->volume->store;
@@ -350,28 +350,68 @@ static int prepare(struct replay *replay)
     return 0;
 }
 
-static int take_tail(struct replay *replay)
+/* The tail's next data extent, from *extent on, which then is behind it; NULL: there is none. */
+static int next_of_tail(struct replay *replay, uint64_t *extent, struct cof_desc **ret_desc)
+{
+    const struct coffer_volume *volume = replay->volume;
+    *ret_desc = NULL;
+    while (*ret_desc == NULL && *extent <= volume->tail_last) {
+        struct cof_desc *desc;
+        int err = cof_place_next(&volume->store->place, COF_LINEAGE_LOCAL, extent, &desc);
+        if (err == COFFER_E_NOT_FOUND || (err == 0 && *extent > volume->tail_last)) {
+            return 0;
+        }
+        if (err != 0) {
+            return cof_fault(replay->fault, err, COFFER_STAGE_PLACEMENT,
+                             "the placement table is damaged");
+        }
+        if (desc->volume == volume->number && !desc->metadata) {
+            *ret_desc = desc;
+        }
+        ++*extent;
+    }
+    return 0;
+}
+
+/* Room for the pages of the tail: each once at most, and no more than a delta is to have. */
+static int make_room(struct replay *replay, uint64_t first)
 {
     struct coffer_volume *volume = replay->volume;
+    struct cof_desc *desc;
+    uint64_t entries = 0, extent = first, max = volume->store->delta_entries_max;
+    int err = next_of_tail(replay, &extent, &desc);
+    while (err == 0 && desc != NULL) {
+        entries += desc->slots_used;
+        err = next_of_tail(replay, &extent, &desc);
+    }
+    max = max < volume->record.size_pages ? max : volume->record.size_pages;
+    cof_delta_reserve(&volume->active, entries < max ? entries : max);
+    return err;
+}
+
+static int take_tail(struct replay *replay)
+{
+    const struct coffer_volume *volume = replay->volume;
     uint64_t first = volume->tail_first > volume->record.chain_extent
                          ? volume->tail_first
                          : volume->record.chain_extent + 1u;
-    int err = 0;
-    for (uint64_t extent = first; err == 0 && extent <= volume->tail_last; extent++) {
-        struct cof_desc *desc;
-        err = cof_place_next(&volume->store->place, COF_LINEAGE_LOCAL, &extent, &desc);
-        if (err == COFFER_E_NOT_FOUND || (err == 0 && extent > volume->tail_last)) {
-            err = 0;
-            break;
-        }
-        if (err != 0) {
-            cof_fault(replay->fault, err, COFFER_STAGE_PLACEMENT, "the placement table is damaged");
-        } else if (desc->volume == volume->number && !desc->metadata) {
-            err = replay->memory == NULL ? prepare(replay) : 0;
-            err = err == 0 ? add_extent(replay, desc) : err;
+    uint64_t extent = first;
+    struct cof_desc *desc;
+    int err = next_of_tail(replay, &extent, &desc);
+    if (err != 0 || desc == NULL) {
+        return err;
+    }
+    err = prepare(replay);
+    if (err == 0) {
+        err = make_room(replay, first);
+    }
+    while (err == 0 && desc != NULL) {
+        err = add_extent(replay, desc);
+        if (err == 0) {
+            err = next_of_tail(replay, &extent, &desc);
         }
     }
-    for (unsigned i = 0; err == 0 && replay->memory != NULL && i < 2; i++) {
+    for (unsigned i = 0; err == 0 && i < 2; i++) {
         err = turn(replay);
     }
     return err;

@@ -244,6 +244,36 @@ static void without_memory_nothing_is_lost(void **state)
     det_env_fail_none(&f.det);
 }
 
+/* Before, in the midst of, and after puts; with memory for some of the tables. */
+static void room_ahead_changes_nothing_but_the_tables(void **state)
+{
+    struct cof_vaddr loser;
+    uint64_t reserved = 0;
+    (void)state;
+    for (uint64_t page = 0; page < 5000; page++) {
+        struct cof_vaddr addr = cof_vaddr_make(0, page + 1u, 0, false);
+        if (page == 100) {
+            det_env_fail(&f.det, 20, true);
+            cof_delta_reserve(&f.delta, 5000);
+            det_env_fail_none(&f.det);
+        }
+        if (page == 200) {
+            cof_delta_reserve(&f.delta, 5000);
+            reserved = cof_delta_bytes(&f.delta);
+            cof_delta_reserve(&f.delta, 10); /* not less */
+            assert_int_equal(cof_delta_bytes(&f.delta), reserved);
+        }
+        assert_int_equal(cof_delta_put(&f.delta, page, addr, &loser), 0);
+        cof_delta_expect(&f.delta, page + 1u);
+    }
+    assert_int_equal(cof_delta_bytes(&f.delta), reserved);
+    assert_int_equal(f.delta.count, 5000);
+    for (uint64_t page = 0; page < 5000; page++) {
+        struct cof_vaddr addr = cof_vaddr_make(0, page + 1u, 0, false);
+        assert_true(cof_delta_lookup(&f.delta, page).bits == addr.bits);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -257,6 +287,7 @@ int main(void)
         CASE(sorted_gives_every_entry_once_in_order),
         CASE(large_page_numbers_sort_too),
         CASE(without_memory_nothing_is_lost),
+        CASE(room_ahead_changes_nothing_but_the_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
