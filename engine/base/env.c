@@ -13,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
 #define HEADER_BYTES 16u /* keeps max_align_t */
 #define IO_ALIGN 4096u
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 static void *system_alloc(void *ctx, size_t bytes)
 {
@@ -152,18 +154,30 @@ void cof_free(struct cof_env *env, void *memory)
     env->api.dealloc(env->api.ctx, start);
 }
 
+/* What lies in one piece for a device, too, is one descriptor of a transfer: in small pages a MiB
+ * takes 256, which is all that many a virtual disk has. That it can't be had is no failure. */
+static void want_huge_pages(uint8_t *memory, size_t bytes)
+{
+    (void)madvise(memory, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES, MADV_HUGEPAGE);
+}
+
 void *cof_alloc_aligned(struct cof_env *env, size_t bytes)
 {
+    bool huge = bytes >= 2u * HUGE_PAGE_BYTES; /* half as much more is lost to alignment, at most */
+    size_t align = huge ? HUGE_PAGE_BYTES : IO_ALIGN;
     uint8_t *base, *aligned;
-    if (bytes > SIZE_MAX - 2 * IO_ALIGN) {
+    if (bytes > SIZE_MAX - align - IO_ALIGN) {
         return NULL;
     }
-    base = cof_alloc(env, bytes + 2 * IO_ALIGN);
+    base = cof_alloc(env, bytes + align);
     if (base == NULL) {
         return NULL;
     }
-    aligned = base + IO_ALIGN - ((uintptr_t)base % IO_ALIGN);
+    aligned = base + align - ((uintptr_t)base % align);
     memcpy(aligned - sizeof base, &base, sizeof base);
+    if (huge) {
+        want_huge_pages(aligned, bytes);
+    }
     return aligned;
 }
 

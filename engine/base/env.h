@@ -23,7 +23,8 @@ struct cof_env {
 void cof_env_init(struct cof_env *env, const struct coffer_env *api);
 
 /* Memory from the environment: NULL when there is none. cof_calloc is zeroed and checks for
- * overflow. cof_free takes NULL. cof_alloc_aligned gives page-aligned memory for I/O buffers. */
+ * overflow. cof_free takes NULL. cof_alloc_aligned gives page-aligned memory for I/O buffers; from
+ * 4 MiB on, in huge pages where the system has them. */
 void *cof_alloc(struct cof_env *env, size_t bytes);
 void *cof_calloc(struct cof_env *env, size_t count, size_t bytes);
 void *cof_alloc_aligned(struct cof_env *env, size_t bytes);

@@ -29,16 +29,13 @@ int cof_lane_init(struct cof_lane *lane, struct cof_env *env, const struct cof_l
     lane->append_bytes_mean = APPEND_BYTES_FIRST;
     lane->batches = cof_calloc(env, lane->batch_count, sizeof *lane->batches);
     lane->fifo = cof_calloc(env, lane->batch_count, sizeof(struct cof_batch *));
-    if (lane->batches == NULL || lane->fifo == NULL) {
+    lane->buffers = cof_alloc_aligned(env, lane->batch_count * (size_t)COF_LANE_BATCH_BYTES);
+    if (lane->batches == NULL || lane->fifo == NULL || lane->buffers == NULL) {
         cof_lane_done(lane);
         return COFFER_E_NO_MEMORY;
     }
     for (unsigned i = 0; i < lane->batch_count; i++) {
-        lane->batches[i].buffer = cof_alloc_aligned(env, COF_LANE_BATCH_BYTES);
-        if (lane->batches[i].buffer == NULL) {
-            cof_lane_done(lane);
-            return COFFER_E_NO_MEMORY;
-        }
+        lane->batches[i].buffer = lane->buffers + (size_t)i * COF_LANE_BATCH_BYTES;
     }
     lane->batches_free = lane->batch_count;
     err = cof_lane_device_open(lane);
@@ -58,11 +55,10 @@ void cof_lane_done(struct cof_lane *lane)
         }
         cof_lane_device_close(lane);
     }
-    for (unsigned i = 0; lane->batches != NULL && i < lane->batch_count; i++) {
-        cof_free_aligned(lane->env, lane->batches[i].buffer);
-    }
+    cof_free_aligned(lane->env, lane->buffers);
     cof_free(lane->env, lane->batches);
     cof_free(lane->env, lane->fifo);
+    lane->buffers = NULL;
     lane->batches = NULL;
     lane->fifo = NULL;
 }

@@ -99,6 +99,7 @@ struct cof_lane {
     uint64_t epoch;
     uint32_t segment_blocks;
 
+    uint8_t *buffers; /* of all batches */
     struct cof_batch *batches;
     unsigned batch_count, batches_free;
     struct cof_batch **fifo; /* oldest first: not yet complete */

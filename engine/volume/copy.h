@@ -26,6 +26,7 @@ struct cof_copy {
     struct cof_reader reader;                       /* of the source */
     struct cof_extent_copy extents[COF_COPY_AHEAD]; /* a ring: the oldest is written next */
     unsigned oldest, reading;
+    uint8_t *buffers; /* of all of them */
 };
 
 /* What a snapshot is called in every store that has it. */

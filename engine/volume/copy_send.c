@@ -116,11 +116,12 @@ static int make_buffers(struct cof_copy *copy)
     int err = cof_reader_init(&copy->reader, copy->source->dev, COF_COPY_AHEAD);
     copy->oldest = 0;
     copy->reading = 0;
-    for (unsigned i = 0; i < COF_COPY_AHEAD; i++) {
-        copy->extents[i].buffer = err == 0 ? cof_alloc_aligned(env, COF_IMPORT_BUFFER_BYTES) : NULL;
-        err = err == 0 && copy->extents[i].buffer == NULL ? COFFER_E_NO_MEMORY : err;
+    copy->buffers =
+        err == 0 ? cof_alloc_aligned(env, COF_COPY_AHEAD * COF_IMPORT_BUFFER_BYTES) : NULL;
+    for (unsigned i = 0; copy->buffers != NULL && i < COF_COPY_AHEAD; i++) {
+        copy->extents[i].buffer = copy->buffers + i * COF_IMPORT_BUFFER_BYTES;
     }
-    return err;
+    return err == 0 && copy->buffers == NULL ? COFFER_E_NO_MEMORY : err;
 }
 
 /* What is still being read when the copy fails or stops is waited for. */
@@ -130,11 +131,11 @@ static void free_buffers(struct cof_copy *copy)
     pthread_mutex_lock(&copy->source->lock);
     for (unsigned i = 0; i < COF_COPY_AHEAD; i++) {
         cof_extent_read_end(copy->source, &copy->extents[i]);
-        cof_free_aligned(&copy->destination->env, copy->extents[i].buffer);
     }
     copy->source->closed_queue_reads += copy->reader.requests;
     copy->source->closed_queue_read_bytes += copy->reader.bytes;
     pthread_mutex_unlock(&copy->source->lock);
+    cof_free_aligned(&copy->destination->env, copy->buffers);
 }
 
 int cof_copy_send(struct cof_copy *copy)
