@@ -8,7 +8,7 @@
  * entry is marked as interim, in clear: what a crash leaves of it goes without a key, at the next
  * open of the store for writing.
  *
- * Takes no lock itself but around the small steps; reads and writes go as anyone's do.
+ * Takes no lock itself but around the small steps; the pages (reseal_pages.c) go as anyone's do.
  */
 #include "volume/import.h"
 
@@ -16,46 +16,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-#define PIECE_BYTES (1u << 20)
-
-static int copy_range(struct coffer_volume *from, struct coffer_volume *to, uint8_t *buffer,
-                      uint64_t offset, uint64_t length, struct coffer_fault *fault)
-{
-    int err = 0;
-    for (uint64_t at = 0; err == 0 && at < length; at += PIECE_BYTES) {
-        size_t piece = length - at < PIECE_BYTES ? (size_t)(length - at) : PIECE_BYTES;
-        err = coffer_volume_read(from, buffer, offset + at, piece, fault);
-        if (err == 0) {
-            err = coffer_volume_write(to, buffer, offset + at, piece, 0, fault);
-        }
-    }
-    return err;
-}
-
-static int copy_contents(struct coffer_volume *from, struct coffer_volume *to,
-                         const struct cof_reseal *reseal, struct coffer_fault *fault)
-{
-    struct cof_env *env = &to->store->env;
-    uint8_t *buffer = cof_alloc_aligned(env, PIECE_BYTES);
-    uint64_t offset = 0, length = 1, done = 0;
-    int err = buffer == NULL ? COFFER_E_NO_MEMORY : 0;
-    while (err == 0) {
-        err = coffer_volume_next_data(from, &offset, &length, fault);
-        if (err != 0 || length == 0) {
-            break;
-        }
-        err = copy_range(from, to, buffer, offset, length, fault);
-        offset += length;
-        done += length;
-        if (err == 0 && reseal->on_progress != NULL) {
-            err = reseal->on_progress(reseal->ctx, done,
-                                      from->record.mapped_pages * COFFER_PAGE_BYTES);
-        }
-    }
-    cof_free_aligned(env, buffer);
-    return err;
-}
 
 static void lock(struct coffer_store *store)
 {
@@ -232,7 +192,7 @@ int cof_reseal_run(const struct cof_reseal *reseal, struct coffer_fault *fault)
     if (err != 0) {
         return err;
     }
-    err = copy_contents(reseal->from, volume, reseal, fault);
+    err = cof_reseal_pages(reseal, volume, fault);
     if (err == 0 && reseal->snapshot != NULL) {
         err = keep_as_snapshot(reseal, volume, fault);
     } else if (err == 0) {

@@ -962,6 +962,12 @@ COFFER_MUST_CHECK int cof_reseal_run(const struct cof_reseal *reseal, struct cof
 /* Take away what interrupted ones left; lock is held. That it can't go now is no failure. */
 COFFER_MUST_CHECK int cof_interim_sweep(struct coffer_store *store);
 
+/* ---- reseal_pages.c ---- */
+/* All that reseal->from holds into `to`, which holds nothing: on the device on return, and durable
+ * with the next checkpoint. No lock is held. */
+COFFER_MUST_CHECK int cof_reseal_pages(const struct cof_reseal *reseal, struct coffer_volume *to,
+                                       struct coffer_fault *fault);
+
 /* ---- prune.c ---- */
 /* Take a node out of its family, with what only it holds: its child, if it has one, becomes its
  * parent's; with more it stays, hidden. Then hidden ancestors that have one child left. node is
