@@ -65,7 +65,7 @@ void cof_lane_maybe_condition(struct cof_lane *lane)
 {
     struct coffer_segdev_request *request = &lane->condition_request;
     if (!lane->next_fresh || lane->conditioning || lane->next_segment == COF_NO_SEGMENT ||
-        lane->append_bytes_mean >= CONDITION_BELOW_BYTES) {
+        lane->works_in_poll || lane->append_bytes_mean >= CONDITION_BELOW_BYTES) {
         return;
     }
     lane->next_fresh = false;
@@ -333,12 +333,14 @@ static bool wants_open_batch(const struct cof_lane *lane)
 
 int cof_lane_collect(struct cof_lane *lane)
 {
-    struct coffer_segdev_request *request;
-    bool any = false;
+    struct coffer_segdev_request *request, *next;
+    bool any;
     int err;
-    while ((request = cof_lane_receive(lane, &err)) != NULL) {
+    request = cof_lane_receive(lane, &err);
+    any = request != NULL;
+    for (; request != NULL; request = next) {
+        next = request->next; /* completing it may send it again */
         complete(lane, request);
-        any = true;
     }
     if (err != 0) {
         cof_lane_fail(lane, err);

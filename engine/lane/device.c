@@ -47,16 +47,12 @@ static void append(struct cof_lane_box *box, struct coffer_segdev_request *reque
     box->last = request;
 }
 
-static struct coffer_segdev_request *take(struct cof_lane_box *box)
+static struct coffer_segdev_request *take_all(struct cof_lane_box *box)
 {
-    struct coffer_segdev_request *request = box->first;
-    if (request != NULL) {
-        box->first = request->next;
-        if (box->first == NULL) {
-            box->last = NULL;
-        }
-    }
-    return request;
+    struct coffer_segdev_request *first = box->first;
+    box->first = NULL;
+    box->last = NULL;
+    return first;
 }
 
 static bool empty(struct cof_lane *lane, const struct cof_lane_box *box)
@@ -79,12 +75,9 @@ struct coffer_segdev_request *cof_lane_receive(struct cof_lane *lane, int *ret_e
 {
     struct coffer_segdev_request *request;
     pthread_mutex_lock(&lane->box_lock);
-    request = take(&lane->inbox);
-    *ret_error = 0;
-    if (request == NULL) {
-        *ret_error = lane->carrier_error;
-        lane->carrier_error = 0;
-    }
+    request = take_all(&lane->inbox);
+    *ret_error = lane->carrier_error;
+    lane->carrier_error = 0;
     pthread_mutex_unlock(&lane->box_lock);
     return request;
 }
@@ -117,15 +110,13 @@ static void note_failure(struct cof_lane *lane, const struct coffer_segdev_reque
 /* Under carrier_lock. */
 static void hand_over(struct cof_lane *lane)
 {
-    for (;;) {
-        struct coffer_segdev_request *request;
+    struct coffer_segdev_request *request, *next;
+    pthread_mutex_lock(&lane->box_lock);
+    request = take_all(&lane->outbox);
+    pthread_mutex_unlock(&lane->box_lock);
+    for (; request != NULL; request = next) {
         int err = lane->refused;
-        pthread_mutex_lock(&lane->box_lock);
-        request = take(&lane->outbox);
-        pthread_mutex_unlock(&lane->box_lock);
-        if (request == NULL) {
-            return;
-        }
+        next = request->next;
         if (err == 0) {
             err = lane->dev->ops->submit(lane->channel, request);
             lane->carried += err == 0 ? 1u : 0u;
@@ -160,17 +151,20 @@ static int carry(struct cof_lane *lane, bool wait)
 
 bool cof_lane_carry(struct cof_lane *lane)
 {
-    bool more = true, found;
+    bool carried, more, found;
     /* Whoever carries now may have looked into the outbox just before something was put there, so
      * it looks again after it has let go of the channel. */
-    while (more && pthread_mutex_trylock(&lane->carrier_lock) == 0) {
-        (void)carry(lane, false);
-        pthread_mutex_unlock(&lane->carrier_lock);
-        more = !empty(lane, &lane->outbox);
-    }
-    pthread_mutex_lock(&lane->box_lock);
-    found = lane->inbox.first != NULL || lane->carrier_error != 0;
-    pthread_mutex_unlock(&lane->box_lock);
+    do {
+        carried = pthread_mutex_trylock(&lane->carrier_lock) == 0;
+        if (carried) {
+            (void)carry(lane, false);
+            pthread_mutex_unlock(&lane->carrier_lock);
+        }
+        pthread_mutex_lock(&lane->box_lock);
+        more = lane->outbox.first != NULL;
+        found = lane->inbox.first != NULL || lane->carrier_error != 0;
+        pthread_mutex_unlock(&lane->box_lock);
+    } while (carried && more);
     return found;
 }
 

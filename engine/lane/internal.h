@@ -9,7 +9,8 @@
 
 /* Write the batches that are closed and sealed, in order, up to the first that is not. */
 void cof_lane_submit_ready(struct cof_lane *lane);
-/* Have the next segment written with zeros if it is fresh and appends are small. */
+/* Have the next segment written with zeros if it is fresh and appends are small; not in memory,
+ * where a sync costs nothing that this would save. */
 void cof_lane_maybe_condition(struct cof_lane *lane);
 /* device.c: the channel and its locks. */
 COFFER_MUST_CHECK int cof_lane_device_open(struct cof_lane *lane);
@@ -19,7 +20,7 @@ void cof_lane_send(struct cof_lane *lane, struct coffer_segdev_request *request)
 /* As cof_lane_carry, but waits for the channel, and for one answer if none has come. The channel's
  * error, or 0 and more. */
 int cof_lane_carry_locked(struct cof_lane *lane);
-/* A request that came back, or NULL and, once, the channel's error. */
+/* The requests that came back, and, once, the channel's error. */
 struct coffer_segdev_request *cof_lane_receive(struct cof_lane *lane, int *ret_error);
 /* Register the batch buffers with the channel, where the device can. */
 void cof_lane_register(struct cof_lane *lane);
