@@ -240,42 +240,7 @@ static int poll_reads(struct coffer_queue *queue, bool wait)
     return count;
 }
 
-/* ---- waking ---- */
-
-void cof_queue_wake(struct coffer_queue *queue)
-{
-    uint64_t one = 1;
-    if (queue->woken || queue->wake_fd < 0) {
-        return;
-    }
-    queue->woken = true;
-    if (write(queue->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) {
-        cof_log(&queue->store->env, COFFER_LOG_WARN, "a queue can't be woken");
-    }
-}
-
-void cof_queues_wake(struct coffer_store *store)
-{
-    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
-        queue->stale = true;
-        if (queue->asleep || (queue->watched && !queue->inside && queue->in_flight > 0)) {
-            cof_queue_wake(queue);
-        }
-    }
-}
-
-void cof_queues_rouse(struct coffer_store *store)
-{
-    if (!store->lane.works_in_poll || !cof_lane_busy(&store->lane)) {
-        return;
-    }
-    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
-        if (queue->asleep) {
-            queue->stale = true;
-            cof_queue_wake(queue);
-        }
-    }
-}
+/* ---- inside, and out ---- */
 
 /* Under the store's lock. True: it was woken, and calm is to be called without the lock. */
 static bool enter(struct coffer_queue *queue)
@@ -299,6 +264,10 @@ static void calm(struct coffer_queue *queue)
 static void come_back(struct coffer_queue *queue)
 {
     bool woken;
+    if (!queue->asleep && !queue->watched) { /* nobody wakes it */
+        queue->inside = true;
+        return;
+    }
     pthread_mutex_lock(&queue->store->lock);
     woken = enter(queue);
     pthread_mutex_unlock(&queue->store->lock);
@@ -324,6 +293,18 @@ static void leave(struct coffer_queue *queue)
     if (queue->watched && (holds_something(queue) || (queue->stale && queue->in_flight > 0))) {
         cof_queue_wake(queue);
     }
+}
+
+/* The lock is only for what others look at: a queue that nobody watches leaves without. */
+static void step_out(struct coffer_queue *queue)
+{
+    if (!queue->watched && queue->opened == NULL) {
+        queue->inside = false;
+        return;
+    }
+    pthread_mutex_lock(&queue->store->lock);
+    leave(queue);
+    pthread_mutex_unlock(&queue->store->lock);
 }
 
 /*
@@ -544,9 +525,7 @@ int coffer_submit(struct coffer_queue *queue, const struct coffer_io *io, unsign
     if (!placed || !may_wait_for_more(queue, queue->done_count, 0)) {
         work(queue, 0, 0, !queue->watched);
     }
-    pthread_mutex_lock(&queue->store->lock);
-    leave(queue);
-    pthread_mutex_unlock(&queue->store->lock);
+    step_out(queue);
     return taken == 0 && count > 0 ? COFFER_E_AGAIN : (int)taken;
 }
 
@@ -660,20 +639,17 @@ int coffer_reap(struct coffer_queue *queue, struct coffer_cqe *cqe, unsigned max
             }
             work(queue, max - count, needed, count < want && !queue->watched);
         }
-        pthread_mutex_lock(&store->lock);
         count += hand_over(queue, cqe + count, max - count);
         enough = count >= want;
         broken = !enough && queue->poll_failures > POLL_FAILURES_MAX;
-        if (enough || broken) {
-            leave(queue);
-        } else {
-            next = choose(queue, &cleaning_fd);
-        }
-        pthread_mutex_unlock(&store->lock);
         if (!enough && !broken) {
+            pthread_mutex_lock(&store->lock);
+            next = choose(queue, &cleaning_fd);
+            pthread_mutex_unlock(&store->lock);
             bring_on(queue, next, cleaning_fd);
         }
     } while (!enough && !broken);
+    step_out(queue);
     /* A device that keeps its reads: the queue is good for nothing more. */
     return broken ? COFFER_E_IO : (int)count;
 }

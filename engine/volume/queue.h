@@ -11,6 +11,8 @@
 
 #include "volume/store.h"
 
+#include <stdatomic.h>
+
 #define COF_QUEUE_DEPTH_DEFAULT 128u
 #define COF_QUEUE_DEPTH_MAX 4096u
 #define COF_READ_IOV_MAX 64u
@@ -90,14 +92,16 @@ struct coffer_queue {
     struct coffer_store *store;
     struct cof_aead *aead;
     struct coffer_segdev_channel *channel;
-    unsigned depth, in_flight;
+    unsigned depth;
+    atomic_uint in_flight; /* changed by its thread alone */
     uint32_t memory_align; /* the device's, */
     bool works_in_poll;    /* which a resize reads again, but these never change */
     int epoll_fd, wake_fd;
     /* Under the store's lock. A queue whose thread is in submit or reap (inside) looks by itself
      * before it sleeps, when something moved since its last look (stale). One that is asleep is
      * woken, and one whose caller may be asleep on the descriptor (watched). */
-    bool inside, stale, asleep, woken;
+    bool stale, asleep, woken;
+    atomic_bool inside; /* changed by its thread alone */
     struct cof_placed placed[COF_PLACED_MAX];
     unsigned placed_count, placed_pages;
     struct cof_io_request *free_list;
@@ -115,7 +119,7 @@ struct coffer_queue {
 };
 
 void cof_queues_done(struct coffer_store *store);
-/* queue.c: make the queue's descriptor readable. Under the store's lock. */
+/* Make the queue's descriptor readable. Under the store's lock. */
 void cof_queue_wake(struct coffer_queue *queue);
 /* Where the device works in poll, and the lane has something for it that the calling thread may
  * leave lying: wake those who sleep, as they can see to it. Under the store's lock. */

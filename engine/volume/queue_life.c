@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * volume/queue_life.c - making and destroying queues, and what their callers may sleep on: an epoll
- * descriptor over the channel of the queue's own reads, the lane's channel, and an eventfd that
- * other threads write when they moved the lane on.
+ * volume/queue_life.c - making and destroying queues, what their callers may sleep on, and waking
+ * them: an epoll descriptor over the channel of the queue's own reads, the lane's channel, and an
+ * eventfd that other threads write when they moved the lane on.
  */
 #include "volume/queue.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -144,10 +145,48 @@ void coffer_queue_destroy(struct coffer_queue *queue)
     cof_queue_free(queue);
 }
 
+/* ---- waking ---- */
+
+void cof_queue_wake(struct coffer_queue *queue)
+{
+    uint64_t one = 1;
+    if (queue->woken || queue->wake_fd < 0) {
+        return;
+    }
+    queue->woken = true;
+    if (write(queue->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) {
+        cof_log(&queue->store->env, COFFER_LOG_WARN, "a queue can't be woken");
+    }
+}
+
+void cof_queues_wake(struct coffer_store *store)
+{
+    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
+        queue->stale = true;
+        if (queue->asleep || (queue->watched && !queue->inside && queue->in_flight > 0)) {
+            cof_queue_wake(queue);
+        }
+    }
+}
+
+void cof_queues_rouse(struct coffer_store *store)
+{
+    if (!store->lane.works_in_poll || !cof_lane_busy(&store->lane)) {
+        return;
+    }
+    for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
+        if (queue->asleep) {
+            queue->stale = true;
+            cof_queue_wake(queue);
+        }
+    }
+}
+
 int coffer_queue_fd(struct coffer_queue *queue)
 {
     pthread_mutex_lock(&queue->store->lock);
     queue->watched = true;
+    queue->inside = false;
     if (queue->in_flight > 0) {
         cof_queue_wake(queue); /* what is under way may have been left to a reap that waits */
     }
@@ -158,6 +197,9 @@ int coffer_queue_fd(struct coffer_queue *queue)
 void cof_queues_done(struct coffer_store *store)
 {
     store->sync_queues = NULL;
+    for (unsigned i = 0; i < COF_SYNC_SLOTS; i++) {
+        store->sync_slots[i] = NULL;
+    }
     while (store->queues != NULL) {
         struct coffer_queue *queue = store->queues;
         store->queues = queue->next;

@@ -20,6 +20,7 @@
 
 #include <coffer/coffer.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define COF_DATA_KEY_BYTES_MAX (UINT64_C(64) << 30)
@@ -174,6 +175,7 @@ struct cof_checkpoint {
 
 #define COF_WAITING_MAX 64u
 #define COF_RENEWALS_MAX 1024u
+#define COF_SYNC_SLOTS 32u
 
 /* What the cleaner did that waits for the next root. */
 struct cof_cleaning {
@@ -253,6 +255,7 @@ struct coffer_store {
     struct coffer_queue *queues;
     uint64_t closed_queue_reads, closed_queue_read_bytes; /* and those of copies */
     struct coffer_queue *sync_queues;                     /* idle ones, for the synchronous calls */
+    _Atomic(struct coffer_queue *) sync_slots[COF_SYNC_SLOTS]; /* likewise, without the lock */
     struct cof_checkpoint checkpoint;
     struct cof_cleaner cleaner;
     struct cof_cleaning cleaning;

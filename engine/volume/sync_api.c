@@ -2,8 +2,9 @@
 /*
  * volume/sync_api.c - the synchronous calls, on queues of the store's own.
  *
- * Each call borrows an idle queue (or makes one), so any number of threads may call at once. Large
- * transfers are cut into pieces, several in flight.
+ * Each call borrows an idle queue (or makes one), so any number of threads may call at once. A
+ * thread finds the queue of its last call in its slot, without a lock, unless it shares the slot
+ * with another one that calls just then. Large transfers are cut into pieces, several in flight.
  */
 #include "volume/queue.h"
 
@@ -13,9 +14,24 @@
 #define PIECES 8u
 #define SYNC_DEPTH 16u
 
+/* Threads take slots in turn. */
+static _Atomic(struct coffer_queue *) *own_slot(struct coffer_store *store)
+{
+    static atomic_uint threads;
+    static _Thread_local unsigned number; /* 0: none yet */
+    while (number == 0) {
+        number = atomic_fetch_add(&threads, 1) + 1u;
+    }
+    return &store->sync_slots[number % COF_SYNC_SLOTS];
+}
+
 static int borrow(struct coffer_store *store, struct coffer_queue **ret_queue)
 {
     struct coffer_queue_opts opts = {sizeof opts, SYNC_DEPTH};
+    *ret_queue = atomic_exchange(own_slot(store), NULL);
+    if (*ret_queue != NULL) {
+        return 0;
+    }
     pthread_mutex_lock(&store->lock);
     *ret_queue = store->sync_queues;
     if (*ret_queue != NULL) {
@@ -27,6 +43,10 @@ static int borrow(struct coffer_store *store, struct coffer_queue **ret_queue)
 
 static void give_back(struct coffer_store *store, struct coffer_queue *queue)
 {
+    struct coffer_queue *none = NULL;
+    if (atomic_compare_exchange_strong(own_slot(store), &none, queue)) {
+        return;
+    }
     pthread_mutex_lock(&store->lock);
     queue->next_idle = store->sync_queues;
     store->sync_queues = queue;
