@@ -29,6 +29,22 @@ fails 1 'no nbdkit in PATH' env "PATH=$work/none" "$COFFER" serve "$store" --uni
     die "without a plugin"
 grep -q 'none.so' err || die "the plugin that is missing is not named"
 
+# --- threads: 16, and in memory one a processor, from 2 on
+mkdir fake
+printf '#!/bin/sh\necho "$*"\n' > fake/nbdkit
+chmod +x fake/nbdkit
+few=$(getconf _NPROCESSORS_ONLN)
+[ "$few" -ge 2 ] || few=2
+for directory in "$work" /dev/shm; do
+    [ -w "$directory" ] || continue
+    file=$(mktemp -p "$directory")
+    wanted=16
+    case $(stat -f -c %T "$directory") in tmpfs | ramfs) wanted=$((few < 16 ? few : 16)) ;; esac
+    matches " --threads=$wanted " env "PATH=$work/fake:$PATH" "$COFFER" serve "$file" --unix a
+    matches ' --threads=7 ' env "PATH=$work/fake:$PATH" "$COFFER" serve "$file" --unix a --threads 7
+    rm "$file"
+done
+
 # --- what is wrong with the store or its keys: the codes of every other verb, and no socket
 fails 7 'cannot open the store' "$COFFER" serve nowhere --unix a
 fails 7 'cannot open .*store:v' "$COFFER" serve "$store:v" --unix a

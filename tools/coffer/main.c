@@ -48,7 +48,7 @@ static const struct cof_tool_option options[] = {
     {"tls-verify-peer", COF_TOOL_FLAG, NULL, "only clients with a certificate of ca-cert.pem"},
     {"insecure", COF_TOOL_FLAG, NULL, "listen beyond loopback without TLS"},
     {"read-only", COF_TOOL_FLAG, NULL, "open the store for reading only"},
-    {"threads", COF_TOOL_NUMBER, "N", "requests of a connection that are worked on at once (16)"},
+    {"threads", COF_TOOL_NUMBER, "N", "requests at once of a connection (16; in memory fewer)"},
     {"max-connections", COF_TOOL_NUMBER, "N", "more are refused (16)"},
     {"pid-file", COF_TOOL_FILE, "FILE", "where the server's process id is, once it listens"},
     COF_KMS_ROWS,

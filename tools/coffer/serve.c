@@ -13,12 +13,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#define THREADS_DEFAULT 16u
 #define THREADS_MAX 1024u
 #define CONNECTIONS_MAX 65536u
 
@@ -128,10 +131,25 @@ static uint64_t take_number(struct cli_serve *serve, const char *name, uint64_t 
     return number;
 }
 
+/* Where the store is in memory no request waits for a device: more threads than processors would
+ * only take each other's turns, and the caches with them (docs/decisions/0024). */
+static uint64_t threads_for(const char *store)
+{
+    struct statfs system;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (statfs(store, &system) != 0 ||
+        (system.f_type != TMPFS_MAGIC && system.f_type != RAMFS_MAGIC) ||
+        processors > (long)THREADS_DEFAULT) {
+        return THREADS_DEFAULT;
+    }
+    return processors > 2 ? (uint64_t)processors : 2;
+}
+
 /* nbdkit takes its own options, then the plugin, then parameters of plugin and filters. */
 static void make_line(struct cli_serve *serve)
 {
-    uint64_t threads = take_number(serve, "threads", 16, THREADS_MAX);
+    uint64_t threads =
+        take_number(serve, "threads", threads_for(serve->address.store), THREADS_MAX);
     uint64_t connections = take_number(serve, "max-connections", 16, CONNECTIONS_MAX);
     cli_serve_add(serve, "nbdkit");
     cli_serve_add(serve, "--foreground");
