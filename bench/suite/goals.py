@@ -177,7 +177,7 @@ def ratio_wanted(row):
 
 
 def misses(directory):
-    """{goal's name: why it is missed, and what would close it}, as people wrote it."""
+    """{goal's text: why it is missed, and what would close it}, as people wrote it."""
     with open(os.path.join(directory, "misses.json"), encoding="utf-8") as handle:
         return json.load(handle)
 
@@ -195,7 +195,7 @@ def judge(result, sentences):
         meets = all(one.met(value) for one, value in zip(goal.bounds, values))
         entries.append({**entry, "values": values, "meets": meets, "found": ", ".join(
             one.form.format(value) for one, value in zip(goal.bounds, values)),
-            "why": "" if meets else sentences.get(goal.name, "")})
+            "why": "" if meets else sentences.get(goal.text, "")})
     return entries
 
 

@@ -250,7 +250,9 @@ static void read_ahead(const struct cof_merge *merge, const struct cof_merge_fra
         }
         last = leaf;
     }
-    io->read_leaves(io->ctx, leaves, count);
+    if (count > 0) {
+        io->read_leaves(io->ctx, leaves, count);
+    }
 }
 
 static int enter(struct cof_merge *merge, unsigned i)
