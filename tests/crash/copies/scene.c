@@ -104,6 +104,14 @@ static void write_much(struct site *site, unsigned volume)
     }
 }
 
+/* What is sealed anew goes through in a piece a range, several of them under way at once. */
+static void cut_into_ranges(struct site *site, unsigned volume)
+{
+    for (uint32_t page = 4; page < PAGES / 2u; page += 5u) {
+        must(site, site_discard(site, volume, page, 1));
+    }
+}
+
 void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, bool large,
                  bool tell)
 {
@@ -119,6 +127,9 @@ void scene_begin(struct stage *stage, const struct scene *scene, uint64_t seed, 
     site_make(realm, 1, scene->keyed ? 1 : 0);
     must(stage->from, site_volume_create(stage->from, pages, !scene->plain, 1, &stage->volume));
     must(stage->from, site_write(stage->from, stage->volume, 0, PAGES / 2u));
+    if (scene->anew || scene->restored) {
+        cut_into_ranges(stage->from, stage->volume);
+    }
     if (scene->forked) {
         must(stage->from, site_close(stage->from));
         must(stage->to, site_close(stage->to));
