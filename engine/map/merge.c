@@ -229,29 +229,43 @@ static int leave(struct cof_merge *merge)
 
 /* The leaves that the next pages fall on, from child i of the frame on, unless that one is cached:
  * each would be waited for alone. Leaves below holes alone are not looked for. */
-static void read_ahead(const struct cof_merge *merge, const struct cof_merge_frame *frame,
-                       unsigned i)
+static void read_ahead(struct cof_merge *merge, const struct cof_merge_frame *frame, unsigned i)
 {
     const struct cof_node_io *io = merge->io;
-    struct cof_leaf_ref leaves[COF_LEAVES_AHEAD_MAX];
     uint64_t first = frame->index << COF_NODE_SHIFT, last = UINT64_MAX;
-    unsigned most = cof_tree_leaves_ahead(io), count = 0;
+    unsigned most = cof_tree_leaves_ahead(io);
     if (most < 2 || frame->entries[i].bits == 0 ||
         cof_nodes_find(io->cache, io->volume, frame->entries[i]) != NULL) {
         return;
     }
-    for (uint64_t at = merge->page_at; at < merge->page_count && count < most; at++) {
+    merge->ahead_count = 0;
+    for (uint64_t at = merge->page_at; at < merge->page_count && merge->ahead_count < most; at++) {
         uint64_t leaf = merge->pages[at].key >> COF_NODE_SHIFT;
+        struct cof_vaddr addr = {0};
         if (leaf >= first + COF_NODE_FANOUT) {
             break;
         }
-        if (leaf != last && leaf >= first + i && frame->entries[leaf - first].bits != 0) {
-            leaves[count++] = (struct cof_leaf_ref){leaf, frame->entries[leaf - first]};
+        if (leaf != last && leaf >= first + i) {
+            addr = frame->entries[leaf - first];
+        }
+        if (addr.bits != 0 && cof_nodes_find(io->cache, io->volume, addr) == NULL) {
+            merge->ahead[merge->ahead_count++] = (struct cof_leaf_ref){leaf, addr};
         }
         last = leaf;
     }
-    if (count > 0) {
-        io->read_leaves(io->ctx, leaves, count);
+    if (merge->ahead_count > 0) {
+        io->read_leaves(io->ctx, merge->ahead, merge->ahead_count);
+    }
+}
+
+/* What was read for the merge alone makes room for what it writes. */
+static void let_go(const struct cof_merge *merge, struct cof_vaddr addr)
+{
+    for (unsigned i = 0; i < merge->ahead_count; i++) {
+        if (merge->ahead[i].addr.bits == addr.bits) {
+            cof_nodes_forget(merge->io->cache, merge->io->volume, addr);
+            return;
+        }
     }
 }
 
@@ -277,6 +291,7 @@ static int enter(struct cof_merge *merge, unsigned i)
         const struct cof_node *cached = cof_nodes_find(merge->io->cache, merge->io->volume, addr);
         if (cached != NULL) {
             memcpy(frame->entries, cached->entries, sizeof frame->entries);
+            let_go(merge, addr);
         } else {
             int err =
                 merge->io->read(merge->io->ctx, addr, frame->level, frame->index, frame->entries);

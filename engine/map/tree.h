@@ -107,6 +107,8 @@ struct cof_merge {
     struct cof_delta_entry *pages, *holes;
     uint64_t page_count, hole_count, page_at, hole_at;
     struct cof_merge_frame *frames; /* COF_MAP_LEVELS_MAX of them */
+    struct cof_leaf_ref ahead[COF_LEAVES_AHEAD_MAX]; /* that were asked for last */
+    unsigned ahead_count;
     unsigned depth;
     unsigned grow_from; /* height of the old tree when the new one is higher; else 0 */
     bool done;

@@ -40,8 +40,9 @@ static int node_read(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t 
 
 /* ---- ahead ---- */
 
-/* Leaves that are read beside one another, and the headers with their tags. */
-struct ahead {
+/* Leaves that are read beside one another, and the headers with their tags. The store keeps it: a
+ * quarter of a MiB that the system gives and takes each time costs more than the leaves. */
+struct cof_leaves_ahead {
     struct leaf {
         struct cof_leaf_ref ref;
         struct cof_fetch fetch;
@@ -49,6 +50,9 @@ struct ahead {
         uint8_t entry[COF_ENTRY_BYTES];
     } leaves[COF_LEAVES_AHEAD_MAX];
     unsigned leaf_count, block_count;
+    unsigned checked;       /* the header that was checked last, */
+    const uint8_t *entries; /* and what it has: NULL, it is damaged */
+    unsigned pages;
     struct cof_block_place places[2u * COF_LEAVES_AHEAD_MAX];
     int results[2u * COF_LEAVES_AHEAD_MAX];
     uint8_t blocks[2u * COF_LEAVES_AHEAD_MAX][COF_BLOCK_BYTES];
@@ -56,14 +60,14 @@ struct ahead {
 
 #define NONE UINT_MAX
 
-static unsigned add_block(struct ahead *ahead, uint32_t segment, uint32_t block)
+static unsigned add_block(struct cof_leaves_ahead *ahead, uint32_t segment, uint32_t block)
 {
     ahead->places[ahead->block_count] = (struct cof_block_place){segment, block};
     return ahead->block_count++;
 }
 
 /* The header is most often that of the leaf before. */
-static unsigned add_header(struct ahead *ahead, const struct cof_fetch *fetch)
+static unsigned add_header(struct cof_leaves_ahead *ahead, const struct cof_fetch *fetch)
 {
     const struct leaf *before =
         ahead->leaf_count > 0 ? &ahead->leaves[ahead->leaf_count - 1u] : NULL;
@@ -74,7 +78,7 @@ static unsigned add_header(struct ahead *ahead, const struct cof_fetch *fetch)
 }
 
 /* Unless it is in memory already: in the cache, or on its way to the device. */
-static void add_leaf(struct coffer_volume *volume, struct ahead *ahead,
+static void add_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahead,
                      const struct cof_leaf_ref *ref)
 {
     struct coffer_store *store = volume->store;
@@ -97,18 +101,36 @@ static void add_leaf(struct coffer_volume *volume, struct ahead *ahead,
     ahead->leaf_count++;
 }
 
-static void take_leaf(struct coffer_volume *volume, struct ahead *ahead, struct leaf *leaf)
+/* A leaf's entry, out of a header that most often was that of the leaf before. */
+static int find_entry(const struct coffer_store *store, struct cof_leaves_ahead *ahead,
+                      struct leaf *leaf)
+{
+    const struct cof_fetch *fetch = &leaf->fetch;
+    unsigned page = fetch->block - fetch->header_block - 1u;
+    if (ahead->results[leaf->header] != 0) {
+        return ahead->results[leaf->header];
+    }
+    if (ahead->checked != leaf->header) {
+        ahead->checked = leaf->header;
+        ahead->entries = cof_header_entries(store, ahead->blocks[leaf->header], fetch->segment,
+                                            fetch->header_block, &ahead->pages);
+    }
+    if (ahead->entries == NULL || page >= ahead->pages) {
+        return COFFER_E_CORRUPT;
+    }
+    memcpy(leaf->entry, ahead->entries + (size_t)page * COF_ENTRY_BYTES, COF_ENTRY_BYTES);
+    return 0;
+}
+
+static void take_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahead,
+                      struct leaf *leaf)
 {
     struct coffer_store *store = volume->store;
     const struct cof_fetch *fetch = &leaf->fetch;
     struct cof_node *node;
     int err = ahead->results[leaf->page];
     if (err == 0 && leaf->header != NONE) {
-        err = ahead->results[leaf->header];
-        if (err == 0) {
-            err = cof_entry_from_header(store, ahead->blocks[leaf->header], fetch->segment,
-                                        fetch->header_block, fetch->block, leaf->entry);
-        }
+        err = find_entry(store, ahead, leaf);
     }
     if (err == 0) {
         err = cof_unprotect_page(store->aead, fetch->opener, COF_PAGE_NODE, fetch->slot,
@@ -126,12 +148,16 @@ static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned c
 {
     struct coffer_volume *volume = ctx;
     struct coffer_store *store = volume->store;
-    struct ahead *ahead = cof_alloc(&store->env, sizeof *ahead);
+    struct cof_leaves_ahead *ahead = store->leaves_ahead;
     int err;
+    if (ahead == NULL) {
+        ahead = store->leaves_ahead = cof_alloc(&store->env, sizeof *ahead);
+    }
     if (ahead == NULL) {
         return;
     }
     ahead->leaf_count = 0;
+    ahead->checked = NONE;
     ahead->block_count = 0;
     for (unsigned i = 0; i < count; i++) {
         add_leaf(volume, ahead, &leaves[i]);
@@ -145,7 +171,6 @@ static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned c
         cof_opener_put(store, ahead->leaves[i].fetch.opener);
     }
     cof_place_trim(&store->place);
-    cof_free(&store->env, ahead);
 }
 
 /* ---- written ---- */

@@ -380,6 +380,7 @@ static void dismantle(struct coffer_store *store)
         cof_ptree_done(&store->segment_tree);
         cof_segments_done(&store->segments);
     }
+    cof_free(&store->env, store->leaves_ahead);
     cof_free(&store->env, store->young_extents);
     cof_free(&store->env, store->frozen_extents);
     cof_aead_free(store->aead);

@@ -226,6 +226,7 @@ struct coffer_store {
     struct cof_nodes nodes;
     struct cof_tag_cache tags;
     struct cof_last_header last_header;
+    struct cof_leaves_ahead *leaves_ahead; /* node_io.c; NULL until leaves are read ahead */
     struct cof_arena *arena;
     enum coffer_cipher_backend cipher;
     struct cof_aead *aead; /* for seals and opens under the lock */

@@ -448,8 +448,8 @@ static void merges_that_read_ahead_follow_the_array(void **state)
     for (unsigned i = 0; i < 12; i++) {
         round_of(PAGES_MAX, 16u + prng_below(&f.prng, i % 3 == 0 ? 4000 : 200));
     }
-    assert_true(f.aheads > 50);
-    assert_true(f.leaves_ahead > 4u * f.aheads);
+    assert_in_range(f.aheads, 20, 2000);
+    assert_in_range(f.leaves_ahead, 4u * f.aheads, 40000);
 }
 
 static void look_up(uint64_t page)
