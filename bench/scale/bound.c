@@ -10,21 +10,23 @@ void scale_bounds(const struct scale_options *options, uint64_t segment_count,
     uint64_t entries = options->delta_entries;
     uint64_t checkpoint_lane = 4u << 20;
     const struct scale_bound bounds[SCALE_BOUNDS] = {
-        /* 10 KiB of bookkeeping beside 488; a batch more for what does not divide */
-        {"batches", (options->staging_bytes + checkpoint_lane) / 488u * 498u + (1u << 20)},
+        /* 10 KiB of bookkeeping beside 488; a batch more for what does not divide; the buffers
+         * of two lanes begin on huge pages */
+        {"batches", (options->staging_bytes + checkpoint_lane) / 488u * 498u + (5u << 20)},
         /* two generations, 16 B an entry, tables between 3/8 and 3/4 full */
         {"delta", 2u * entries * 16u * 8u / 3u},
         /* sorted, and once more while they are */
         {"merge", 2u * entries * 16u},
         /* two generations in arrays that double; a third one while they are sorted */
         {"deaths", 3u * entries * 16u},
-        {"nodes", options->node_cache_bytes + options->node_cache_bytes / 256u},
+        /* and those that are read ahead */
+        {"nodes", options->node_cache_bytes + options->node_cache_bytes / 256u + (1u << 18)},
         {"tags", options->tag_cache_bytes},
         /* and, until the checkpoint, an extent of 232 + 64 x 6 bytes for 511 pages of each */
         {"placement", options->placement_bytes + 2u * (entries / 511u + 1u) * 640u},
         {"segments", segment_count * 49u},
-        /* a victim, eight groups, an extent that is gathered */
-        {"cleaner", options->segment_bytes + (7u << 20)},
+        /* two victims on huge pages, eight groups, an extent that is gathered */
+        {"cleaner", 2u * (options->segment_bytes + (2u << 20)) + (7u << 20)},
         {"queue", options->depth * (432u + 8192u + 4096u)},
         /* keys, catalogue, nodes of its tree and the segment table's, one open volume */
         {"fixed", 8u << 20},
