@@ -201,15 +201,15 @@ static int end_segment(struct cof_lane *lane)
     return err;
 }
 
-/* Go on in the next segment. */
+/* Go on in the next segment. One that came too late for the headers before is named by that of what
+ * the segment's end places; where that is nothing, it is for a root to name it. */
 static int roll(struct cof_lane *lane)
 {
     int err = reserve_next(lane);
     if (err != 0) {
         return err;
     }
-    if (lane->next_segment == COF_NO_SEGMENT ||
-        (!lane->next_announced && lane->id != COF_LANE_CHECKPOINT)) {
+    if (lane->next_segment == COF_NO_SEGMENT) {
         return COFFER_E_NO_SPACE;
     }
     cof_lane_maybe_condition(lane);
@@ -217,6 +217,9 @@ static int roll(struct cof_lane *lane)
         return COFFER_E_AGAIN; /* a few milliseconds; polling brings it on */
     }
     err = end_segment(lane);
+    if (err == 0 && !lane->next_announced && lane->id != COF_LANE_CHECKPOINT) {
+        err = COFFER_E_NO_SPACE;
+    }
     if (err != 0) {
         return err;
     }

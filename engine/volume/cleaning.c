@@ -428,8 +428,9 @@ int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
         cof_checkpoint_breathe(store);
     }
     if (store->cleaner.state == COF_CLEANER_IDLE) {
-        err = victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(&store->cleaner, victim)
-                                       : cof_cleaner_begin(&store->cleaner, true);
+        err = victim != COF_NO_SEGMENT
+                  ? cof_cleaner_begin_with(&store->cleaner, victim)
+                  : cof_cleaner_begin(&store->cleaner, segments_left(store) == 0);
     }
     while (err >= 0 && store->error == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
         err = may_work(store) ? work(store, RUN_PAGES, true) : 0;

@@ -292,7 +292,7 @@ static bool log_has_room(const struct coffer_store *store, uint64_t pages)
         lane->block + COF_FOOTER_BLOCKS + 4u < store->segment_blocks) {
         room += store->segment_blocks - lane->block - COF_FOOTER_BLOCKS - 4u;
     }
-    room += lane->next_segment != COF_NO_SEGMENT && lane->next_announced ? usable : 0u;
+    room += lane->next_segment != COF_NO_SEGMENT ? usable : 0u;
     return pages * 2u <= room && has_room(store, need + more, COF_SPARE_WRITE);
 }
 

@@ -37,7 +37,7 @@ struct fixture {
     struct prng prng;
     uint32_t taken, take_max;
     uint64_t sequence;
-    bool footers;
+    bool footers, summaries; /* written at a segment's end */
     unsigned footer_count, ends, progress;
     uint64_t completed, durable; /* as last seen: they only grow */
     uint32_t pages;              /* placed so far */
@@ -74,12 +74,14 @@ static int take_segment(void *ctx, unsigned lane_id, uint32_t *ret_segment, uint
     return 0;
 }
 
+static int place_some(unsigned count);
+
 static int segment_end(void *ctx, struct cof_lane *lane)
 {
     (void)ctx;
     assert_ptr_equal(lane, &f.lane);
     f.ends++;
-    return 0;
+    return f.summaries ? place_some(1) : 0;
 }
 
 static int footer(void *ctx, struct cof_lane *lane, uint8_t *bytes)
@@ -125,9 +127,8 @@ static void lane_open(unsigned id, uint64_t seed)
     assert_int_equal(cof_sync_io_init(&f.io, &f.env, f.dev), 0);
     config.dev = f.dev;
     assert_int_equal(cof_lane_init(&f.lane, &f.env, &config), 0);
-    assert_int_equal(take_segment(&f, id, &head.next_segment, &f.lane.next_sequence,
-                                  &f.lane.next_fresh),
-                     0);
+    assert_int_equal(
+        take_segment(&f, id, &head.next_segment, &f.lane.next_sequence, &f.lane.next_fresh), 0);
     cof_lane_start(&f.lane, &head, store_uuid, session, SEGMENT_BLOCKS);
     cof_lane_announced(&f.lane); /* as the root that opened the store did */
 }
@@ -238,8 +239,7 @@ static void check_batch_pages(const uint8_t *block, const struct cof_batch_heade
         assert_memory_equal(seen, expected, 4096);
         assert_int_equal(f.batch_of[*page], header->number);
         assert_int_equal(entries[COF_ENTRY_BYTES * i], (uint8_t)*page);
-        assert_true(cof_le64_get(entries + COF_ENTRY_BYTES * i + 16) ==
-                    cof_checksum64(seen, 4096));
+        assert_true(cof_le64_get(entries + COF_ENTRY_BYTES * i + 16) == cof_checksum64(seen, 4096));
         *page += 1;
     }
 }
@@ -473,7 +473,7 @@ static void buffers_run_out_and_come_back(void **state)
     assert_int_equal(cof_lane_prepare(&f.lane, false), COFFER_E_AGAIN);
     assert_int_equal(f.lane.writes_in_flight, 0);
     assert_int_equal(cof_lane_prepare(&f.lane, true), 0); /* some are kept for the store's own */
-    for (unsigned i = f.lane.fifo_count; i > 0; i--) { /* sealed in the wrong order */
+    for (unsigned i = f.lane.fifo_count; i > 0; i--) {    /* sealed in the wrong order */
         struct cof_batch *batch = f.lane.fifo[i - 1u];
         if (batch->closed) {
             memset(cof_batch_page(batch, 0), 1, 4096);
@@ -506,6 +506,32 @@ static void a_full_store_says_so_and_goes_on_when_there_is_room(void **state)
     assert_int_equal(place_some(5), 0);
     assert_int_equal(cof_lane_drain(&f.lane), 0);
     check_segment_header(4, f.lane.next_batch - 1u, 3);
+    lane_close();
+}
+
+/* A segment that comes when no header can name it any more but that of what its end places. */
+static void a_late_segment_is_named_by_what_the_end_places(void **state)
+{
+    int err = 0;
+    (void)state;
+    lane_open(COF_LANE_USER, 41);
+    f.lane.tail_reserve_blocks = 2;
+    f.summaries = true;
+    f.take_max = 3;
+    while (err == 0) {
+        err = place_some(30);
+        assert_true(f.pages < 1000);
+    }
+    assert_int_equal(err, COFFER_E_NO_SPACE);
+    assert_int_equal(cof_lane_drain(&f.lane), 0);
+    assert_int_equal(f.ends, 2); /* nothing is placed while there is no segment to name */
+    f.take_max = 10;
+    for (uint32_t until = f.pages + 600u; f.pages < until;) {
+        assert_int_equal(place_some(5), 0);
+    }
+    assert_in_range(f.ends, 3, 10);
+    assert_int_equal(cof_lane_drain(&f.lane), 0);
+    walk_log();
     lane_close();
 }
 
@@ -583,6 +609,7 @@ int main(void)
         cmocka_unit_test(a_segment_that_is_ready_is_told),
         cmocka_unit_test(buffers_run_out_and_come_back),
         cmocka_unit_test(a_full_store_says_so_and_goes_on_when_there_is_room),
+        cmocka_unit_test(a_late_segment_is_named_by_what_the_end_places),
         cmocka_unit_test(batches_in_memory_are_found_by_place),
         cmocka_unit_test(slots_without_pages_share_a_batch_with_pages),
         cmocka_unit_test(the_head_says_where_replay_would_begin),
