@@ -13,10 +13,10 @@ void scale_bounds(const struct scale_options *options, uint64_t segment_count,
         /* 10 KiB of bookkeeping beside 488; a batch more for what does not divide; the buffers
          * of two lanes begin on huge pages */
         {"batches", (options->staging_bytes + checkpoint_lane) / 488u * 498u + (5u << 20)},
-        /* two generations, 16 B an entry, tables between 3/8 and 3/4 full */
-        {"delta", 2u * entries * 16u * 8u / 3u},
-        /* sorted, and once more while they are */
-        {"merge", 2u * entries * 16u},
+        /* two generations of 24 B an entry; half as much again for what lies apart; chunks */
+        {"delta", 2u * (entries * 24u * 3u / 2u + (18u << 20))},
+        /* leaves of 64 B at least, sorted, and once more while they are; those read ahead */
+        {"merge", 2u * (entries * 24u / 64u) * 16u + (1u << 18)},
         /* two generations in arrays that double; a third one while they are sorted */
         {"deaths", 3u * entries * 16u},
         /* and those that are read ahead */

@@ -29,7 +29,7 @@ static const struct cof_bench_arg args[] = {
     {"keys", COF_BENCH_TEXT, offsetof(struct scale_options, keys),
      "directory with root.key, for key store and all: an encrypted volume", NULL},
     SIZE(staging_bytes, "staging", "budget of batch buffers (16M)"),
-    SIZE(delta_entries, "delta-entries", "dirty map entries (4194304)"),
+    SIZE(delta_entries, "delta-entries", "dirty map entries (6291456)"),
     SIZE(node_cache_bytes, "node-cache", "budget of map nodes (64M)"),
     SIZE(tag_cache_bytes, "tag-cache", "budget of tags (64M)"),
     SIZE(placement_bytes, "placement", "budget of placement (64M)"),
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
                                     .seed = 1,
                                     .overspend = 1,
                                     .staging_bytes = 16u << 20,
-                                    .delta_entries = 4194304,
+                                    .delta_entries = 6291456,
                                     .node_cache_bytes = 64u << 20,
                                     .tag_cache_bytes = 64u << 20,
                                     .placement_bytes = 64u << 20};

@@ -1,29 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * map/delta.c - open-addressing shards, and a radix sort of what they hold.
+ * map/delta.c - leaves and subtrees in shards with open addressing; the pages of a leaf in a record.
  */
 #include "map/delta.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define SHARD_CAPACITY_MIN 32u
+#define TABLE_CAPACITY_MIN 16u
+#define PLACE_BYTES 32u /* in a table that is half full */
 #define RADIX_BITS 11u
 #define RADIX_SIZE (1u << RADIX_BITS)
+
+/* Of a record of each size: its places, how many of them are used at the most, and where addresses
+ * begin, behind as many pages of 16 bits. Small ones are lists; then come tables, in which a page
+ * is at its share of the places or behind it; the last one has all addresses, and no pages. */
+static const struct {
+    uint16_t places, most, addrs;
+} records[COF_RECORD_ORDERS] = {
+    {3, 3, 8},     {6, 6, 16},     {12, 12, 32},    {25, 25, 56},
+    {51, 51, 104}, {102, 88, 208}, {204, 176, 408}, {COF_NODE_FANOUT, COF_NODE_FANOUT, 0},
+};
+#define ORDER_TABLE 5u
+#define ORDER_ALL (COF_RECORD_ORDERS - 1u)
+#define FREE UINT16_MAX
 
 void cof_delta_init(struct cof_delta *delta, struct cof_env *env)
 {
     memset(delta, 0, sizeof *delta);
     delta->env = env;
-    memset(delta->recent_leaves, 0xff, sizeof delta->recent_leaves);
+    cof_records_init(&delta->records, env);
 }
 
 void cof_delta_done(struct cof_delta *delta)
 {
+    cof_records_done(&delta->records);
     for (unsigned i = 0; i < COF_DELTA_SHARDS; i++) {
-        cof_free(delta->env, delta->shards[i].entries);
+        cof_free(delta->env, delta->shards[i].leaves);
+        cof_free(delta->env, delta->shards[i].holes);
     }
     cof_delta_init(delta, delta->env);
+}
+
+uint64_t cof_delta_bytes(const struct cof_delta *delta)
+{
+    uint64_t holes = delta->count - delta->level_counts[0];
+    return delta->records.used_bytes + (delta->leaf_count + holes) * PLACE_BYTES;
 }
 
 static uint64_t hash_of(uint64_t key)
@@ -32,120 +54,290 @@ static uint64_t hash_of(uint64_t key)
     return h ^ h >> 32;
 }
 
-static struct cof_delta_entry *place_for(const struct cof_delta_shard *shard, uint64_t hash,
-                                         uint64_t key)
+static bool is_full(uint64_t count, uint64_t capacity)
 {
-    uint64_t mask = shard->capacity - 1u;
-    uint64_t at = (hash >> 6) & mask;
-    while (shard->entries[at].addr.bits != 0 && shard->entries[at].key != key) {
-        at = (at + 1u) & mask;
-    }
-    return &shard->entries[at];
+    return count * 4u >= capacity * 3u;
 }
 
-static int grow(struct cof_delta *delta, struct cof_delta_shard *shard, uint64_t capacity)
+static uint64_t larger(uint64_t capacity)
 {
-    struct cof_delta_shard larger;
-    larger.capacity = capacity;
-    larger.count = shard->count;
-    larger.entries = cof_calloc(delta->env, larger.capacity, sizeof *larger.entries);
-    if (larger.entries == NULL) {
+    return capacity == 0 ? TABLE_CAPACITY_MIN : capacity * 2u;
+}
+
+/* ---- records ---- */
+
+static uint16_t *pages_of(const struct cof_delta_leaf *leaf)
+{
+    return leaf->record;
+}
+
+static struct cof_vaddr *addrs_of(const struct cof_delta_leaf *leaf)
+{
+    return (struct cof_vaddr *)(void *)((uint8_t *)leaf->record + records[leaf->order].addrs);
+}
+
+static int take_record(struct cof_delta *delta, unsigned order, struct cof_delta_leaf *leaf)
+{
+    leaf->record = cof_records_get(&delta->records, order);
+    if (leaf->record == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    for (uint64_t i = 0; i < shard->capacity; i++) {
-        const struct cof_delta_entry *entry = &shard->entries[i];
-        if (entry->addr.bits != 0) {
-            *place_for(&larger, hash_of(entry->key), entry->key) = *entry;
-        }
+    leaf->order = order & 15u;
+    leaf->count = 0;
+    if (order == ORDER_ALL) {
+        memset(addrs_of(leaf), 0, COF_NODE_FANOUT * sizeof(struct cof_vaddr));
+    } else if (order >= ORDER_TABLE) {
+        memset(pages_of(leaf), 0xff, records[order].places * sizeof(uint16_t));
     }
-    cof_free(delta->env, shard->entries);
-    *shard = larger;
     return 0;
 }
 
-static bool is_full(const struct cof_delta_shard *shard)
+/* Where the page is, or the place that is to have it; a list may have none left. */
+static unsigned place_of(const struct cof_delta_leaf *leaf, unsigned page)
 {
-    return shard->count * 4u >= shard->capacity * 3u;
+    const uint16_t *pages = pages_of(leaf);
+    unsigned places = records[leaf->order].places, at = 0;
+    if (leaf->order == ORDER_ALL) {
+        return page;
+    }
+    if (leaf->order >= ORDER_TABLE) {
+        for (at = page * places >> COF_NODE_SHIFT; pages[at] != page && pages[at] != FREE;) {
+            at = at + 1u < places ? at + 1u : 0u;
+        }
+        return at;
+    }
+    while (at < leaf->count && pages[at] != page) {
+        at++;
+    }
+    return at;
 }
 
-void cof_delta_reserve(struct cof_delta *delta, uint64_t entries)
+static bool is_used(const struct cof_delta_leaf *leaf, unsigned at)
 {
-    uint64_t capacity = SHARD_CAPACITY_MIN;
-    int err = 0;
-    while (capacity * 3u / 4u * COF_DELTA_SHARDS < entries) {
-        capacity *= 2u;
+    return leaf->order == ORDER_ALL     ? addrs_of(leaf)[at].bits != 0
+           : leaf->order >= ORDER_TABLE ? pages_of(leaf)[at] != FREE
+                                        : at < leaf->count;
+}
+
+static void add_page(struct cof_delta_leaf *leaf, unsigned page, struct cof_vaddr addr)
+{
+    unsigned at = place_of(leaf, page);
+    if (leaf->order != ORDER_ALL) {
+        pages_of(leaf)[at] = (uint16_t)page;
     }
-    for (unsigned i = 0; err == 0 && i < COF_DELTA_SHARDS; i++) {
-        if (delta->shards[i].capacity < capacity) {
-            err = grow(delta, &delta->shards[i], capacity);
+    addrs_of(leaf)[at] = addr;
+    leaf->count = (leaf->count + 1u) & 1023u;
+}
+
+static int grow_record(struct cof_delta *delta, struct cof_delta_leaf *leaf)
+{
+    struct cof_delta_leaf larger = {.index = leaf->index};
+    int err = take_record(delta, leaf->order + 1u, &larger);
+    if (err != 0) {
+        return err;
+    }
+    for (unsigned i = 0; i < records[leaf->order].places; i++) {
+        if (is_used(leaf, i)) {
+            add_page(&larger, pages_of(leaf)[i], addrs_of(leaf)[i]);
         }
     }
+    cof_records_put(&delta->records, leaf->record, leaf->order);
+    *leaf = larger;
+    return 0;
 }
 
-/* Count a leaf unless it was met a moment ago: never too few, about right when writes cluster. */
-static void estimate_leaf(struct cof_delta *delta, uint64_t page)
+/* ---- tables ---- */
+
+static struct cof_delta_leaf *leaf_place(const struct cof_delta_shard *shard, uint64_t hash,
+                                         uint64_t index)
 {
-    uint64_t leaf = page >> COF_NODE_SHIFT;
-    uint64_t *recent = &delta->recent_leaves[leaf % 256u];
-    if (*recent != leaf) {
-        *recent = leaf;
-        delta->leaf_estimate++;
+    uint64_t mask = shard->leaf_capacity - 1u;
+    uint64_t at = (hash >> 6) & mask;
+    while (shard->leaves[at].count != 0 && shard->leaves[at].index != index) {
+        at = (at + 1u) & mask;
+    }
+    return &shard->leaves[at];
+}
+
+static struct cof_delta_hole *hole_place(const struct cof_delta_shard *shard, uint64_t hash,
+                                         uint64_t key)
+{
+    uint64_t mask = shard->hole_capacity - 1u;
+    uint64_t at = (hash >> 6) & mask;
+    while (shard->holes[at].addr.bits != 0 && shard->holes[at].key != key) {
+        at = (at + 1u) & mask;
+    }
+    return &shard->holes[at];
+}
+
+static int grow_leaves(struct cof_delta *delta, struct cof_delta_shard *shard)
+{
+    struct cof_delta_shard new = {.leaf_capacity = larger(shard->leaf_capacity)};
+    new.leaves = cof_calloc(delta->env, new.leaf_capacity, sizeof *new.leaves);
+    if (new.leaves == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    for (uint64_t i = 0; i < shard->leaf_capacity; i++) {
+        const struct cof_delta_leaf *leaf = &shard->leaves[i];
+        if (leaf->count != 0) {
+            *leaf_place(&new, hash_of(leaf->index), leaf->index) = *leaf;
+        }
+    }
+    cof_free(delta->env, shard->leaves);
+    shard->leaves = new.leaves;
+    shard->leaf_capacity = new.leaf_capacity;
+    return 0;
+}
+
+static int grow_holes(struct cof_delta *delta, struct cof_delta_shard *shard)
+{
+    struct cof_delta_shard new = {.hole_capacity = larger(shard->hole_capacity)};
+    new.holes = cof_calloc(delta->env, new.hole_capacity, sizeof *new.holes);
+    if (new.holes == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    for (uint64_t i = 0; i < shard->hole_capacity; i++) {
+        const struct cof_delta_hole *hole = &shard->holes[i];
+        if (hole->addr.bits != 0) {
+            *hole_place(&new, hash_of(hole->key), hole->key) = *hole;
+        }
+    }
+    cof_free(delta->env, shard->holes);
+    shard->holes = new.holes;
+    shard->hole_capacity = new.hole_capacity;
+    return 0;
+}
+
+/* NULL: the leaf has no dirty page. */
+static const struct cof_delta_leaf *find_leaf(const struct cof_delta *delta, uint64_t index)
+{
+    uint64_t hash = hash_of(index);
+    const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
+    const struct cof_delta_leaf *leaf =
+        shard->leaf_count > 0 ? leaf_place(shard, hash, index) : NULL;
+    return leaf != NULL && leaf->count != 0 ? leaf : NULL;
+}
+
+void cof_delta_expect(const struct cof_delta *delta, uint64_t page)
+{
+    uint64_t hash = hash_of(page >> COF_NODE_SHIFT);
+    const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
+    if (shard->leaf_capacity > 0) {
+        __builtin_prefetch(&shard->leaves[(hash >> 6) & (shard->leaf_capacity - 1u)], 1);
     }
 }
 
-void cof_delta_expect(const struct cof_delta *delta, uint64_t key)
+void cof_delta_expect_record(const struct cof_delta *delta, uint64_t page)
+{
+    const struct cof_delta_leaf *leaf = find_leaf(delta, page >> COF_NODE_SHIFT);
+    if (leaf != NULL) {
+        __builtin_prefetch(leaf->record, 1);
+    }
+}
+
+/* ---- entries ---- */
+
+/* Give the place to the larger address. */
+static void settle(struct cof_vaddr *place, struct cof_vaddr addr, struct cof_vaddr *ret_loser)
+{
+    if (addr.bits > place->bits) {
+        *ret_loser = *place;
+        *place = addr;
+    } else if (addr.bits < place->bits) {
+        *ret_loser = addr;
+    }
+}
+
+static void count_entry(struct cof_delta *delta, unsigned level)
+{
+    delta->count++;
+    delta->level_counts[level]++;
+}
+
+static int put_page(struct cof_delta *delta, uint64_t page, struct cof_vaddr addr,
+                    struct cof_vaddr *ret_loser)
+{
+    uint64_t index = page >> COF_NODE_SHIFT, hash = hash_of(index);
+    unsigned in_leaf = (unsigned)(page & (COF_NODE_FANOUT - 1u));
+    struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
+    struct cof_delta_leaf *leaf;
+    int err = is_full(shard->leaf_count, shard->leaf_capacity) ? grow_leaves(delta, shard) : 0;
+    if (err != 0) {
+        return err;
+    }
+    leaf = leaf_place(shard, hash, index);
+    if (leaf->count != 0) {
+        unsigned at = place_of(leaf, in_leaf);
+        if (is_used(leaf, at)) {
+            settle(&addrs_of(leaf)[at], addr, ret_loser);
+            return 0;
+        }
+        err = leaf->count == records[leaf->order].most ? grow_record(delta, leaf) : 0;
+    } else {
+        err = take_record(delta, 0, leaf);
+        if (err == 0) {
+            leaf->index = index & ((UINT64_C(1) << 50) - 1u);
+            shard->leaf_count++;
+            delta->leaf_count++;
+        }
+    }
+    if (err == 0) {
+        add_page(leaf, in_leaf, addr);
+        count_entry(delta, 0);
+    }
+    return err;
+}
+
+static int put_hole(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
+                    struct cof_vaddr *ret_loser)
 {
     uint64_t hash = hash_of(key);
-    const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
-    if (shard->capacity > 0) {
-        __builtin_prefetch(&shard->entries[(hash >> 6) & (shard->capacity - 1u)], 1);
+    struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
+    struct cof_delta_hole *hole;
+    int err = is_full(shard->hole_count, shard->hole_capacity) ? grow_holes(delta, shard) : 0;
+    if (err != 0) {
+        return err;
     }
+    hole = hole_place(shard, hash, key);
+    if (hole->addr.bits != 0) {
+        settle(&hole->addr, addr, ret_loser);
+        return 0;
+    }
+    hole->key = key;
+    hole->addr = addr;
+    shard->hole_count++;
+    count_entry(delta, cof_delta_key_level(key));
+    return 0;
 }
 
 int cof_delta_put(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
                   struct cof_vaddr *ret_loser)
 {
-    uint64_t hash = hash_of(key);
-    struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
-    struct cof_delta_entry *entry;
     ret_loser->bits = 0;
-    if (is_full(shard)) {
-        int err = grow(delta, shard, shard->capacity == 0 ? SHARD_CAPACITY_MIN
-                                                          : shard->capacity * 2u);
-        if (err != 0) {
-            return err;
-        }
+    return cof_delta_key_level(key) == 0 ? put_page(delta, key, addr, ret_loser)
+                                         : put_hole(delta, key, addr, ret_loser);
+}
+
+static struct cof_vaddr get_page(const struct cof_delta *delta, uint64_t page)
+{
+    const struct cof_delta_leaf *leaf = find_leaf(delta, page >> COF_NODE_SHIFT);
+    struct cof_vaddr none = {0};
+    unsigned at;
+    if (leaf == NULL) {
+        return none;
     }
-    entry = place_for(shard, hash, key);
-    if (entry->addr.bits == 0) {
-        entry->key = key;
-        entry->addr = addr;
-        shard->count++;
-        delta->count++;
-        delta->level_counts[cof_delta_key_level(key)]++;
-        if (cof_delta_key_level(key) == 0) {
-            estimate_leaf(delta, key);
-        }
-        return 0;
-    }
-    if (addr.bits > entry->addr.bits) {
-        *ret_loser = entry->addr;
-        entry->addr = addr;
-    } else if (addr.bits < entry->addr.bits) {
-        *ret_loser = addr;
-    }
-    return 0;
+    at = place_of(leaf, (unsigned)(page & (COF_NODE_FANOUT - 1u)));
+    return is_used(leaf, at) ? addrs_of(leaf)[at] : none;
 }
 
 struct cof_vaddr cof_delta_get(const struct cof_delta *delta, uint64_t key)
 {
+    if (cof_delta_key_level(key) == 0) {
+        return get_page(delta, key);
+    }
     uint64_t hash = hash_of(key);
     const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
-    struct cof_vaddr none = {0};
-    if (shard->count == 0) {
-        return none;
-    }
-    return place_for(shard, hash, key)->addr;
+    return shard->hole_count > 0 ? hole_place(shard, hash, key)->addr : (struct cof_vaddr){0};
 }
 
 struct cof_vaddr cof_delta_lookup(const struct cof_delta *delta, uint64_t page)
@@ -164,11 +356,61 @@ struct cof_vaddr cof_delta_lookup(const struct cof_delta *delta, uint64_t page)
     return best;
 }
 
+/* ---- all of them ---- */
+
+int cof_delta_leaf_each(const struct cof_delta_leaf *leaf,
+                        int (*entry)(void *ctx, unsigned page, struct cof_vaddr addr), void *ctx)
+{
+    int stop = 0;
+    for (unsigned i = 0; stop == 0 && i < records[leaf->order].places; i++) {
+        if (is_used(leaf, i)) {
+            stop = entry(ctx, leaf->order == ORDER_ALL ? i : pages_of(leaf)[i], addrs_of(leaf)[i]);
+        }
+    }
+    return stop;
+}
+
+struct each {
+    int (*entry)(void *ctx, uint64_t key, struct cof_vaddr addr);
+    void *ctx;
+    uint64_t first;
+};
+
+static int each_page(void *ctx, unsigned page, struct cof_vaddr addr)
+{
+    const struct each *each = ctx;
+    return each->entry(each->ctx, each->first + page, addr);
+}
+
+int cof_delta_each(const struct cof_delta *delta,
+                   int (*entry)(void *ctx, uint64_t key, struct cof_vaddr addr), void *ctx)
+{
+    struct each each = {entry, ctx, 0};
+    int stop = 0;
+    for (unsigned i = 0; stop == 0 && i < COF_DELTA_SHARDS; i++) {
+        const struct cof_delta_shard *shard = &delta->shards[i];
+        for (uint64_t at = 0; stop == 0 && at < shard->leaf_capacity; at++) {
+            if (shard->leaves[at].count != 0) {
+                each.first = (uint64_t)shard->leaves[at].index << COF_NODE_SHIFT;
+                stop = cof_delta_leaf_each(&shard->leaves[at], each_page, &each);
+            }
+        }
+        for (uint64_t at = 0; stop == 0 && at < shard->hole_capacity; at++) {
+            if (shard->holes[at].addr.bits != 0) {
+                stop = entry(ctx, shard->holes[at].key, shard->holes[at].addr);
+            }
+        }
+    }
+    return stop;
+}
+
+/* ---- in order ---- */
+
 /* First page of a subtree, then larger subtrees first. */
 static int compare_holes(const void *a, const void *b)
 {
-    uint64_t x = ((const struct cof_delta_entry *)a)->key;
-    uint64_t y = ((const struct cof_delta_entry *)b)->key;
+    uint64_t x = ((const struct cof_delta_hole *)a)->key;
+    uint64_t y = ((const struct cof_delta_hole *)b)->key;
     unsigned lx = cof_delta_key_level(x), ly = cof_delta_key_level(y);
     uint64_t px = cof_delta_key_index(x) << (COF_NODE_SHIFT * lx);
     uint64_t py = cof_delta_key_index(y) << (COF_NODE_SHIFT * ly);
@@ -179,13 +421,13 @@ static int compare_holes(const void *a, const void *b)
 }
 
 /* One pass of a least-significant-digit radix sort (Knuth, vol. 3, 5.2.5). */
-static void radix_pass(const struct cof_delta_entry *from, struct cof_delta_entry *to,
-                       uint64_t count, unsigned shift, uint32_t *starts)
+static void radix_pass(const struct cof_delta_leaf *from, struct cof_delta_leaf *to, uint64_t count,
+                       unsigned shift, uint32_t *starts)
 {
     uint32_t sum = 0;
     memset(starts, 0, RADIX_SIZE * sizeof *starts);
     for (uint64_t i = 0; i < count; i++) {
-        starts[(from[i].key >> shift) & (RADIX_SIZE - 1u)]++;
+        starts[(from[i].index >> shift) & (RADIX_SIZE - 1u)]++;
     }
     for (unsigned i = 0; i < RADIX_SIZE; i++) {
         uint32_t here = starts[i];
@@ -193,78 +435,73 @@ static void radix_pass(const struct cof_delta_entry *from, struct cof_delta_entr
         sum += here;
     }
     for (uint64_t i = 0; i < count; i++) {
-        to[starts[(from[i].key >> shift) & (RADIX_SIZE - 1u)]++] = from[i];
+        to[starts[(from[i].index >> shift) & (RADIX_SIZE - 1u)]++] = from[i];
     }
 }
 
-static int sort_pages(struct cof_env *env, struct cof_delta_entry **pages, uint64_t count)
+static int sort_leaves(struct cof_env *env, struct cof_delta_leaf **leaves, uint64_t count)
 {
     uint64_t all = 0;
     uint32_t *starts = cof_calloc(env, RADIX_SIZE, sizeof *starts);
-    struct cof_delta_entry *other = cof_calloc(env, count + 1u, sizeof *other);
-    struct cof_delta_entry *from = *pages;
+    struct cof_delta_leaf *other = cof_calloc(env, count + 1u, sizeof *other);
+    struct cof_delta_leaf *from = *leaves;
     if (starts == NULL || other == NULL) {
         cof_free(env, starts);
         cof_free(env, other);
         return COFFER_E_NO_MEMORY;
     }
     for (uint64_t i = 0; i < count; i++) {
-        all |= from[i].key;
+        all |= from[i].index;
     }
     for (unsigned shift = 0; shift < 64u && (all >> shift) != 0; shift += RADIX_BITS) {
-        struct cof_delta_entry *swap = from;
+        struct cof_delta_leaf *swap = from;
         radix_pass(from, other, count, shift, starts);
         from = other;
         other = swap;
     }
     cof_free(env, starts);
     cof_free(env, other);
-    *pages = from;
+    *leaves = from;
     return 0;
 }
 
-int cof_delta_sorted(const struct cof_delta *delta, struct cof_delta_entry **ret_pages,
-                     uint64_t *ret_page_count, struct cof_delta_entry **ret_holes,
-                     uint64_t *ret_hole_count)
+static void collect(const struct cof_delta *delta, struct cof_delta_leaf *leaves,
+                    struct cof_delta_hole *holes)
 {
-    uint64_t page_count = 0, hole_count = 0;
-    uint64_t pages_max = delta->level_counts[0];
-    struct cof_delta_entry *pages = cof_calloc(delta->env, pages_max + 1u, sizeof *pages);
-    struct cof_delta_entry *holes =
-        cof_calloc(delta->env, delta->count - pages_max + 1u, sizeof *holes);
-    int err = pages == NULL || holes == NULL ? COFFER_E_NO_MEMORY : 0;
-    for (unsigned i = 0; err == 0 && i < COF_DELTA_SHARDS; i++) {
+    for (unsigned i = 0; i < COF_DELTA_SHARDS; i++) {
         const struct cof_delta_shard *shard = &delta->shards[i];
-        for (uint64_t at = 0; at < shard->capacity; at++) {
-            const struct cof_delta_entry *entry = &shard->entries[at];
-            if (entry->addr.bits != 0 && cof_delta_key_level(entry->key) == 0) {
-                pages[page_count++] = *entry;
-            } else if (entry->addr.bits != 0) {
-                holes[hole_count++] = *entry;
+        for (uint64_t at = 0; at < shard->leaf_capacity; at++) {
+            if (shard->leaves[at].count != 0) {
+                *leaves++ = shard->leaves[at];
+            }
+        }
+        for (uint64_t at = 0; at < shard->hole_capacity; at++) {
+            if (shard->holes[at].addr.bits != 0) {
+                *holes++ = shard->holes[at];
             }
         }
     }
+}
+
+int cof_delta_sorted(const struct cof_delta *delta, struct cof_delta_leaf **ret_leaves,
+                     struct cof_delta_hole **ret_holes, uint64_t *ret_hole_count)
+{
+    uint64_t hole_count = delta->count - delta->level_counts[0];
+    struct cof_delta_leaf *leaves = cof_calloc(delta->env, delta->leaf_count + 1u, sizeof *leaves);
+    struct cof_delta_hole *holes = cof_calloc(delta->env, hole_count + 1u, sizeof *holes);
+    int err = leaves == NULL || holes == NULL ? COFFER_E_NO_MEMORY : 0;
     if (err == 0) {
-        err = sort_pages(delta->env, &pages, page_count);
+        collect(delta, leaves, holes);
+        err = sort_leaves(delta->env, &leaves, delta->leaf_count);
     }
     if (err != 0) {
-        cof_free(delta->env, pages);
+        cof_free(delta->env, leaves);
         cof_free(delta->env, holes);
         return err;
     }
     qsort(holes, hole_count, sizeof *holes, compare_holes);
-    *ret_pages = pages;
-    *ret_page_count = page_count;
+    *ret_leaves = leaves;
     *ret_holes = holes;
     *ret_hole_count = hole_count;
     return 0;
-}
-
-uint64_t cof_delta_bytes(const struct cof_delta *delta)
-{
-    uint64_t bytes = 0;
-    for (unsigned i = 0; i < COF_DELTA_SHARDS; i++) {
-        bytes += delta->shards[i].capacity * sizeof(struct cof_delta_entry);
-    }
-    return bytes;
 }

@@ -3,35 +3,51 @@
  * map/delta.h - the dirty part of a volume's map: page number, or whole subtree -> address.
  *
  * Writes are blind inserts. An entry is replaced only by a larger address, so the order in which
- * equal keys arrive does not matter: run time and replay are the same rule. A discard over whole
- * nodes is one entry a node, with the hole bit set, under the key of that node: level 1 is a leaf
- * (512 pages), level 2 is 512 leaves, and so on; level 0 is a page. Under the store's lock.
+ * equal keys arrive does not matter: run time and replay are the same rule. Pages are kept by leaf,
+ * as the tree has them: 10 bytes a page in a record that grows with what is dirty of the leaf, 8
+ * once all of it is. A discard over whole nodes is one entry a node, with the hole bit set, under
+ * the key of that node: level 1 is a leaf (512 pages), level 2 is 512 leaves, and so on; level 0 is
+ * a page. Under the store's lock.
  */
 #ifndef COF_MAP_DELTA_H
 #define COF_MAP_DELTA_H
 
 #include "base/env.h"
 #include "format/vaddr.h"
+#include "map/records.h"
 
 #define COF_DELTA_SHARDS 64u
 
-struct cof_delta_entry {
+/* What an entry may take on the average: beyond that a checkpoint is due with fewer of them. */
+#define COF_DELTA_ENTRY_BYTES 24u
+
+/* A leaf with dirty pages, and the record that has them (delta.c). */
+struct cof_delta_leaf {
+    uint64_t index : 50;
+    uint64_t count : 10; /* 0: the place is free */
+    uint64_t order : 4;  /* size of the record */
+    void *record;
+};
+
+struct cof_delta_hole {
     uint64_t key;
     struct cof_vaddr addr; /* bits 0: the place is free */
 };
 
+/* Two tables with open addressing, of leaves and of subtrees. */
 struct cof_delta_shard {
-    struct cof_delta_entry *entries;
-    uint64_t capacity, count;
+    struct cof_delta_leaf *leaves;
+    uint64_t leaf_capacity, leaf_count;
+    struct cof_delta_hole *holes;
+    uint64_t hole_capacity, hole_count;
 };
 
 struct cof_delta {
     struct cof_env *env;
     struct cof_delta_shard shards[COF_DELTA_SHARDS];
-    uint64_t count;
+    struct cof_records records;
+    uint64_t count, leaf_count;
     uint64_t level_counts[COF_MAP_LEVELS_MAX + 1u];
-    uint64_t leaf_estimate; /* at least the number of leaves that entries of level 0 lie in */
-    uint64_t recent_leaves[256];
 };
 
 #define COF_DELTA_LEVEL_SHIFT 58u
@@ -53,26 +69,34 @@ static inline uint64_t cof_delta_key_index(uint64_t key)
 
 void cof_delta_init(struct cof_delta *delta, struct cof_env *env);
 void cof_delta_done(struct cof_delta *delta);
+/* About what it takes: records, and places in tables. */
+uint64_t cof_delta_bytes(const struct cof_delta *delta);
 
-/* About so many entries will come: have room for them, so that tables need not double on the way.
- * Where memory lacks they do. */
-void cof_delta_reserve(struct cof_delta *delta, uint64_t entries);
-/* The key will be asked for or put in a moment: have its place fetched. Changes nothing. */
-void cof_delta_expect(const struct cof_delta *delta, uint64_t key);
+/* The page will be put or asked for soon: have its leaf's place in the table fetched, and, when
+ * that is here, a moment later, its record. Changes nothing. */
+void cof_delta_expect(const struct cof_delta *delta, uint64_t page);
+void cof_delta_expect_record(const struct cof_delta *delta, uint64_t page);
 /* Insert by the larger-address rule. *ret_loser is the address that lost its place (bits 0:
- * none): the older entry's, or addr itself; equal addresses change nothing. */
+ * none): the older entry's, or addr itself; equal addresses change nothing. NO_MEMORY changes
+ * nothing either. */
 COFFER_MUST_CHECK int cof_delta_put(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
                                     struct cof_vaddr *ret_loser);
 struct cof_vaddr cof_delta_get(const struct cof_delta *delta, uint64_t key);
 /* The newest address that covers a page: its own entry or a subtree's. bits 0: none. */
 struct cof_vaddr cof_delta_lookup(const struct cof_delta *delta, uint64_t page);
 
-/* All entries: those of level 0 in order of pages, and the others in order of their first page,
- * larger subtrees first. Arrays belong to the caller (cof_free). */
+/* Give each entry of a leaf: its page within the leaf, below COF_NODE_FANOUT, and its address, in
+ * any order. Non-zero stops. */
+int cof_delta_leaf_each(const struct cof_delta_leaf *leaf,
+                        int (*entry)(void *ctx, unsigned page, struct cof_vaddr addr), void *ctx);
+/* Give each entry, of pages and of subtrees, in any order. Non-zero stops. */
+int cof_delta_each(const struct cof_delta *delta,
+                   int (*entry)(void *ctx, uint64_t key, struct cof_vaddr addr), void *ctx);
+
+/* Leaves in order, and subtrees in order of their first page, larger ones first. The arrays belong
+ * to the caller (cof_free), what they point to to the delta. */
 COFFER_MUST_CHECK int cof_delta_sorted(const struct cof_delta *delta,
-                                       struct cof_delta_entry **ret_pages, uint64_t *ret_page_count,
-                                       struct cof_delta_entry **ret_holes,
-                                       uint64_t *ret_hole_count);
-uint64_t cof_delta_bytes(const struct cof_delta *delta);
+                                       struct cof_delta_leaf **ret_leaves,
+                                       struct cof_delta_hole **ret_holes, uint64_t *ret_hole_count);
 
 #endif

@@ -16,7 +16,7 @@
 static void take_holes(struct cof_merge *merge, struct cof_merge_frame *frame)
 {
     while (merge->hole_at < merge->hole_count) {
-        const struct cof_delta_entry *hole = &merge->holes[merge->hole_at];
+        const struct cof_delta_hole *hole = &merge->holes[merge->hole_at];
         if (hole->key != cof_delta_key(frame->level, frame->index)) {
             return;
         }
@@ -27,6 +27,11 @@ static void take_holes(struct cof_merge *merge, struct cof_merge_frame *frame)
     }
 }
 
+static uint64_t leaf_page(const struct cof_delta_leaf *leaf)
+{
+    return (uint64_t)leaf->index << COF_NODE_SHIFT;
+}
+
 /* Levels for the volume's pages, the old tree, and every entry: a volume that shrank still has
  * entries beyond its end, which have to die. */
 static unsigned merge_height(const struct cof_merge *merge, uint64_t size_pages)
@@ -35,8 +40,9 @@ static unsigned merge_height(const struct cof_merge *merge, uint64_t size_pages)
     if (merge->tree.height > height) {
         height = merge->tree.height;
     }
-    if (merge->page_count > 0) {
-        unsigned needed = cof_tree_height_for(merge->pages[merge->page_count - 1u].key + 1u);
+    if (merge->leaf_count > 0) {
+        uint64_t end = leaf_page(&merge->leaves[merge->leaf_count - 1u]) + COF_NODE_FANOUT;
+        unsigned needed = cof_tree_height_for(end);
         height = needed > height ? needed : height;
     }
     for (uint64_t i = 0; i < merge->hole_count; i++) {
@@ -69,12 +75,12 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
     if (merge->frames == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    err = cof_delta_sorted(delta, &merge->pages, &merge->page_count, &merge->holes,
-                           &merge->hole_count);
+    err = cof_delta_sorted(delta, &merge->leaves, &merge->holes, &merge->hole_count);
     if (err != 0) {
         cof_merge_end(merge);
         return err;
     }
+    merge->leaf_count = delta->leaf_count;
     height = merge_height(merge, size_pages);
     top = &merge->frames[0];
     top->level = height;
@@ -95,10 +101,12 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
 void cof_merge_end(struct cof_merge *merge)
 {
     cof_free(merge->env, merge->frames);
-    cof_free(merge->env, merge->pages);
+    cof_free(merge->env, merge->ahead);
+    cof_free(merge->env, merge->leaves);
     cof_free(merge->env, merge->holes);
+    merge->ahead = NULL;
     merge->frames = NULL;
-    merge->pages = NULL;
+    merge->leaves = NULL;
     merge->holes = NULL;
 }
 
@@ -109,7 +117,7 @@ static uint64_t child_end(const struct cof_merge_frame *frame, unsigned i)
     return ((frame->index << COF_NODE_SHIFT) + i + 1u) << shift;
 }
 
-static uint64_t hole_page(const struct cof_delta_entry *hole)
+static uint64_t hole_page(const struct cof_delta_hole *hole)
 {
     return cof_delta_key_index(hole->key) << (COF_NODE_SHIFT * cof_delta_key_level(hole->key));
 }
@@ -124,7 +132,8 @@ static bool child_is_touched(const struct cof_merge *merge, const struct cof_mer
     if (frame->hole.bits != 0 && frame->entries[i].bits != 0) {
         return true;
     }
-    return (merge->page_at < merge->page_count && merge->pages[merge->page_at].key < end) ||
+    return (merge->leaf_at < merge->leaf_count &&
+            leaf_page(&merge->leaves[merge->leaf_at]) < end) ||
            (merge->hole_at < merge->hole_count && hole_page(&merge->holes[merge->hole_at]) < end);
 }
 
@@ -160,29 +169,51 @@ static int merge_page(struct cof_merge *merge, struct cof_merge_frame *frame, un
     return err;
 }
 
+struct leaf_merge {
+    struct cof_merge *merge;
+    struct cof_merge_frame *frame;
+    struct cof_vaddr *fresh; /* of a leaf under a hole */
+};
+
+static int merge_entry(void *ctx, unsigned page, struct cof_vaddr addr)
+{
+    const struct leaf_merge *leaf = ctx;
+    return merge_page(leaf->merge, leaf->frame, page, addr);
+}
+
+static int note_entry(void *ctx, unsigned page, struct cof_vaddr addr)
+{
+    const struct leaf_merge *leaf = ctx;
+    leaf->fresh[page] = addr;
+    return 0;
+}
+
+/* All pages of the leaf are the hole's, but for those that are newer. */
+static int merge_below_hole(struct leaf_merge *leaf, const struct cof_delta_leaf *dirty)
+{
+    struct cof_vaddr fresh[COF_NODE_FANOUT] = {{0}};
+    int err = 0;
+    leaf->fresh = fresh;
+    if (dirty != NULL) {
+        (void)cof_delta_leaf_each(dirty, note_entry, leaf);
+    }
+    for (unsigned i = 0; err == 0 && i < COF_NODE_FANOUT; i++) {
+        err = merge_page(leaf->merge, leaf->frame, i, fresh[i]);
+    }
+    return err;
+}
+
 static int merge_leaf(struct cof_merge *merge, struct cof_merge_frame *frame)
 {
-    uint64_t first = frame->index << COF_NODE_SHIFT;
-    while (frame->hole.bits == 0 && merge->page_at < merge->page_count &&
-           merge->pages[merge->page_at].key < first + COF_NODE_FANOUT) {
-        const struct cof_delta_entry *entry = &merge->pages[merge->page_at++];
-        int err = merge_page(merge, frame, (unsigned)(entry->key - first), entry->addr);
-        if (err != 0) {
-            return err;
-        }
+    struct leaf_merge leaf = {merge, frame, NULL};
+    const struct cof_delta_leaf *dirty = NULL;
+    if (merge->leaf_at < merge->leaf_count && merge->leaves[merge->leaf_at].index == frame->index) {
+        dirty = &merge->leaves[merge->leaf_at++];
     }
-    for (unsigned i = 0; frame->hole.bits != 0 && i < COF_NODE_FANOUT; i++) {
-        struct cof_vaddr fresh = {0};
-        int err;
-        if (merge->page_at < merge->page_count && merge->pages[merge->page_at].key == first + i) {
-            fresh = merge->pages[merge->page_at++].addr;
-        }
-        err = merge_page(merge, frame, i, fresh);
-        if (err != 0) {
-            return err;
-        }
+    if (frame->hole.bits != 0) {
+        return merge_below_hole(&leaf, dirty);
     }
-    return 0;
+    return dirty != NULL ? cof_delta_leaf_each(dirty, merge_entry, &leaf) : 0;
 }
 
 static bool empty(const struct cof_merge_frame *frame)
@@ -205,8 +236,8 @@ static int leave(struct cof_merge *merge)
         addr.bits = 0;
         err = kill_own(merge, frame->old_addr, merge->cut.nodes);
         if (err == 0 && !empty(frame)) {
-            err =
-                merge->io->write(merge->io->ctx, frame->level, frame->index, frame->entries, &addr);
+            err = merge->io->write(merge->io->ctx, frame->level, frame->index, frame->entries,
+                                   frame->keep, &addr);
         }
         if (err != 0) {
             return err;
@@ -227,46 +258,73 @@ static int leave(struct cof_merge *merge)
     return 0;
 }
 
-/* The leaves that the next pages fall on, from child i of the frame on, unless that one is cached:
+/* The leaves that the next pages fall on, from child i of the frame on, unless they are cached:
  * each would be waited for alone. Leaves below holes alone are not looked for. */
 static void read_ahead(struct cof_merge *merge, const struct cof_merge_frame *frame, unsigned i)
 {
     const struct cof_node_io *io = merge->io;
-    uint64_t first = frame->index << COF_NODE_SHIFT, last = UINT64_MAX;
-    unsigned most = cof_tree_leaves_ahead(io);
-    if (most < 2 || frame->entries[i].bits == 0 ||
-        cof_nodes_find(io->cache, io->volume, frame->entries[i]) != NULL) {
-        return;
-    }
+    struct cof_leaf_ref wanted[COF_LEAVES_AHEAD_MAX];
+    uint64_t first = frame->index << COF_NODE_SHIFT;
+    unsigned count = 0;
     merge->ahead_count = 0;
-    for (uint64_t at = merge->page_at; at < merge->page_count && merge->ahead_count < most; at++) {
-        uint64_t leaf = merge->pages[at].key >> COF_NODE_SHIFT;
+    merge->ahead_at = 0;
+    merge->ahead_end = first + i + 1u;
+    for (uint64_t at = merge->leaf_at; at < merge->leaf_count && count < COF_LEAVES_AHEAD_MAX;
+         at++) {
+        uint64_t leaf = merge->leaves[at].index;
         struct cof_vaddr addr = {0};
         if (leaf >= first + COF_NODE_FANOUT) {
             break;
         }
-        if (leaf != last && leaf >= first + i) {
+        if (leaf >= first + i) {
             addr = frame->entries[leaf - first];
+            merge->ahead_end = leaf + 1u;
         }
         if (addr.bits != 0 && cof_nodes_find(io->cache, io->volume, addr) == NULL) {
-            merge->ahead[merge->ahead_count++] = (struct cof_leaf_ref){leaf, addr};
+            wanted[count++] = (struct cof_leaf_ref){leaf, addr};
         }
-        last = leaf;
     }
-    if (merge->ahead_count > 0) {
-        io->read_leaves(io->ctx, merge->ahead, merge->ahead_count);
+    if (count < 2) {
+        return;
+    }
+    if (merge->ahead == NULL) {
+        merge->ahead = cof_alloc(merge->env, COF_LEAVES_AHEAD_MAX * sizeof *merge->ahead);
+    }
+    if (merge->ahead != NULL) {
+        io->read_leaves(io->ctx, wanted, count, merge->ahead);
+        merge->ahead_count = count;
     }
 }
 
-/* What was read for the merge alone makes room for what it writes. */
-static void let_go(const struct cof_merge *merge, struct cof_vaddr addr)
+/* One of those that were read ahead, if it is. They are asked for in their order. */
+static const struct cof_leaf_ahead *take_ahead(struct cof_merge *merge, struct cof_vaddr addr)
 {
-    for (unsigned i = 0; i < merge->ahead_count; i++) {
+    for (unsigned i = merge->ahead_at; i < merge->ahead_count; i++) {
         if (merge->ahead[i].addr.bits == addr.bits) {
-            cof_nodes_forget(merge->io->cache, merge->io->volume, addr);
-            return;
+            merge->ahead_at = i + 1u;
+            return &merge->ahead[i];
         }
     }
+    return NULL;
+}
+
+/* A leaf that nobody else looked at is not worth another's place in the cache. */
+static int read_node(struct cof_merge *merge, struct cof_merge_frame *frame, struct cof_vaddr addr)
+{
+    const struct cof_node_io *io = merge->io;
+    const struct cof_node *cached = cof_nodes_find(io->cache, io->volume, addr);
+    const struct cof_leaf_ahead *ahead;
+    if (cached != NULL) {
+        memcpy(frame->entries, cached->entries, sizeof frame->entries);
+        return 0;
+    }
+    frame->keep = frame->level > 1 || io->cache->count < io->cache->count_max;
+    ahead = frame->level == 1 ? take_ahead(merge, addr) : NULL;
+    if (ahead != NULL) {
+        memcpy(frame->entries, ahead->entries, sizeof frame->entries);
+        return 0;
+    }
+    return io->read(io->ctx, addr, frame->level, frame->index, frame->entries);
 }
 
 static int enter(struct cof_merge *merge, unsigned i)
@@ -285,19 +343,13 @@ static int enter(struct cof_merge *merge, unsigned i)
     frame->index = (parent->index << COF_NODE_SHIFT) + i;
     frame->old_addr = addr;
     frame->hole = parent->hole;
+    frame->keep = true;
     if (addr.bits == 0) {
         memset(frame->entries, 0, sizeof frame->entries);
     } else {
-        const struct cof_node *cached = cof_nodes_find(merge->io->cache, merge->io->volume, addr);
-        if (cached != NULL) {
-            memcpy(frame->entries, cached->entries, sizeof frame->entries);
-            let_go(merge, addr);
-        } else {
-            int err =
-                merge->io->read(merge->io->ctx, addr, frame->level, frame->index, frame->entries);
-            if (err != 0) {
-                return err;
-            }
+        int err = read_node(merge, frame, addr);
+        if (err != 0) {
+            return err;
         }
     }
     take_holes(merge, frame);
@@ -318,7 +370,8 @@ int cof_merge_step(struct cof_merge *merge)
             frame->child++;
         }
         if (frame->child < COF_NODE_FANOUT) {
-            if (frame->level == 2) {
+            if (frame->level == 2 && merge->io->read_leaves != NULL &&
+                (frame->index << COF_NODE_SHIFT) + frame->child >= merge->ahead_end) {
                 read_ahead(merge, frame, frame->child);
             }
             err = enter(merge, frame->child++);

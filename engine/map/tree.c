@@ -8,6 +8,7 @@
 
 #define RADIX_BITS 11u
 #define RADIX_SIZE (1u << RADIX_BITS)
+#define KILLS_LARGE (UINT64_C(1) << 19) /* 4 MiB of them */
 
 unsigned cof_tree_height_for(uint64_t pages)
 {
@@ -69,7 +70,7 @@ static void read_ahead(const struct cof_node_io *io, const struct cof_vaddr *ent
             leaves[count++] = (struct cof_leaf_ref){index + i - child, entries[i]};
         }
     }
-    io->read_leaves(io->ctx, leaves, count);
+    io->read_leaves(io->ctx, leaves, count, NULL);
 }
 
 int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io, uint64_t page,
@@ -180,9 +181,25 @@ void cof_kills_init(struct cof_kills *kills, struct cof_env *env)
     kills->env = env;
 }
 
+/* Large lists lie on huge pages: they are filled once, a page fault for each 512 of them else. */
+static struct cof_vaddr *kills_alloc(struct cof_env *env, uint64_t capacity)
+{
+    size_t bytes = capacity * sizeof(struct cof_vaddr);
+    return capacity < KILLS_LARGE ? cof_alloc(env, bytes) : cof_alloc_aligned(env, bytes);
+}
+
+static void kills_free(struct cof_env *env, struct cof_vaddr *addrs, uint64_t capacity)
+{
+    if (capacity < KILLS_LARGE) {
+        cof_free(env, addrs);
+    } else {
+        cof_free_aligned(env, addrs);
+    }
+}
+
 void cof_kills_done(struct cof_kills *kills)
 {
-    cof_free(kills->env, kills->addrs);
+    kills_free(kills->env, kills->addrs, kills->capacity);
     cof_kills_init(kills, kills->env);
 }
 
@@ -193,14 +210,14 @@ int cof_kills_add(struct cof_kills *kills, struct cof_vaddr addr)
     }
     if (kills->count == kills->capacity) {
         uint64_t capacity = kills->capacity == 0 ? 64u : kills->capacity * 2u;
-        struct cof_vaddr *addrs = cof_calloc(kills->env, capacity, sizeof *addrs);
+        struct cof_vaddr *addrs = kills_alloc(kills->env, capacity);
         if (addrs == NULL) {
             return COFFER_E_NO_MEMORY;
         }
         if (kills->count > 0) {
             memcpy(addrs, kills->addrs, kills->count * sizeof *addrs);
         }
-        cof_free(kills->env, kills->addrs);
+        kills_free(kills->env, kills->addrs, kills->capacity);
         kills->addrs = addrs;
         kills->capacity = capacity;
     }
@@ -236,7 +253,7 @@ int cof_kills_sort(struct cof_kills *kills)
     if (different == 0) {
         return 0;
     }
-    other = cof_calloc(kills->env, kills->capacity, sizeof *other);
+    other = kills_alloc(kills->env, kills->capacity);
     if (other == NULL) {
         return COFFER_E_NO_MEMORY;
     }
@@ -248,6 +265,6 @@ int cof_kills_sort(struct cof_kills *kills)
             other = from;
         }
     }
-    cof_free(kills->env, other);
+    kills_free(kills->env, other, kills->capacity);
     return 0;
 }

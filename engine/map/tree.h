@@ -25,17 +25,27 @@ struct cof_leaf_ref {
 
 #define COF_LEAVES_AHEAD_MAX 28u
 
+/* One that was read before it is wanted. */
+struct cof_leaf_ahead {
+    struct cof_vaddr addr; /* bits 0: it was not */
+    struct cof_vaddr entries[COF_NODE_FANOUT];
+};
+
 struct cof_node_io {
     void *ctx;
     uint64_t volume; /* for the cache */
     struct cof_nodes *cache;
     int (*read)(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t index,
                 struct cof_vaddr entries[COF_NODE_FANOUT]);
+    /* keep: put it into the cache, too. */
     int (*write)(void *ctx, unsigned level, uint64_t index,
-                 const struct cof_vaddr entries[COF_NODE_FANOUT], struct cof_vaddr *ret_addr);
-    /* Leaves that will be wanted, COF_LEAVES_AHEAD_MAX at the most, into the cache: read beside one
-     * another. What does not read is left out. NULL: each is read when it is wanted. */
-    void (*read_leaves)(void *ctx, const struct cof_leaf_ref *leaves, unsigned count);
+                 const struct cof_vaddr entries[COF_NODE_FANOUT], bool keep,
+                 struct cof_vaddr *ret_addr);
+    /* Leaves that will be wanted, COF_LEAVES_AHEAD_MAX at the most, read beside one another: into
+     * the cache, or, where ahead is not NULL, into ahead alone, each at its own place. What does not
+     * read is left out. NULL: each is read when it is wanted. */
+    void (*read_leaves)(void *ctx, const struct cof_leaf_ref *leaves, unsigned count,
+                        struct cof_leaf_ahead *ahead);
 };
 
 struct cof_tree {
@@ -54,7 +64,7 @@ unsigned cof_tree_height_for(uint64_t pages);
 /* Address of a page, bits 0 when it is not mapped. */
 COFFER_MUST_CHECK int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io,
                                       uint64_t page, struct cof_vaddr *ret_addr);
-/* How many leaves may be read ahead: the cache has to hold them until they are wanted. */
+/* How many leaves may be read into the cache ahead: it has to hold them until they are wanted. */
 unsigned cof_tree_leaves_ahead(const struct cof_node_io *io);
 /* First mapped page at or after *page that the tree knows; UINT64_MAX when there is none. */
 COFFER_MUST_CHECK int cof_tree_next(const struct cof_tree *tree, const struct cof_node_io *io,
@@ -92,8 +102,8 @@ struct cof_merge_frame {
     unsigned level;
     uint64_t index;
     struct cof_vaddr old_addr, hole;
-    unsigned child; /* next child to look at */
-    bool changed;
+    unsigned child;     /* next child to look at */
+    bool changed, keep; /* in the cache, if it is written */
     struct cof_vaddr entries[COF_NODE_FANOUT];
 };
 
@@ -104,11 +114,13 @@ struct cof_merge {
     struct cof_kills *kills;
     struct cof_cut cut;
     int64_t mapped_change; /* pages */
-    struct cof_delta_entry *pages, *holes;
-    uint64_t page_count, hole_count, page_at, hole_at;
+    struct cof_delta_leaf *leaves;
+    struct cof_delta_hole *holes;
+    uint64_t leaf_count, hole_count, leaf_at, hole_at;
     struct cof_merge_frame *frames; /* COF_MAP_LEVELS_MAX of them */
-    struct cof_leaf_ref ahead[COF_LEAVES_AHEAD_MAX]; /* that were asked for last */
-    unsigned ahead_count;
+    struct cof_leaf_ahead *ahead;   /* COF_LEAVES_AHEAD_MAX of them, */
+    unsigned ahead_count, ahead_at; /* and where the next one is */
+    uint64_t ahead_end;             /* first leaf that was not thought of then */
     unsigned depth;
     unsigned grow_from; /* height of the old tree when the new one is higher; else 0 */
     bool done;

@@ -117,15 +117,10 @@ static int visit_damage(void *ctx, struct cof_vaddr addr, unsigned level, uint64
                      coffer_error_sentence(error));
 }
 
-static int collect_delta(struct cof_check *check, const struct cof_delta *delta)
+static int visit_entry(void *ctx, uint64_t key, struct cof_vaddr addr)
 {
-    int err = 0;
-    for (unsigned i = 0; i < COF_DELTA_SHARDS; i++) {
-        for (uint64_t at = 0; err == 0 && at < delta->shards[i].capacity; at++) {
-            err = seen_add(check, delta->shards[i].entries[at].addr);
-        }
-    }
-    return err;
+    (void)key;
+    return seen_add(ctx, addr);
 }
 
 static uint64_t segment_of(const struct cof_desc *desc, unsigned slot)
@@ -190,7 +185,7 @@ int cof_check_map(struct cof_check *check)
     pthread_mutex_lock(&check->store->lock);
     err = cof_tree_visit(&volume->tree, &volume->node_io, &visitor);
     if (err == 0) {
-        err = collect_delta(check, &volume->active);
+        err = cof_delta_each(&volume->active, visit_entry, check);
     }
     for (uint64_t i = 0; err == 0 && i < volume->active_kills.count; i++) {
         err = seen_add(check, volume->active_kills.addrs[i]);

@@ -12,8 +12,8 @@
 
 #include <sched.h>
 
-#define STEP_PAGES 512u                  /* looked up at a time */
-#define STEP_ENTRIES (UINT64_C(1) << 12) /* of deltas, walked at a time: a shard at least */
+#define STEP_PAGES 512u   /* looked up at a time */
+#define STEP_PLACES 2048u /* of leaves, and pages, walked at a time: a shard at least */
 
 static int let_others_in(struct coffer_volume *volume)
 {
@@ -30,37 +30,53 @@ static bool is_data(struct coffer_volume *volume, uint64_t page)
     return cof_volume_lookup(volume, page, &addr) != 0 || !cof_vaddr_zero(addr);
 }
 
-/* The smaller of best and the first page >= from with data of which the shard has an entry. */
-static uint64_t walk_shard(struct coffer_volume *volume, const struct cof_delta_shard *shard,
-                           uint64_t from, uint64_t best)
+struct walk {
+    struct coffer_volume *volume;
+    uint64_t from, best; /* the first page >= from with data that was met, or UINT64_MAX */
+    uint64_t first;      /* of the leaf */
+    uint64_t walked;     /* places */
+};
+
+static int walk_page(void *ctx, unsigned in_leaf, struct cof_vaddr addr)
 {
-    for (uint64_t at = 0; at < shard->capacity; at++) {
-        const struct cof_delta_entry *entry = &shard->entries[at];
-        if (!cof_vaddr_zero(entry->addr) && cof_delta_key_level(entry->key) == 0 &&
-            entry->key >= from && entry->key < best && is_data(volume, entry->key)) {
-            best = entry->key;
+    struct walk *walk = ctx;
+    uint64_t page = walk->first + in_leaf;
+    if (!cof_vaddr_zero(addr) && page >= walk->from && page < walk->best &&
+        is_data(walk->volume, page)) {
+        walk->best = page;
+    }
+    return 0;
+}
+
+static void walk_shard(struct walk *walk, const struct cof_delta_shard *shard)
+{
+    for (uint64_t at = 0; at < shard->leaf_capacity; at++) {
+        const struct cof_delta_leaf *leaf = &shard->leaves[at];
+        walk->first = (uint64_t)leaf->index << COF_NODE_SHIFT;
+        if (leaf->count != 0 && walk->first < walk->best &&
+            walk->first + COF_NODE_FANOUT > walk->from) {
+            (void)cof_delta_leaf_each(leaf, walk_page, walk);
+            walk->walked += leaf->count;
         }
     }
-    return best;
+    walk->walked += shard->leaf_capacity;
 }
 
 static int walk_deltas(struct coffer_volume *volume, uint64_t from, uint64_t *ret_page)
 {
-    uint64_t best = UINT64_MAX, walked = 0;
+    struct walk walk = {.volume = volume, .from = from, .best = UINT64_MAX};
     int err = 0;
     for (unsigned i = 0; err == 0 && i < COF_DELTA_SHARDS; i++) {
-        best = walk_shard(volume, &volume->active.shards[i], from, best);
-        walked += volume->active.shards[i].capacity;
+        walk_shard(&walk, &volume->active.shards[i]);
         if (volume->has_frozen) {
-            best = walk_shard(volume, &volume->frozen.shards[i], from, best);
-            walked += volume->frozen.shards[i].capacity;
+            walk_shard(&walk, &volume->frozen.shards[i]);
         }
-        if (walked >= STEP_ENTRIES) {
-            walked = 0;
+        if (walk.walked >= STEP_PLACES) {
+            walk.walked = 0;
             err = let_others_in(volume);
         }
     }
-    *ret_page = best;
+    *ret_page = walk.best;
     return err;
 }
 

@@ -45,6 +45,7 @@ static int node_read(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t 
 struct cof_leaves_ahead {
     struct leaf {
         struct cof_leaf_ref ref;
+        struct cof_leaf_ahead *into; /* NULL: into the cache */
         struct cof_fetch fetch;
         unsigned page, header; /* which of the blocks; header NONE: its tag was cached */
         uint8_t entry[COF_ENTRY_BYTES];
@@ -79,7 +80,7 @@ static unsigned add_header(struct cof_leaves_ahead *ahead, const struct cof_fetc
 
 /* Unless it is in memory already: in the cache, or on its way to the device. */
 static void add_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahead,
-                     const struct cof_leaf_ref *ref)
+                     const struct cof_leaf_ref *ref, struct cof_leaf_ahead *into)
 {
     struct coffer_store *store = volume->store;
     struct leaf *leaf = &ahead->leaves[ahead->leaf_count];
@@ -94,6 +95,7 @@ static void add_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahea
         return;
     }
     leaf->ref = *ref;
+    leaf->into = into;
     leaf->page = add_block(ahead, leaf->fetch.segment, leaf->fetch.block);
     leaf->header = cof_tags_get(&store->tags, cof_store_address(volume, ref->addr), leaf->entry)
                        ? NONE
@@ -137,6 +139,11 @@ static void take_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahe
                                  node_word(1, leaf->ref.index), ahead->blocks[leaf->page],
                                  leaf->entry);
     }
+    if (err == 0 && leaf->into != NULL) {
+        leaf->into->addr = leaf->ref.addr;
+        decode(ahead->blocks[leaf->page], leaf->into->entries);
+        return;
+    }
     node = err == 0 ? cof_nodes_add(&store->nodes, volume->number, leaf->ref.addr) : NULL;
     if (node != NULL) {
         decode(ahead->blocks[leaf->page], node->entries);
@@ -144,12 +151,16 @@ static void take_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahe
     }
 }
 
-static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned count)
+static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned count,
+                        struct cof_leaf_ahead *into)
 {
     struct coffer_volume *volume = ctx;
     struct coffer_store *store = volume->store;
     struct cof_leaves_ahead *ahead = store->leaves_ahead;
     int err;
+    for (unsigned i = 0; into != NULL && i < count; i++) {
+        into[i].addr.bits = 0;
+    }
     if (ahead == NULL) {
         ahead = store->leaves_ahead = cof_alloc(&store->env, sizeof *ahead);
     }
@@ -160,7 +171,7 @@ static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned c
     ahead->checked = NONE;
     ahead->block_count = 0;
     for (unsigned i = 0; i < count; i++) {
-        add_leaf(volume, ahead, &leaves[i]);
+        add_leaf(volume, ahead, &leaves[i], into != NULL ? &into[i] : NULL);
     }
     err = cof_sync_io_read_blocks(&store->io, ahead->places, ahead->block_count, ahead->blocks[0],
                                   ahead->results);
@@ -177,7 +188,8 @@ static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned c
 
 /* Seal a node into the checkpoint lane. */
 static int node_write(void *ctx, unsigned level, uint64_t index,
-                      const struct cof_vaddr entries[COF_NODE_FANOUT], struct cof_vaddr *ret_addr)
+                      const struct cof_vaddr entries[COF_NODE_FANOUT], bool keep,
+                      struct cof_vaddr *ret_addr)
 {
     struct coffer_volume *volume = ctx;
     struct coffer_store *store = volume->store;
@@ -211,7 +223,7 @@ static int node_write(void *ctx, unsigned level, uint64_t index,
     *ret_addr = cof_vaddr_make(volume->index, extent->number, slot, false);
     cof_tags_put(&store->tags, cof_store_address(volume, *ret_addr), batch->entries[at]);
     cof_lane_sealed(&store->meta, batch, at, 1);
-    cached = cof_nodes_add(&store->nodes, volume->number, *ret_addr);
+    cached = keep ? cof_nodes_add(&store->nodes, volume->number, *ret_addr) : NULL;
     if (cached != NULL) {
         memcpy(cached->entries, entries, sizeof cached->entries);
     }

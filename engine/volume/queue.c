@@ -462,6 +462,9 @@ static bool begin_all(struct coffer_queue *queue, struct cof_io_request **reques
     pthread_mutex_lock(&store->lock);
     woken = enter(queue);
     for (unsigned i = 0; i < count; i++) {
+        cof_delta_expect(&requests[i]->io.volume->active, requests[i]->first_page);
+    }
+    for (unsigned i = 0; i < count; i++) {
         searches[i].request = NULL;
         begin(requests[i], &searches[i]);
     }

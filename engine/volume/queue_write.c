@@ -220,7 +220,9 @@ static int place_pages(struct cof_io_request *request, uint64_t page, uint64_t l
     uint64_t words[CHUNK_PAGES];
     unsigned room = CHUNK_PAGES - request->queue->placed_pages;
     unsigned count = left < room ? (unsigned)left : room;
-    int err = admit(request, page, count);
+    int err;
+    cof_delta_expect_record(&volume->active, page);
+    err = admit(request, page, count);
     if (err == 0) {
         err = prepare(request, &placed.extent);
     }

@@ -74,18 +74,29 @@ static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc,
     return COFFER_E_TAMPER;
 }
 
+/* Of the words that follow the first count: a leaf's place in the delta is fetched well before it
+ * is wanted, its record when the place is here. */
+static void expect_words(const struct coffer_volume *volume, const uint64_t *words, unsigned at,
+                         unsigned count)
+{
+    if (at + 2u * WORDS_AHEAD < count) {
+        cof_delta_expect(&volume->active, cof_word_value(words[at + 2u * WORDS_AHEAD]));
+    }
+    if (at + WORDS_AHEAD < count) {
+        cof_delta_expect_record(&volume->active, cof_word_value(words[at + WORDS_AHEAD]));
+    }
+}
+
 static int apply_words(struct replay *replay, const struct cof_desc *desc, unsigned first_slot,
                        const uint64_t *words, unsigned count)
 {
-    for (unsigned i = 0; i < count && i < WORDS_AHEAD; i++) {
+    for (unsigned i = 0; i < count && i < 2u * WORDS_AHEAD; i++) {
         cof_delta_expect(&replay->volume->active, cof_word_value(words[i]));
     }
     for (unsigned i = 0; i < count;) {
         unsigned used;
         int err;
-        if (i + WORDS_AHEAD < count) {
-            cof_delta_expect(&replay->volume->active, cof_word_value(words[i + WORDS_AHEAD]));
-        }
+        expect_words(replay->volume, words, i, count);
         err = apply_word(replay->volume, desc, first_slot + i, words + i, count - i, &used);
         if (err != 0) {
             return refuse(replay, desc, err, "a word of it is not valid");
@@ -373,38 +384,18 @@ static int next_of_tail(struct replay *replay, uint64_t *extent, struct cof_desc
     return 0;
 }
 
-/* Room for the pages of the tail: each once at most, and no more than a delta is to have. */
-static int make_room(struct replay *replay, uint64_t first)
-{
-    struct coffer_volume *volume = replay->volume;
-    struct cof_desc *desc;
-    uint64_t entries = 0, extent = first, max = volume->store->delta_entries_max;
-    int err = next_of_tail(replay, &extent, &desc);
-    while (err == 0 && desc != NULL) {
-        entries += desc->slots_used;
-        err = next_of_tail(replay, &extent, &desc);
-    }
-    max = max < volume->record.size_pages ? max : volume->record.size_pages;
-    cof_delta_reserve(&volume->active, entries < max ? entries : max);
-    return err;
-}
-
 static int take_tail(struct replay *replay)
 {
     const struct coffer_volume *volume = replay->volume;
-    uint64_t first = volume->tail_first > volume->record.chain_extent
-                         ? volume->tail_first
-                         : volume->record.chain_extent + 1u;
-    uint64_t extent = first;
+    uint64_t extent = volume->tail_first > volume->record.chain_extent
+                          ? volume->tail_first
+                          : volume->record.chain_extent + 1u;
     struct cof_desc *desc;
     int err = next_of_tail(replay, &extent, &desc);
     if (err != 0 || desc == NULL) {
         return err;
     }
     err = prepare(replay);
-    if (err == 0) {
-        err = make_room(replay, first);
-    }
     while (err == 0 && desc != NULL) {
         err = add_extent(replay, desc);
         if (err == 0) {

@@ -16,7 +16,7 @@
  */
 #include "volume/store.h"
 
-#define LOG_PAGES_MAX (UINT64_C(4) << 20) /* 16 GiB of log */
+#define LOG_PAGES_MAX (UINT64_C(6) << 20) /* 24 GiB of log: a second to open, at 40 ms a GiB */
 #define ROOT_SEGMENTS 3u
 #define RESERVE_PERCENT 7u  /* docs/decisions/0016 */
 #define RESERVE_SEGMENTS 8u /* that lanes and heads hold, whatever the size */
@@ -61,7 +61,7 @@ static uint64_t at_most(uint64_t value, uint64_t most)
  * has. */
 static uint64_t nodes_of(const struct coffer_volume *volume, const struct cof_delta *delta)
 {
-    uint64_t changed = delta->leaf_estimate, there = volume->size_pages, nodes = 0;
+    uint64_t changed = delta->leaf_count, there = volume->size_pages, nodes = 0;
     do {
         there = there / COF_NODE_FANOUT + 1u;
         changed = at_most(changed, there);
@@ -387,16 +387,18 @@ static uint64_t log_pages_due(const struct coffer_store *store)
 
 bool cof_checkpoint_due(struct coffer_store *store)
 {
-    uint64_t dirty = 0, kills = 0;
+    uint64_t dirty = 0, kills = 0, bytes = 0;
     for (const struct coffer_volume *volume = store->volumes; volume != NULL;
          volume = volume->next) {
         dirty += volume->active.count;
         kills += volume->active_kills.count;
+        bytes += cof_delta_bytes(&volume->active);
     }
     if (dirty == 0 && kills == 0) {
         return false;
     }
     return store->keys_wanted || dirty + kills >= store->delta_entries_max ||
+           bytes >= store->delta_entries_max * COF_DELTA_ENTRY_BYTES ||
            store->log_pages_since_checkpoint >= log_pages_due(store) ||
            cof_monotonic_ns(&store->env) - store->checkpoint.last_ns >= store->checkpoint_ns;
 }

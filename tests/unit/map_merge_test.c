@@ -43,6 +43,8 @@ struct fixture {
     struct stored_node *nodes;
     uint64_t reads_until_failure, writes_until_failure;
     unsigned reads, aheads, leaves_ahead; /* calls; leaves that were asked for */
+    unsigned kept;                        /* nodes that a merge wants cached */
+    bool caches;                          /* and gets so */
     struct prng prng;
 };
 
@@ -82,7 +84,8 @@ static int read_node(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t 
 }
 
 static int write_node(void *ctx, unsigned level, uint64_t index,
-                      const struct cof_vaddr entries[COF_NODE_FANOUT], struct cof_vaddr *ret_addr)
+                      const struct cof_vaddr entries[COF_NODE_FANOUT], bool keep,
+                      struct cof_vaddr *ret_addr)
 {
     struct stored_node *node = &f.nodes[f.written];
     (void)ctx;
@@ -96,11 +99,18 @@ static int write_node(void *ctx, unsigned level, uint64_t index,
     *ret_addr = cof_vaddr_make(0, NODE_EXTENT_FIRST + f.written / COF_EXTENT_SLOTS,
                                f.written % COF_EXTENT_SLOTS, false);
     f.written++;
+    if (f.caches && keep) {
+        struct cof_node *cached = cof_nodes_add(&f.cache, 1, *ret_addr);
+        assert_non_null(cached);
+        memcpy(cached->entries, entries, sizeof cached->entries);
+    }
+    f.kept += keep ? 1u : 0u;
     return 0;
 }
 
 /* As of a device on which one of seven leaves does not read well. */
-static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned count)
+static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned count,
+                        struct cof_leaf_ahead *ahead)
 {
     (void)ctx;
     f.aheads++;
@@ -112,7 +122,15 @@ static void read_leaves(void *ctx, const struct cof_leaf_ref *leaves, unsigned c
         assert_int_equal(stored->level, 1);
         assert_int_equal(stored->index, leaves[i].index);
         assert_true(i == 0 || leaves[i].index > leaves[i - 1u].index);
+        if (ahead != NULL) {
+            ahead[i].addr.bits = 0;
+        }
         if (f.leaves_ahead++ % 7u == 3u || cof_nodes_find(&f.cache, 1, leaves[i].addr) != NULL) {
+            continue;
+        }
+        if (ahead != NULL) {
+            ahead[i].addr = leaves[i].addr;
+            memcpy(ahead[i].entries, stored->entries, sizeof stored->entries);
             continue;
         }
         node = cof_nodes_add(&f.cache, 1, leaves[i].addr);
@@ -293,7 +311,7 @@ static void check_tree(void)
     }
 }
 
-static void merge_and_check(const struct cof_delta *delta, uint64_t size_pages)
+static void merge(const struct cof_delta *delta, uint64_t size_pages)
 {
     struct cof_kills kills;
     int64_t change = 0;
@@ -305,6 +323,11 @@ static void merge_and_check(const struct cof_delta *delta, uint64_t size_pages)
         die(kills.addrs[i]);
     }
     cof_kills_done(&kills);
+}
+
+static void merge_and_check(const struct cof_delta *delta, uint64_t size_pages)
+{
+    merge(delta, size_pages);
     check_tree();
 }
 
@@ -459,6 +482,46 @@ static void look_up(uint64_t page)
     assert_true(found.bits == f.array[page]);
 }
 
+/* A page in each of the leaves. */
+static void dirty_leaves(uint64_t from, uint64_t to)
+{
+    struct cof_delta delta;
+    cof_delta_init(&delta, &f.env);
+    for (uint64_t leaf = from; leaf < to; leaf++) {
+        struct cof_vaddr loser, addr = address(f.issued, false);
+        f.seen[f.issued++] = 2;
+        assert_int_equal(cof_delta_put(&delta, leaf * COF_NODE_FANOUT + 7u, addr, &loser), 0);
+    }
+    merge(&delta, PAGES_MAX);
+    cof_delta_done(&delta);
+}
+
+/* The cache has 64 nodes. A merge through ten times as many leaves that nobody looks at leaves the
+ * 40 there that somebody does. */
+static void a_merge_leaves_the_cache_to_those_who_read(void **state)
+{
+    unsigned reads;
+    (void)state;
+    f.caches = true;
+    f.io.read_leaves = read_leaves;
+    dirty_leaves(0, 740);
+    assert_in_range(f.kept, 740, 750); /* new ones are kept, the last ones are there still */
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint64_t leaf = 0; leaf < 40; leaf++) {
+            look_up(leaf * COF_NODE_FANOUT + 7u);
+        }
+        f.kept = 0;
+        dirty_leaves(30, 700);
+        assert_in_range(f.kept, 10, 40); /* the ten of them, and nodes above */
+        reads = f.reads;
+        for (uint64_t leaf = 0; leaf < 40; leaf++) {
+            look_up(leaf * COF_NODE_FANOUT + 7u);
+        }
+        assert_in_range(f.reads - reads, 0, 4); /* nodes above, written anew */
+    }
+    check_tree();
+}
+
 /* Whoever goes through the leaves in order gets most of them ahead; who jumps, none. */
 static void leaves_are_read_ahead_of_who_goes_in_order(void **state)
 {
@@ -550,6 +613,7 @@ int main(void)
         CASE(an_empty_delta_changes_nothing),
         CASE(a_failed_merge_changes_nothing),
         CASE(merges_that_read_ahead_follow_the_array),
+        CASE(a_merge_leaves_the_cache_to_those_who_read),
         CASE(leaves_are_read_ahead_of_who_goes_in_order),
         CASE(heights_are_those_of_the_sizes),
         CASE(deaths_are_sorted_by_address),

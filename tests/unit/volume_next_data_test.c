@@ -155,8 +155,8 @@ static void a_checkpoint_in_a_look_hides_nothing(void **state)
     (void)state;
     checkpoints = 0;
     for (unsigned turn = 0; turn < 6; turn++) {
-        uint64_t kept = 2u * LEAF + turn * LEAF + turn, offset = 0, length;
-        for (uint64_t page = PAGES - 3300u; page < PAGES; page++) { /* a delta of several steps */
+        uint64_t kept = PAGES - 1u - turn * LEAF - turn, offset = 0, length;
+        for (uint64_t page = LEAF; page < LEAF + 3300u; page++) { /* a delta of several steps */
             drop(page, 1);
         }
         put(kept);

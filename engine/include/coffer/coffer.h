@@ -144,7 +144,8 @@ struct coffer_store_opts {
      * (segment table, tree nodes), its number of volumes and data keys, and what is dirty or waits
      * to be replayed (docs/architecture.md has each bound). */
     uint64_t staging_bytes;     /* batch buffers, locked pages not counted [16 MiB]           */
-    uint64_t delta_entries_max; /* dirty map entries before a checkpoint must run [4,194,304] */
+    uint64_t delta_entries_max; /* dirty map entries before a checkpoint must run, or 24
+                                   bytes of memory for each [6,291,456]                   */
     uint64_t node_cache_bytes;  /* map nodes [64 MiB]                                         */
     uint64_t tag_cache_bytes;   /* page tags, 32 bytes a page [64 MiB]                        */
     uint64_t placement_bytes;   /* placement descriptors [64 MiB]                             */
