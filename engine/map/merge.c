@@ -84,6 +84,7 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
     height = merge_height(merge, size_pages);
     top = &merge->frames[0];
     top->level = height;
+    top->entries = top->own;
     merge->depth = 1;
     if (tree->height == height) {
         top->old_addr = tree->root;
@@ -297,7 +298,7 @@ static void read_ahead(struct cof_merge *merge, const struct cof_merge_frame *fr
 }
 
 /* One of those that were read ahead, if it is. They are asked for in their order. */
-static const struct cof_leaf_ahead *take_ahead(struct cof_merge *merge, struct cof_vaddr addr)
+static struct cof_leaf_ahead *take_ahead(struct cof_merge *merge, struct cof_vaddr addr)
 {
     for (unsigned i = merge->ahead_at; i < merge->ahead_count; i++) {
         if (merge->ahead[i].addr.bits == addr.bits) {
@@ -313,15 +314,15 @@ static int read_node(struct cof_merge *merge, struct cof_merge_frame *frame, str
 {
     const struct cof_node_io *io = merge->io;
     const struct cof_node *cached = cof_nodes_find(io->cache, io->volume, addr);
-    const struct cof_leaf_ahead *ahead;
+    struct cof_leaf_ahead *ahead;
     if (cached != NULL) {
-        memcpy(frame->entries, cached->entries, sizeof frame->entries);
+        memcpy(frame->own, cached->entries, sizeof frame->own);
         return 0;
     }
     frame->keep = frame->level > 1 || io->cache->count < io->cache->count_max;
     ahead = frame->level == 1 ? take_ahead(merge, addr) : NULL;
     if (ahead != NULL) {
-        memcpy(frame->entries, ahead->entries, sizeof frame->entries);
+        frame->entries = ahead->entries; /* good until leaves are read ahead again */
         return 0;
     }
     return io->read(io->ctx, addr, frame->level, frame->index, frame->entries);
@@ -338,14 +339,15 @@ static int enter(struct cof_merge *merge, unsigned i)
         parent->entries[0] = addr;
         parent->changed = true;
     }
-    memset(frame, 0, offsetof(struct cof_merge_frame, entries));
+    memset(frame, 0, offsetof(struct cof_merge_frame, own));
+    frame->entries = frame->own;
     frame->level = parent->level - 1u;
     frame->index = (parent->index << COF_NODE_SHIFT) + i;
     frame->old_addr = addr;
     frame->hole = parent->hole;
     frame->keep = true;
     if (addr.bits == 0) {
-        memset(frame->entries, 0, sizeof frame->entries);
+        memset(frame->own, 0, sizeof frame->own);
     } else {
         int err = read_node(merge, frame, addr);
         if (err != 0) {

@@ -102,9 +102,10 @@ struct cof_merge_frame {
     unsigned level;
     uint64_t index;
     struct cof_vaddr old_addr, hole;
-    unsigned child;     /* next child to look at */
-    bool changed, keep; /* in the cache, if it is written */
-    struct cof_vaddr entries[COF_NODE_FANOUT];
+    unsigned child;            /* next child to look at */
+    bool changed, keep;        /* in the cache, if it is written */
+    struct cof_vaddr *entries; /* own, or where the leaf was read ahead */
+    struct cof_vaddr own[COF_NODE_FANOUT];
 };
 
 struct cof_merge {

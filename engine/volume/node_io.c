@@ -26,6 +26,20 @@ static void decode(const uint8_t page[4096], struct cof_vaddr entries[COF_NODE_F
     }
 }
 
+/* The bytes of a node: on most machines the entries are. */
+static const uint8_t *encode(const struct cof_vaddr entries[COF_NODE_FANOUT], uint8_t page[4096])
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    (void)page;
+    return (const uint8_t *)entries;
+#else
+    for (unsigned i = 0; i < COF_NODE_FANOUT; i++) {
+        cof_le64_put(page + 8u * i, entries[i].bits);
+    }
+    return page;
+#endif
+}
+
 static int node_read(void *ctx, struct cof_vaddr addr, unsigned level, uint64_t index,
                      struct cof_vaddr entries[COF_NODE_FANOUT])
 {
@@ -211,11 +225,8 @@ static int node_write(void *ctx, unsigned level, uint64_t index,
     if (err != 0) {
         return err;
     }
-    for (unsigned i = 0; i < COF_NODE_FANOUT; i++) {
-        cof_le64_put(page + 8u * i, entries[i].bits);
-    }
-    err = cof_protect_page(store->aead, extent, COF_PAGE_NODE, slot, node_word(level, index), page,
-                           cof_batch_page(batch, at), batch->entries[at]);
+    err = cof_protect_page(store->aead, extent, COF_PAGE_NODE, slot, node_word(level, index),
+                           encode(entries, page), cof_batch_page(batch, at), batch->entries[at]);
     if (err != 0) {
         cof_lane_fail(&store->meta, err);
         return err;
