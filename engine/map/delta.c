@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * map/delta.c - leaves and subtrees in shards with open addressing; the pages of a leaf in a record.
+ * map/delta.c - leaves and subtrees in shards with open addressing.
  */
 #include "map/delta.h"
 
@@ -11,19 +11,6 @@
 #define PLACE_BYTES 32u /* in a table that is half full */
 #define RADIX_BITS 11u
 #define RADIX_SIZE (1u << RADIX_BITS)
-
-/* Of a record of each size: its places, how many of them are used at the most, and where addresses
- * begin, behind as many pages of 16 bits. Small ones are lists; then come tables, in which a page
- * is at its share of the places or behind it; the last one has all addresses, and no pages. */
-static const struct {
-    uint16_t places, most, addrs;
-} records[COF_RECORD_ORDERS] = {
-    {3, 3, 8},     {6, 6, 16},     {12, 12, 32},    {25, 25, 56},
-    {51, 51, 104}, {102, 88, 208}, {204, 176, 408}, {COF_NODE_FANOUT, COF_NODE_FANOUT, 0},
-};
-#define ORDER_TABLE 5u
-#define ORDER_ALL (COF_RECORD_ORDERS - 1u)
-#define FREE UINT16_MAX
 
 void cof_delta_init(struct cof_delta *delta, struct cof_env *env)
 {
@@ -64,91 +51,9 @@ static uint64_t larger(uint64_t capacity)
     return capacity == 0 ? TABLE_CAPACITY_MIN : capacity * 2u;
 }
 
-/* ---- records ---- */
-
-static uint16_t *pages_of(const struct cof_delta_leaf *leaf)
-{
-    return leaf->record;
-}
-
-static struct cof_vaddr *addrs_of(const struct cof_delta_leaf *leaf)
-{
-    return (struct cof_vaddr *)(void *)((uint8_t *)leaf->record + records[leaf->order].addrs);
-}
-
-static int take_record(struct cof_delta *delta, unsigned order, struct cof_delta_leaf *leaf)
-{
-    leaf->record = cof_records_get(&delta->records, order);
-    if (leaf->record == NULL) {
-        return COFFER_E_NO_MEMORY;
-    }
-    leaf->order = order & 15u;
-    leaf->count = 0;
-    if (order == ORDER_ALL) {
-        memset(addrs_of(leaf), 0, COF_NODE_FANOUT * sizeof(struct cof_vaddr));
-    } else if (order >= ORDER_TABLE) {
-        memset(pages_of(leaf), 0xff, records[order].places * sizeof(uint16_t));
-    }
-    return 0;
-}
-
-/* Where the page is, or the place that is to have it; a list may have none left. */
-static unsigned place_of(const struct cof_delta_leaf *leaf, unsigned page)
-{
-    const uint16_t *pages = pages_of(leaf);
-    unsigned places = records[leaf->order].places, at = 0;
-    if (leaf->order == ORDER_ALL) {
-        return page;
-    }
-    if (leaf->order >= ORDER_TABLE) {
-        for (at = page * places >> COF_NODE_SHIFT; pages[at] != page && pages[at] != FREE;) {
-            at = at + 1u < places ? at + 1u : 0u;
-        }
-        return at;
-    }
-    while (at < leaf->count && pages[at] != page) {
-        at++;
-    }
-    return at;
-}
-
-static bool is_used(const struct cof_delta_leaf *leaf, unsigned at)
-{
-    return leaf->order == ORDER_ALL     ? addrs_of(leaf)[at].bits != 0
-           : leaf->order >= ORDER_TABLE ? pages_of(leaf)[at] != FREE
-                                        : at < leaf->count;
-}
-
-static void add_page(struct cof_delta_leaf *leaf, unsigned page, struct cof_vaddr addr)
-{
-    unsigned at = place_of(leaf, page);
-    if (leaf->order != ORDER_ALL) {
-        pages_of(leaf)[at] = (uint16_t)page;
-    }
-    addrs_of(leaf)[at] = addr;
-    leaf->count = (leaf->count + 1u) & 1023u;
-}
-
-static int grow_record(struct cof_delta *delta, struct cof_delta_leaf *leaf)
-{
-    struct cof_delta_leaf larger = {.index = leaf->index};
-    int err = take_record(delta, leaf->order + 1u, &larger);
-    if (err != 0) {
-        return err;
-    }
-    for (unsigned i = 0; i < records[leaf->order].places; i++) {
-        if (is_used(leaf, i)) {
-            add_page(&larger, pages_of(leaf)[i], addrs_of(leaf)[i]);
-        }
-    }
-    cof_records_put(&delta->records, leaf->record, leaf->order);
-    *leaf = larger;
-    return 0;
-}
-
 /* ---- tables ---- */
 
-static struct cof_delta_leaf *leaf_place(const struct cof_delta_shard *shard, uint64_t hash,
+static struct cof_dirty_leaf *leaf_place(const struct cof_delta_shard *shard, uint64_t hash,
                                          uint64_t index)
 {
     uint64_t mask = shard->leaf_capacity - 1u;
@@ -178,7 +83,7 @@ static int grow_leaves(struct cof_delta *delta, struct cof_delta_shard *shard)
         return COFFER_E_NO_MEMORY;
     }
     for (uint64_t i = 0; i < shard->leaf_capacity; i++) {
-        const struct cof_delta_leaf *leaf = &shard->leaves[i];
+        const struct cof_dirty_leaf *leaf = &shard->leaves[i];
         if (leaf->count != 0) {
             *leaf_place(&new, hash_of(leaf->index), leaf->index) = *leaf;
         }
@@ -209,11 +114,11 @@ static int grow_holes(struct cof_delta *delta, struct cof_delta_shard *shard)
 }
 
 /* NULL: the leaf has no dirty page. */
-static const struct cof_delta_leaf *find_leaf(const struct cof_delta *delta, uint64_t index)
+static const struct cof_dirty_leaf *find_leaf(const struct cof_delta *delta, uint64_t index)
 {
     uint64_t hash = hash_of(index);
     const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
-    const struct cof_delta_leaf *leaf =
+    const struct cof_dirty_leaf *leaf =
         shard->leaf_count > 0 ? leaf_place(shard, hash, index) : NULL;
     return leaf != NULL && leaf->count != 0 ? leaf : NULL;
 }
@@ -229,24 +134,13 @@ void cof_delta_expect(const struct cof_delta *delta, uint64_t page)
 
 void cof_delta_expect_record(const struct cof_delta *delta, uint64_t page)
 {
-    const struct cof_delta_leaf *leaf = find_leaf(delta, page >> COF_NODE_SHIFT);
+    const struct cof_dirty_leaf *leaf = find_leaf(delta, page >> COF_NODE_SHIFT);
     if (leaf != NULL) {
         __builtin_prefetch(leaf->record, 1);
     }
 }
 
 /* ---- entries ---- */
-
-/* Give the place to the larger address. */
-static void settle(struct cof_vaddr *place, struct cof_vaddr addr, struct cof_vaddr *ret_loser)
-{
-    if (addr.bits > place->bits) {
-        *ret_loser = *place;
-        *place = addr;
-    } else if (addr.bits < place->bits) {
-        *ret_loser = addr;
-    }
-}
 
 static void count_entry(struct cof_delta *delta, unsigned level)
 {
@@ -258,31 +152,19 @@ static int put_page(struct cof_delta *delta, uint64_t page, struct cof_vaddr add
                     struct cof_vaddr *ret_loser)
 {
     uint64_t index = page >> COF_NODE_SHIFT, hash = hash_of(index);
-    unsigned in_leaf = (unsigned)(page & (COF_NODE_FANOUT - 1u));
     struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
-    struct cof_delta_leaf *leaf;
+    struct cof_dirty_leaf *leaf;
+    unsigned before;
     int err = is_full(shard->leaf_count, shard->leaf_capacity) ? grow_leaves(delta, shard) : 0;
     if (err != 0) {
         return err;
     }
     leaf = leaf_place(shard, hash, index);
-    if (leaf->count != 0) {
-        unsigned at = place_of(leaf, in_leaf);
-        if (is_used(leaf, at)) {
-            settle(&addrs_of(leaf)[at], addr, ret_loser);
-            return 0;
-        }
-        err = leaf->count == records[leaf->order].most ? grow_record(delta, leaf) : 0;
-    } else {
-        err = take_record(delta, 0, leaf);
-        if (err == 0) {
-            leaf->index = index & ((UINT64_C(1) << 50) - 1u);
-            shard->leaf_count++;
-            delta->leaf_count++;
-        }
-    }
-    if (err == 0) {
-        add_page(leaf, in_leaf, addr);
+    before = leaf->count;
+    err = cof_dirty_put(leaf, &delta->records, page, addr, ret_loser);
+    if (leaf->count != before) {
+        shard->leaf_count += before == 0 ? 1u : 0u;
+        delta->leaf_count += before == 0 ? 1u : 0u;
         count_entry(delta, 0);
     }
     return err;
@@ -300,7 +182,7 @@ static int put_hole(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr
     }
     hole = hole_place(shard, hash, key);
     if (hole->addr.bits != 0) {
-        settle(&hole->addr, addr, ret_loser);
+        cof_vaddr_settle(&hole->addr, addr, ret_loser);
         return 0;
     }
     hole->key = key;
@@ -318,22 +200,11 @@ int cof_delta_put(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
                                          : put_hole(delta, key, addr, ret_loser);
 }
 
-static struct cof_vaddr get_page(const struct cof_delta *delta, uint64_t page)
-{
-    const struct cof_delta_leaf *leaf = find_leaf(delta, page >> COF_NODE_SHIFT);
-    struct cof_vaddr none = {0};
-    unsigned at;
-    if (leaf == NULL) {
-        return none;
-    }
-    at = place_of(leaf, (unsigned)(page & (COF_NODE_FANOUT - 1u)));
-    return is_used(leaf, at) ? addrs_of(leaf)[at] : none;
-}
-
 struct cof_vaddr cof_delta_get(const struct cof_delta *delta, uint64_t key)
 {
     if (cof_delta_key_level(key) == 0) {
-        return get_page(delta, key);
+        const struct cof_dirty_leaf *leaf = find_leaf(delta, key >> COF_NODE_SHIFT);
+        return leaf != NULL ? cof_dirty_get(leaf, key) : (struct cof_vaddr){0};
     }
     uint64_t hash = hash_of(key);
     const struct cof_delta_shard *shard = &delta->shards[hash % COF_DELTA_SHARDS];
@@ -358,18 +229,6 @@ struct cof_vaddr cof_delta_lookup(const struct cof_delta *delta, uint64_t page)
 
 /* ---- all of them ---- */
 
-int cof_delta_leaf_each(const struct cof_delta_leaf *leaf,
-                        int (*entry)(void *ctx, unsigned page, struct cof_vaddr addr), void *ctx)
-{
-    int stop = 0;
-    for (unsigned i = 0; stop == 0 && i < records[leaf->order].places; i++) {
-        if (is_used(leaf, i)) {
-            stop = entry(ctx, leaf->order == ORDER_ALL ? i : pages_of(leaf)[i], addrs_of(leaf)[i]);
-        }
-    }
-    return stop;
-}
-
 struct each {
     int (*entry)(void *ctx, uint64_t key, struct cof_vaddr addr);
     void *ctx;
@@ -392,7 +251,7 @@ int cof_delta_each(const struct cof_delta *delta,
         for (uint64_t at = 0; stop == 0 && at < shard->leaf_capacity; at++) {
             if (shard->leaves[at].count != 0) {
                 each.first = (uint64_t)shard->leaves[at].index << COF_NODE_SHIFT;
-                stop = cof_delta_leaf_each(&shard->leaves[at], each_page, &each);
+                stop = cof_dirty_each(&shard->leaves[at], each_page, &each);
             }
         }
         for (uint64_t at = 0; stop == 0 && at < shard->hole_capacity; at++) {
@@ -421,7 +280,7 @@ static int compare_holes(const void *a, const void *b)
 }
 
 /* One pass of a least-significant-digit radix sort (Knuth, vol. 3, 5.2.5). */
-static void radix_pass(const struct cof_delta_leaf *from, struct cof_delta_leaf *to, uint64_t count,
+static void radix_pass(const struct cof_dirty_leaf *from, struct cof_dirty_leaf *to, uint64_t count,
                        unsigned shift, uint32_t *starts)
 {
     uint32_t sum = 0;
@@ -439,12 +298,12 @@ static void radix_pass(const struct cof_delta_leaf *from, struct cof_delta_leaf 
     }
 }
 
-static int sort_leaves(struct cof_env *env, struct cof_delta_leaf **leaves, uint64_t count)
+static int sort_leaves(struct cof_env *env, struct cof_dirty_leaf **leaves, uint64_t count)
 {
     uint64_t all = 0;
     uint32_t *starts = cof_calloc(env, RADIX_SIZE, sizeof *starts);
-    struct cof_delta_leaf *other = cof_calloc(env, count + 1u, sizeof *other);
-    struct cof_delta_leaf *from = *leaves;
+    struct cof_dirty_leaf *other = cof_calloc(env, count + 1u, sizeof *other);
+    struct cof_dirty_leaf *from = *leaves;
     if (starts == NULL || other == NULL) {
         cof_free(env, starts);
         cof_free(env, other);
@@ -454,7 +313,7 @@ static int sort_leaves(struct cof_env *env, struct cof_delta_leaf **leaves, uint
         all |= from[i].index;
     }
     for (unsigned shift = 0; shift < 64u && (all >> shift) != 0; shift += RADIX_BITS) {
-        struct cof_delta_leaf *swap = from;
+        struct cof_dirty_leaf *swap = from;
         radix_pass(from, other, count, shift, starts);
         from = other;
         other = swap;
@@ -465,7 +324,7 @@ static int sort_leaves(struct cof_env *env, struct cof_delta_leaf **leaves, uint
     return 0;
 }
 
-static void collect(const struct cof_delta *delta, struct cof_delta_leaf *leaves,
+static void collect(const struct cof_delta *delta, struct cof_dirty_leaf *leaves,
                     struct cof_delta_hole *holes)
 {
     for (unsigned i = 0; i < COF_DELTA_SHARDS; i++) {
@@ -483,11 +342,11 @@ static void collect(const struct cof_delta *delta, struct cof_delta_leaf *leaves
     }
 }
 
-int cof_delta_sorted(const struct cof_delta *delta, struct cof_delta_leaf **ret_leaves,
+int cof_delta_sorted(const struct cof_delta *delta, struct cof_dirty_leaf **ret_leaves,
                      struct cof_delta_hole **ret_holes, uint64_t *ret_hole_count)
 {
     uint64_t hole_count = delta->count - delta->level_counts[0];
-    struct cof_delta_leaf *leaves = cof_calloc(delta->env, delta->leaf_count + 1u, sizeof *leaves);
+    struct cof_dirty_leaf *leaves = cof_calloc(delta->env, delta->leaf_count + 1u, sizeof *leaves);
     struct cof_delta_hole *holes = cof_calloc(delta->env, hole_count + 1u, sizeof *holes);
     int err = leaves == NULL || holes == NULL ? COFFER_E_NO_MEMORY : 0;
     if (err == 0) {

@@ -4,30 +4,20 @@
  *
  * Writes are blind inserts. An entry is replaced only by a larger address, so the order in which
  * equal keys arrive does not matter: run time and replay are the same rule. Pages are kept by leaf,
- * as the tree has them: 10 bytes a page in a record that grows with what is dirty of the leaf, 8
- * once all of it is. A discard over whole nodes is one entry a node, with the hole bit set, under
- * the key of that node: level 1 is a leaf (512 pages), level 2 is 512 leaves, and so on; level 0 is
- * a page. Under the store's lock.
+ * as the tree has them (map/dirty.h). A discard over whole nodes is one entry a node, with the hole
+ * bit set, under the key of that node: level 1 is a leaf (512 pages), level 2 is 512 leaves, and so
+ * on; level 0 is a page. Under the store's lock.
  */
 #ifndef COF_MAP_DELTA_H
 #define COF_MAP_DELTA_H
 
 #include "base/env.h"
-#include "format/vaddr.h"
-#include "map/records.h"
+#include "map/dirty.h"
 
 #define COF_DELTA_SHARDS 64u
 
 /* What an entry may take on the average: beyond that a checkpoint is due with fewer of them. */
 #define COF_DELTA_ENTRY_BYTES 24u
-
-/* A leaf with dirty pages, and the record that has them (delta.c). */
-struct cof_delta_leaf {
-    uint64_t index : 50;
-    uint64_t count : 10; /* 0: the place is free */
-    uint64_t order : 4;  /* size of the record */
-    void *record;
-};
 
 struct cof_delta_hole {
     uint64_t key;
@@ -36,7 +26,7 @@ struct cof_delta_hole {
 
 /* Two tables with open addressing, of leaves and of subtrees. */
 struct cof_delta_shard {
-    struct cof_delta_leaf *leaves;
+    struct cof_dirty_leaf *leaves;
     uint64_t leaf_capacity, leaf_count;
     struct cof_delta_hole *holes;
     uint64_t hole_capacity, hole_count;
@@ -85,10 +75,6 @@ struct cof_vaddr cof_delta_get(const struct cof_delta *delta, uint64_t key);
 /* The newest address that covers a page: its own entry or a subtree's. bits 0: none. */
 struct cof_vaddr cof_delta_lookup(const struct cof_delta *delta, uint64_t page);
 
-/* Give each entry of a leaf: its page within the leaf, below COF_NODE_FANOUT, and its address, in
- * any order. Non-zero stops. */
-int cof_delta_leaf_each(const struct cof_delta_leaf *leaf,
-                        int (*entry)(void *ctx, unsigned page, struct cof_vaddr addr), void *ctx);
 /* Give each entry, of pages and of subtrees, in any order. Non-zero stops. */
 int cof_delta_each(const struct cof_delta *delta,
                    int (*entry)(void *ctx, uint64_t key, struct cof_vaddr addr), void *ctx);
@@ -96,7 +82,7 @@ int cof_delta_each(const struct cof_delta *delta,
 /* Leaves in order, and subtrees in order of their first page, larger ones first. The arrays belong
  * to the caller (cof_free), what they point to to the delta. */
 COFFER_MUST_CHECK int cof_delta_sorted(const struct cof_delta *delta,
-                                       struct cof_delta_leaf **ret_leaves,
+                                       struct cof_dirty_leaf **ret_leaves,
                                        struct cof_delta_hole **ret_holes, uint64_t *ret_hole_count);
 
 #endif

@@ -27,7 +27,7 @@ static void take_holes(struct cof_merge *merge, struct cof_merge_frame *frame)
     }
 }
 
-static uint64_t leaf_page(const struct cof_delta_leaf *leaf)
+static uint64_t leaf_page(const struct cof_dirty_leaf *leaf)
 {
     return (uint64_t)leaf->index << COF_NODE_SHIFT;
 }
@@ -190,13 +190,13 @@ static int note_entry(void *ctx, unsigned page, struct cof_vaddr addr)
 }
 
 /* All pages of the leaf are the hole's, but for those that are newer. */
-static int merge_below_hole(struct leaf_merge *leaf, const struct cof_delta_leaf *dirty)
+static int merge_below_hole(struct leaf_merge *leaf, const struct cof_dirty_leaf *dirty)
 {
     struct cof_vaddr fresh[COF_NODE_FANOUT] = {{0}};
     int err = 0;
     leaf->fresh = fresh;
     if (dirty != NULL) {
-        (void)cof_delta_leaf_each(dirty, note_entry, leaf);
+        (void)cof_dirty_each(dirty, note_entry, leaf);
     }
     for (unsigned i = 0; err == 0 && i < COF_NODE_FANOUT; i++) {
         err = merge_page(leaf->merge, leaf->frame, i, fresh[i]);
@@ -207,14 +207,14 @@ static int merge_below_hole(struct leaf_merge *leaf, const struct cof_delta_leaf
 static int merge_leaf(struct cof_merge *merge, struct cof_merge_frame *frame)
 {
     struct leaf_merge leaf = {merge, frame, NULL};
-    const struct cof_delta_leaf *dirty = NULL;
+    const struct cof_dirty_leaf *dirty = NULL;
     if (merge->leaf_at < merge->leaf_count && merge->leaves[merge->leaf_at].index == frame->index) {
         dirty = &merge->leaves[merge->leaf_at++];
     }
     if (frame->hole.bits != 0) {
         return merge_below_hole(&leaf, dirty);
     }
-    return dirty != NULL ? cof_delta_leaf_each(dirty, merge_entry, &leaf) : 0;
+    return dirty != NULL ? cof_dirty_each(dirty, merge_entry, &leaf) : 0;
 }
 
 static bool empty(const struct cof_merge_frame *frame)

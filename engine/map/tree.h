@@ -115,7 +115,7 @@ struct cof_merge {
     struct cof_kills *kills;
     struct cof_cut cut;
     int64_t mapped_change; /* pages */
-    struct cof_delta_leaf *leaves;
+    struct cof_dirty_leaf *leaves;
     struct cof_delta_hole *holes;
     uint64_t leaf_count, hole_count, leaf_at, hole_at;
     struct cof_merge_frame *frames; /* COF_MAP_LEVELS_MAX of them */

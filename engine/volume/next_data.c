@@ -51,11 +51,11 @@ static int walk_page(void *ctx, unsigned in_leaf, struct cof_vaddr addr)
 static void walk_shard(struct walk *walk, const struct cof_delta_shard *shard)
 {
     for (uint64_t at = 0; at < shard->leaf_capacity; at++) {
-        const struct cof_delta_leaf *leaf = &shard->leaves[at];
+        const struct cof_dirty_leaf *leaf = &shard->leaves[at];
         walk->first = (uint64_t)leaf->index << COF_NODE_SHIFT;
         if (leaf->count != 0 && walk->first < walk->best &&
             walk->first + COF_NODE_FANOUT > walk->from) {
-            (void)cof_delta_leaf_each(leaf, walk_page, walk);
+            (void)cof_dirty_each(leaf, walk_page, walk);
             walk->walked += leaf->count;
         }
     }

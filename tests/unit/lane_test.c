@@ -487,18 +487,23 @@ static void buffers_run_out_and_come_back(void **state)
     lane_close();
 }
 
-static void a_full_store_says_so_and_goes_on_when_there_is_room(void **state)
+static void fill_all_segments(void)
 {
     int err = 0;
-    (void)state;
-    lane_open(COF_LANE_USER, 40);
-    f.take_max = 3;
     while (err == 0) {
         err = place_some(30);
         assert_true(f.pages < 1000);
     }
     assert_int_equal(err, COFFER_E_NO_SPACE);
     assert_int_equal(cof_lane_drain(&f.lane), 0);
+}
+
+static void a_full_store_says_so_and_goes_on_when_there_is_room(void **state)
+{
+    (void)state;
+    lane_open(COF_LANE_USER, 40);
+    f.take_max = 3;
+    fill_all_segments();
     assert_int_equal(f.lane.error, 0);
     f.take_max = 10;
     assert_int_equal(prepare(), COFFER_E_NO_SPACE); /* taken, but nothing on disk names it */
@@ -512,18 +517,12 @@ static void a_full_store_says_so_and_goes_on_when_there_is_room(void **state)
 /* A segment that comes when no header can name it any more but that of what its end places. */
 static void a_late_segment_is_named_by_what_the_end_places(void **state)
 {
-    int err = 0;
     (void)state;
     lane_open(COF_LANE_USER, 41);
     f.lane.tail_reserve_blocks = 2;
     f.summaries = true;
     f.take_max = 3;
-    while (err == 0) {
-        err = place_some(30);
-        assert_true(f.pages < 1000);
-    }
-    assert_int_equal(err, COFFER_E_NO_SPACE);
-    assert_int_equal(cof_lane_drain(&f.lane), 0);
+    fill_all_segments();
     assert_int_equal(f.ends, 2); /* nothing is placed while there is no segment to name */
     f.take_max = 10;
     for (uint32_t until = f.pages + 600u; f.pages < until;) {

@@ -89,7 +89,7 @@ static void fill(uint64_t seed, unsigned count)
 
 static void an_empty_delta_knows_nothing(void **state)
 {
-    struct cof_delta_leaf *leaves;
+    struct cof_dirty_leaf *leaves;
     struct cof_delta_hole *holes;
     uint64_t hole_count = 9;
     (void)state;
@@ -243,7 +243,7 @@ static int meet_page(void *ctx, unsigned page, struct cof_vaddr addr)
 
 static void sorted_gives_every_entry_once_in_order(void **state)
 {
-    struct cof_delta_leaf *leaves;
+    struct cof_dirty_leaf *leaves;
     struct cof_delta_hole *holes;
     struct met *met = calloc(2, sizeof *met);
     uint64_t hole_count, expected[2] = {0, 0};
@@ -260,7 +260,7 @@ static void sorted_gives_every_entry_once_in_order(void **state)
     for (uint64_t i = 0; i < f.delta.leaf_count; i++) {
         assert_true(i == 0 || leaves[i - 1u].index < leaves[i].index);
         met->leaf = leaves[i].index;
-        assert_int_equal(cof_delta_leaf_each(&leaves[i], meet_page, met), 0);
+        assert_int_equal(cof_dirty_each(&leaves[i], meet_page, met), 0);
     }
     assert_int_equal(met->count, expected[0]);
     assert_int_equal(f.delta.level_counts[0], expected[0]);
@@ -281,7 +281,7 @@ static void large_page_numbers_sort_too(void **state)
 {
     static const uint64_t keys[] = {0,    512,  (UINT64_C(1) << 44) - 1u, UINT64_C(1) << 33,
                                     2047, 2048, UINT64_C(1) << 22};
-    struct cof_delta_leaf *leaves;
+    struct cof_dirty_leaf *leaves;
     struct cof_delta_hole *holes;
     uint64_t hole_count;
     (void)state;
@@ -325,7 +325,7 @@ static void an_entry_takes_what_is_said(void **state)
 static void without_memory_nothing_is_lost(void **state)
 {
     struct prng prng = {5};
-    struct cof_delta_leaf *leaves;
+    struct cof_dirty_leaf *leaves;
     struct cof_delta_hole *holes;
     uint64_t hole_count;
     unsigned refused = 0;
