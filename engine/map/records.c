@@ -24,7 +24,7 @@ struct cof_record_chunk {
 };
 
 struct cof_record_free {
-    struct cof_record_free *next, **link;
+    struct cof_record_free *next, *before; /* of its size */
     unsigned order;
 };
 
@@ -79,21 +79,22 @@ static void link_free(struct cof_records *records, struct cof_record_chunk *chun
     uint64_t bit, *word = begins_at(chunk, block, &bit);
     *word |= bit;
     free->order = order;
+    free->before = NULL;
     free->next = records->free[order];
-    free->link = &records->free[order];
     if (free->next != NULL) {
-        free->next->link = &free->next;
+        free->next->before = free;
     }
     records->free[order] = free;
 }
 
-static void unlink_free(struct cof_record_chunk *chunk, struct cof_record_free *free)
+static void unlink_free(struct cof_records *records, struct cof_record_chunk *chunk,
+                        struct cof_record_free *free)
 {
     uint64_t bit, *word = begins_at(chunk, free, &bit);
     *word &= ~bit;
-    *free->link = free->next;
+    *(free->before != NULL ? &free->before->next : &records->free[free->order]) = free->next;
     if (free->next != NULL) {
-        free->next->link = free->link;
+        free->next->before = free->before;
     }
 }
 
@@ -139,7 +140,7 @@ void *cof_records_get(struct cof_records *records, unsigned order)
     if (from < COF_RECORD_ORDERS) {
         block = (uint8_t *)records->free[from];
         chunk = chunk_of(records, block);
-        unlink_free(chunk, records->free[from]);
+        unlink_free(records, chunk, records->free[from]);
     } else {
         from = COF_RECORD_ORDERS - 1u;
         block = new_page(records);
@@ -166,7 +167,7 @@ void cof_records_put(struct cof_records *records, void *block, unsigned order)
         if ((*begins_at(chunk, buddy, &bit) & bit) == 0 || buddy->order != order) {
             break;
         }
-        unlink_free(chunk, buddy);
+        unlink_free(records, chunk, buddy);
         at &= ~bytes_of(order);
     }
     link_free(records, chunk, chunk->memory + at, order);

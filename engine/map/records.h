@@ -5,7 +5,7 @@
  * Buddies (Knuth, vol. 1, 2.5): two free halves of a block are a free block again. Leaves that fill
  * at random outgrow their blocks at about the same time, so that what small ones leave is joined
  * and serves large ones. Memory goes back to the environment with all of them at once only.
- * Under the store's lock.
+ * The structure may be moved, as it holds no pointer to itself. Under the store's lock.
  */
 #ifndef COF_MAP_RECORDS_H
 #define COF_MAP_RECORDS_H
