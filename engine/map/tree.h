@@ -42,8 +42,8 @@ struct cof_node_io {
                  const struct cof_vaddr entries[COF_NODE_FANOUT], bool keep,
                  struct cof_vaddr *ret_addr);
     /* Leaves that will be wanted, COF_LEAVES_AHEAD_MAX at the most, read beside one another: into
-     * the cache, or, where ahead is not NULL, into ahead alone, each at its own place. What does not
-     * read is left out. NULL: each is read when it is wanted. */
+     * the cache, or, where ahead is not NULL, into ahead alone, each at its own place. What does
+     * not read is left out. NULL: each is read when it is wanted. */
     void (*read_leaves)(void *ctx, const struct cof_leaf_ref *leaves, unsigned count,
                         struct cof_leaf_ahead *ahead);
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks of all sizes, given and taken back at random, each with a pattern of its own: none overlaps
- * another, all are aligned to their size, what is taken back is used again whatever its size, and
- * memory that fails changes nothing.
+ * Blocks of all sizes, given and taken back at random, each with a pattern of its own: none
+ * overlaps another, all are aligned to their size, what is taken back is used again whatever its
+ * size, and memory that fails changes nothing.
  */
 #include "common/det_env.h"
 #include "common/prng.h"
