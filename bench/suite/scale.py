@@ -22,7 +22,7 @@ def plan(quick):
                 ("64 TiB sparse", ("--size", "64T", "--store", "1T", "--scattered", "64K",
                                    "--lookups", "10K"), False),
                 ("1 GiB encrypted", ("--size", "1G", *small), True)]
-    large = ("--store", "1536G", "--overwrites", "16M", "--lookups", "256K")
+    large = ("--store", "1536G", "--overwrites", "24M", "--lookups", "256K")
     return [("10 GiB", ("--size", "10G", *large), False),
             ("100 GiB", ("--size", "100G", *large), False),
             ("1 TiB", ("--size", "1T", *large), False),

@@ -66,6 +66,15 @@ int cof_desc_locate(const struct cof_desc *desc, unsigned slot, uint32_t *ret_se
     return 0;
 }
 
+int cof_desc_segment(const struct cof_desc *desc, unsigned slot, uint32_t *ret_segment)
+{
+    if (slot >= COF_BITMAP_BITS || !cof_bitmap_get(&desc->present, slot)) {
+        return COFFER_E_NOT_FOUND;
+    }
+    *ret_segment = desc->pieces[cof_desc_moved(desc) ? piece_of(desc, slot) : 0u].segment;
+    return 0;
+}
+
 unsigned cof_desc_piece_end(const struct cof_desc *desc, unsigned piece)
 {
     return piece + 1u < desc->piece_count ? desc->pieces[piece + 1u].first_slot : COF_BITMAP_BITS;

@@ -149,6 +149,9 @@ static inline bool cof_desc_moved(const struct cof_desc *desc)
 COFFER_MUST_CHECK int cof_desc_locate(const struct cof_desc *desc, unsigned slot,
                                       uint32_t *ret_segment, uint32_t *ret_block,
                                       uint32_t *ret_header_block);
+/* Its segment alone. */
+COFFER_MUST_CHECK int cof_desc_segment(const struct cof_desc *desc, unsigned slot,
+                                       uint32_t *ret_segment);
 /* The stretch that slot is in, or the next one behind it; false when there is none. To walk all:
  * begin with slot 0, go on with end_slot. A run without pages is one, too: pages is 0, and block is
  * the header. */

@@ -126,11 +126,29 @@ int cof_place_renew(struct cof_place *place, uint64_t key)
     return err == COFFER_E_NOT_FOUND ? 0 : err;
 }
 
-int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent, unsigned slot)
+static int kill_slot(struct cof_place *place, struct cof_bucket *bucket, struct cof_desc *desc,
+                     unsigned slot)
 {
+    uint32_t segment;
+    int err;
+    if (!cof_bitmap_get(&desc->live, slot)) {
+        return 0;
+    }
+    err = cof_desc_segment(desc, slot, &segment);
+    if (err == 0) {
+        cof_bitmap_clear(&desc->live, slot);
+        cof_segments_died(place->segments, segment);
+        cof_bucket_dirty(place, bucket);
+    }
+    return err;
+}
+
+int cof_place_kill_all(struct cof_place *place, const struct cof_vaddr *addrs, uint64_t count)
+{
+    uint64_t extent = cof_vaddr_extent(addrs[0]);
+    uint32_t lineage = cof_vaddr_index(addrs[0]);
     struct cof_bucket *bucket;
     struct cof_desc *desc;
-    uint32_t segment, block, header;
     int err;
     cof_place_trim(place);
     err = cof_bucket_get(place, cof_bucket_key(lineage, extent), false, &bucket);
@@ -138,16 +156,20 @@ int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent, u
         return err == COFFER_E_NOT_FOUND ? 0 : err;
     }
     desc = bucket->descs[extent % COF_BUCKET_EXTENTS];
-    if (desc == NULL || !cof_bitmap_get(&desc->live, slot)) {
+    if (desc == NULL) {
         return 0;
     }
-    err = cof_desc_locate(desc, slot, &segment, &block, &header);
-    if (err != 0) {
-        return err;
+    for (uint64_t i = 0; err == 0 && i < count; i++) {
+        err = kill_slot(place, bucket, desc, cof_vaddr_slot(addrs[i]));
     }
-    cof_bitmap_clear(&desc->live, slot);
-    cof_segments_died(place->segments, segment);
-    cof_desc_drop_dead_pieces(desc);
-    cof_bucket_dirty(place, bucket);
-    return 0;
+    if (err == 0) {
+        cof_desc_drop_dead_pieces(desc);
+    }
+    return err;
+}
+
+int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent, unsigned slot)
+{
+    struct cof_vaddr addr = cof_vaddr_make(lineage, extent, slot, false);
+    return cof_place_kill_all(place, &addr, 1);
 }

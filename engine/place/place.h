@@ -9,7 +9,7 @@
  * the way (cof_place_spill).
  *
  * Invariants
- *  1. A bit of `live` is cleared only by cof_place_kill, while a checkpoint is being written that
+ *  1. A bit of `live` is cleared only by cof_place_kill(_all), while a checkpoint is being written that
  *     records why, and its segment's count goes with it.
  *  2. What cof_place_flush writes leaves out young descriptors: they are the log's.
  *  3. A descriptor that is not young, not pinned and has no live page is dropped at the flush. A
@@ -25,6 +25,7 @@
 #ifndef COF_PLACE_PLACE_H
 #define COF_PLACE_PLACE_H
 
+#include "format/vaddr.h"
 #include "place/ptree.h"
 
 enum cof_bucket_state {
@@ -92,6 +93,9 @@ COFFER_MUST_CHECK int cof_place_renew(struct cof_place *place, uint64_t key);
 /* The page dies. Dying twice, or without ever having been, changes nothing. */
 COFFER_MUST_CHECK int cof_place_kill(struct cof_place *place, uint32_t lineage, uint64_t extent,
                                      unsigned slot);
+/* The same of many pages of one extent: addrs are of it all, with the lineage for an index. */
+COFFER_MUST_CHECK int cof_place_kill_all(struct cof_place *place, const struct cof_vaddr *addrs,
+                                         uint64_t count);
 /* Write dirty buckets through the tree (its nodes are flushed by the caller). */
 COFFER_MUST_CHECK int cof_place_flush(struct cof_place *place, const struct cof_raw_writer *writer);
 /* For a checkpoint that changes many buckets, one after another: when they are beyond the budget,

@@ -154,13 +154,25 @@ int cof_death_add(struct cof_kills *deaths, const struct coffer_volume *volume,
                : cof_kills_add(deaths, cof_store_address(volume, addr));
 }
 
+/* Those from the first on that are of its extent. */
+static uint64_t of_one_extent(const struct cof_kills *deaths, uint64_t first)
+{
+    const struct cof_vaddr *addrs = deaths->addrs + first;
+    uint64_t count = 1;
+    while (first + count < deaths->count &&
+           cof_vaddr_extent(addrs[count]) == cof_vaddr_extent(addrs[0]) &&
+           cof_vaddr_index(addrs[count]) == cof_vaddr_index(addrs[0])) {
+        count++;
+    }
+    return count;
+}
+
 int cof_deaths_apply(struct coffer_store *store, struct cof_kills *deaths)
 {
     int err = cof_kills_sort(deaths);
-    for (uint64_t i = 0; err == 0 && i < deaths->count; i++) {
-        struct cof_vaddr addr = deaths->addrs[i];
-        err = cof_place_kill(&store->place, cof_vaddr_index(addr), cof_vaddr_extent(addr),
-                             cof_vaddr_slot(addr));
+    for (uint64_t i = 0, count; err == 0 && i < deaths->count; i += count) {
+        count = of_one_extent(deaths, i);
+        err = cof_place_kill_all(&store->place, deaths->addrs + i, count);
         if (err == 0) {
             err = cof_deaths_spill(store);
         }

@@ -86,6 +86,19 @@ static struct cof_desc *add(uint64_t extent, uint32_t segment)
     return desc;
 }
 
+/* As it was moved, five pages to segment 50 and five to 51. */
+static struct cof_desc *add_in_two_pieces(uint64_t extent)
+{
+    struct cof_desc *desc = add(extent, 50);
+    desc->ref_count = 0;
+    desc->piece_count = 2;
+    desc->pieces[0] = (struct cof_piece){50, 1, 0, true};
+    desc->pieces[1] = (struct cof_piece){51, 126, 5, true};
+    cof_segments_live_sub(&f.segments, 50, 5);
+    cof_segments_live_add(&f.segments, 51, 5);
+    return desc;
+}
+
 static struct cof_desc *find(uint64_t extent)
 {
     struct cof_desc *desc = NULL;
@@ -131,6 +144,31 @@ static void a_page_dies_once(void **state)
     kill_page(99, 3);  /* nor this extent */
     assert_int_equal(f.segments.table[50].live, 9);
     assert_int_equal(f.segments.live_total, 9);
+}
+
+/* Of two pieces in two segments, with what died before, what never was, and one twice. */
+static void pages_of_an_extent_die_together(void **state)
+{
+    static const unsigned slots[] = {1, 4, 5, 6, 6, 7, 8, 9, 300};
+    struct cof_vaddr addrs[sizeof slots / sizeof slots[0]];
+    struct cof_desc *desc;
+    unsigned count = sizeof slots / sizeof slots[0];
+    (void)state;
+    desc = add_in_two_pieces(17);
+    kill_page(17, 4);
+    for (unsigned i = 0; i < count; i++) {
+        addrs[i] = cof_vaddr_make(LINEAGE, 17, slots[i], false);
+    }
+    assert_int_equal(cof_place_kill_all(&place, addrs, count), 0);
+    for (unsigned slot = 0; slot < 10; slot++) {
+        assert_true(cof_bitmap_get(&desc->live, slot) == (slot == 0 || slot == 2 || slot == 3));
+    }
+    assert_int_equal(f.segments.table[50].live, 3);
+    assert_int_equal(f.segments.table[51].live, 0);
+    assert_int_equal(desc->piece_count, 1); /* the dead one is dropped */
+    addrs[0] = cof_vaddr_make(LINEAGE, 99, 1, false);
+    assert_int_equal(cof_place_kill_all(&place, addrs, 1), 0);
+    assert_int_equal(f.segments.live_total, 3);
 }
 
 static void another_descriptor_of_an_extent_takes_its_place(void **state)
@@ -252,13 +290,7 @@ static void a_piece_goes_with_its_last_page(void **state)
     struct cof_desc *desc;
     uint32_t segment, block, header;
     (void)state;
-    desc = add(17, 50);
-    desc->ref_count = 0;
-    desc->piece_count = 2;
-    desc->pieces[0] = (struct cof_piece){50, 1, 0, true};
-    desc->pieces[1] = (struct cof_piece){51, 126, 5, true};
-    cof_segments_live_sub(&f.segments, 50, 5);
-    cof_segments_live_add(&f.segments, 51, 5);
+    desc = add_in_two_pieces(17);
     for (unsigned slot = 0; slot < 4; slot++) {
         kill_page(17, slot);
     }
@@ -521,6 +553,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_was_added_is_found_by_lineage_and_extent),
         CASE(a_page_dies_once),
+        CASE(pages_of_an_extent_die_together),
         CASE(another_descriptor_of_an_extent_takes_its_place),
         CASE(flush_and_reload_give_the_same_table),
         CASE(a_bucket_of_large_descriptors_takes_two_blocks),
