@@ -9,8 +9,8 @@
  * the way (cof_place_spill).
  *
  * Invariants
- *  1. A bit of `live` is cleared only by cof_place_kill(_all), while a checkpoint is being written that
- *     records why, and its segment's count goes with it.
+ *  1. A bit of `live` is cleared only by cof_place_kill and cof_place_kill_all, while a checkpoint
+ *     is being written that records why, and its segment's count goes with it.
  *  2. What cof_place_flush writes leaves out young descriptors: they are the log's.
  *  3. A descriptor that is not young, not pinned and has no live page is dropped at the flush. A
  *     piece of a moved extent goes with its last live page, since its segment may.
