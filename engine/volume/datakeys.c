@@ -368,15 +368,17 @@ int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata
     struct cof_ek *ek = &volume->eks[volume->ek_active];
     if (ek->bytes + COF_NODE_FANOUT * COF_PAGE_BYTES > data_key_budget() && ek->bytes > 0) {
         struct cof_ek *spare = first_spare(volume);
-        if (!metadata) { /* a checkpoint's own extents must not ask for the next checkpoint */
-            volume->store->keys_wanted = true; /* which lists new spares */
-        }
         if (spare != NULL) {
             int err = cof_keys_activate(volume, spare, extent);
             if (err != 0) {
                 return err;
             }
             ek = spare;
+        }
+        /* A checkpoint lists new spares: one is due when the last was taken. Its own extents must
+         * not ask for the next. */
+        if (!metadata && first_spare(volume) == NULL) {
+            volume->store->keys_wanted = true;
         }
     }
     ek->bytes += COF_NODE_FANOUT * COF_PAGE_BYTES; /* counted when an extent is begun */
