@@ -123,13 +123,6 @@ struct cof_node *cof_nodes_add(struct cof_nodes *nodes, uint64_t volume, struct 
     return node;
 }
 
-void cof_nodes_forget(struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr)
-{
-    if (cof_nodes_find(nodes, volume, addr) != NULL) {
-        cof_nodes_remove(nodes, nodes->newest); /* what was found is */
-    }
-}
-
 void cof_nodes_forget_volume(struct cof_nodes *nodes, uint64_t volume)
 {
     struct cof_node *node = nodes->newest;

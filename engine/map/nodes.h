@@ -38,8 +38,6 @@ bool cof_nodes_is_recent(const struct cof_nodes *nodes, uint64_t volume, struct 
 struct cof_node *cof_nodes_add(struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr);
 /* Take back the newest, whose read failed. */
 void cof_nodes_remove(struct cof_nodes *nodes, struct cof_node *node);
-/* One that is not worth its room, if it is cached. */
-void cof_nodes_forget(struct cof_nodes *nodes, uint64_t volume, struct cof_vaddr addr);
 void cof_nodes_forget_volume(struct cof_nodes *nodes, uint64_t volume);
 
 #endif

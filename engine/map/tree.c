@@ -48,7 +48,8 @@ static unsigned child_of(uint64_t page, unsigned level)
     return (unsigned)(page >> (COF_NODE_SHIFT * (level - 1u))) & (COF_NODE_FANOUT - 1u);
 }
 
-unsigned cof_tree_leaves_ahead(const struct cof_node_io *io)
+/* How many leaves may be read ahead: the cache has to hold them until they are wanted. */
+static unsigned leaves_ahead(const struct cof_node_io *io)
 {
     uint64_t most = io->read_leaves != NULL ? io->cache->count_max / 4u : 0u;
     return most < COF_LEAVES_AHEAD_MAX ? (unsigned)most : COF_LEAVES_AHEAD_MAX;
@@ -60,7 +61,7 @@ static void read_ahead(const struct cof_node_io *io, const struct cof_vaddr *ent
                        unsigned child, uint64_t index)
 {
     struct cof_leaf_ref leaves[COF_LEAVES_AHEAD_MAX];
-    unsigned most = cof_tree_leaves_ahead(io), count = 0;
+    unsigned most = leaves_ahead(io), count = 0;
     if (most < 2 || child == 0 ||
         !cof_nodes_is_recent(io->cache, io->volume, entries[child - 1u])) {
         return;

@@ -64,8 +64,6 @@ unsigned cof_tree_height_for(uint64_t pages);
 /* Address of a page, bits 0 when it is not mapped. */
 COFFER_MUST_CHECK int cof_tree_lookup(const struct cof_tree *tree, const struct cof_node_io *io,
                                       uint64_t page, struct cof_vaddr *ret_addr);
-/* How many leaves may be read into the cache ahead: it has to hold them until they are wanted. */
-unsigned cof_tree_leaves_ahead(const struct cof_node_io *io);
 /* First mapped page at or after *page that the tree knows; UINT64_MAX when there is none. */
 COFFER_MUST_CHECK int cof_tree_next(const struct cof_tree *tree, const struct cof_node_io *io,
                                     uint64_t *page);
