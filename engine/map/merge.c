@@ -84,6 +84,7 @@ int cof_merge_begin(struct cof_merge *merge, struct cof_env *env, const struct c
     height = merge_height(merge, size_pages);
     top = &merge->frames[0];
     top->level = height;
+    top->keep = true;
     top->entries = top->own;
     merge->depth = 1;
     if (tree->height == height) {
