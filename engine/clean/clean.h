@@ -22,6 +22,7 @@
 
 #include "format/group_format.h"
 #include "place/place.h"
+#include "segdev/sync_io.h"
 
 #define COF_CLEANER_VICTIMS 2u /* one is moved, the next is read */
 #define COF_CLEANER_GROUPS 8u  /* buffers */

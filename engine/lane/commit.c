@@ -5,6 +5,10 @@
  * A sync is issued only when the batches it is to cover are complete, and covers what was complete
  * at the moment it was issued. One is in flight at a time; flushes that arrive meanwhile share the
  * next. A failed write or sync fails the lane and is never tried again.
+ *
+ * A device tells of a failure to write back once: of two syncs at a time the one may have the error
+ * and the other lie. So while others' syncs follow each other (a checkpoint's) the lane begins none
+ * of its own; what is complete when one of those begins is durable when it ends.
  */
 #include "lane/internal.h"
 
@@ -231,13 +235,8 @@ static void advance(struct cof_lane *lane)
     }
 }
 
-static void sync_done(struct cof_lane *lane, int result)
+void cof_lane_synced(struct cof_lane *lane)
 {
-    lane->sync_in_flight = false;
-    if (result != 0) {
-        cof_lane_fail(lane, result);
-        return;
-    }
     lane->durable_upto = lane->sync_covers;
     if (lane->sync_last <= lane->durable_upto) {
         lane->sync_first = 0;
@@ -248,14 +247,29 @@ static void sync_done(struct cof_lane *lane, int result)
     lane->ops->progress(lane->ctx);
 }
 
+static void sync_done(struct cof_lane *lane, int result)
+{
+    lane->sync_in_flight = false;
+    if (result != 0) {
+        cof_lane_fail(lane, result);
+        return;
+    }
+    cof_lane_synced(lane);
+}
+
+void cof_lane_sync_begins(struct cof_lane *lane)
+{
+    lane->sync_covers = lane->completed_upto;
+    lane->bytes_since_sync = 0;
+    lane->oldest_unsynced_ns = 0;
+}
+
 static void start_sync(struct cof_lane *lane)
 {
     struct coffer_segdev_request *request = &lane->sync_request;
-    lane->sync_covers = lane->completed_upto;
+    cof_lane_sync_begins(lane);
     lane->sync_in_flight = true;
     lane->stats.syncs++;
-    lane->bytes_since_sync = 0;
-    lane->oldest_unsynced_ns = 0;
     if (COF_BROKEN(DROP_FLUSH)) {
         sync_done(lane, 0);
         return;
@@ -268,10 +282,16 @@ static void start_sync(struct cof_lane *lane)
 
 static void maybe_sync(struct cof_lane *lane)
 {
-    if (lane->error == 0 && !lane->sync_in_flight && lane->sync_first != 0 &&
+    if (lane->error == 0 && !lane->sync_in_flight && !lane->syncs_held && lane->sync_first != 0 &&
         lane->completed_upto >= lane->sync_first) {
         start_sync(lane);
     }
+}
+
+void cof_lane_hold_syncs(struct cof_lane *lane, bool hold)
+{
+    lane->syncs_held = hold;
+    maybe_sync(lane);
 }
 
 void cof_lane_want_durable(struct cof_lane *lane, uint64_t number)
@@ -369,19 +389,6 @@ int cof_lane_poll(struct cof_lane *lane, bool wait)
     }
     moved = cof_lane_collect(lane);
     return count < 0 ? count : moved;
-}
-
-int cof_lane_complete(struct cof_lane *lane)
-{
-    uint64_t last = cof_lane_last(lane);
-    cof_lane_close_batch(lane);
-    while (lane->error == 0 && lane->completed_upto < last) {
-        int err = cof_lane_busy(lane) ? cof_lane_poll(lane, true) : COFFER_E_INTERNAL;
-        if (err < 0) {
-            return err;
-        }
-    }
-    return lane->error;
 }
 
 int cof_lane_drain(struct cof_lane *lane)

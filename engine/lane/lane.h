@@ -115,7 +115,7 @@ struct cof_lane {
 
     uint64_t next_batch, completed_upto, durable_upto;
     uint64_t sync_first, sync_last; /* smallest and largest batch that a flush waits for; 0: none */
-    bool sync_in_flight, conditioning, next_fresh;
+    bool sync_in_flight, syncs_held, conditioning, next_fresh;
     uint64_t sync_covers;
     unsigned writes_in_flight;
     uint64_t oldest_unsynced_ns;
@@ -198,6 +198,11 @@ void cof_lane_kick(struct cof_lane *lane);
 
 /* Ask that batches up to number become durable; completes through polling. */
 void cof_lane_want_durable(struct cof_lane *lane, uint64_t number);
+/* While it is set the lane begins no sync: others' follow each other, and none of the lane's is
+ * under way. One of theirs begins, with the lock held; and it ended well. */
+void cof_lane_hold_syncs(struct cof_lane *lane, bool hold);
+void cof_lane_sync_begins(struct cof_lane *lane);
+void cof_lane_synced(struct cof_lane *lane);
 /* Number of the last batch that has anything in it, open or not. */
 uint64_t cof_lane_last(const struct cof_lane *lane);
 
@@ -219,9 +224,7 @@ int cof_lane_collect(struct cof_lane *lane);
  * for nobody: who has the channel meanwhile carries what is there. */
 int cof_lane_poll(struct cof_lane *lane, bool wait);
 bool cof_lane_busy(const struct cof_lane *lane);
-/* Submit and wait until all placed so far is on the device, where it can be read; sync it until it
- * is durable, too. */
-COFFER_MUST_CHECK int cof_lane_complete(struct cof_lane *lane);
+/* Submit, sync and wait until all placed so far is durable. */
 COFFER_MUST_CHECK int cof_lane_drain(struct cof_lane *lane);
 
 /* The batch in memory that holds block of segment, or NULL when it is on the device. */

@@ -10,13 +10,14 @@
 
 #define BUDGET_DEFAULT (UINT64_C(1) << 20)
 
-void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env, struct cof_sync_io *io,
-                    struct cof_segments *segments, enum cof_raw_kind kind, uint32_t segment_blocks,
+void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env,
+                    const struct cof_raw_reader *reader, struct cof_segments *segments,
+                    enum cof_raw_kind kind, uint32_t segment_blocks,
                     const struct cof_tree_pointer *root)
 {
     memset(tree, 0, sizeof *tree);
     tree->env = env;
-    tree->io = io;
+    tree->reader = *reader;
     tree->segments = segments;
     tree->kind = kind;
     tree->segment_blocks = segment_blocks;
@@ -126,8 +127,7 @@ int cof_ptree_fetch(struct cof_ptree *tree, const struct cof_tree_pointer *point
         (uint32_t)pointer->block + pointer->blocks > tree->segment_blocks) {
         return COFFER_E_CORRUPT;
     }
-    err = cof_sync_io_read(tree->io, pointer->segment, pointer->block * 4096u, bytes,
-                           (size_t)pointer->blocks * 4096u);
+    err = tree->reader.get(tree->reader.ctx, pointer, bytes);
     if (err != 0) {
         return err;
     }

@@ -20,9 +20,14 @@
 #include "format/batch_format.h"
 #include "format/place_format.h"
 #include "place/segments.h"
-#include "segdev/sync_io.h"
 
-/* Where blocks of trees are written: into the checkpoint lane. */
+/* Where blocks of trees are read: the device, but for what it has not got yet. */
+struct cof_raw_reader {
+    void *ctx;
+    int (*get)(void *ctx, const struct cof_tree_pointer *place, uint8_t *bytes);
+};
+
+/* Where they are written: into the checkpoint lane. */
 struct cof_raw_writer {
     void *ctx;
     /* Place blocks blocks; fills segment, block and blocks of ret_place. */
@@ -41,7 +46,7 @@ struct cof_tree_node {
 
 struct cof_ptree {
     struct cof_env *env;
-    struct cof_sync_io *io;
+    struct cof_raw_reader reader;
     struct cof_segments *segments;
     enum cof_raw_kind kind;
     uint32_t segment_blocks;
@@ -54,8 +59,9 @@ struct cof_ptree {
     uint64_t visit_budget; /* nodes a visit may still read: a forged tree can't make it endless */
 };
 
-void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env, struct cof_sync_io *io,
-                    struct cof_segments *segments, enum cof_raw_kind kind, uint32_t segment_blocks,
+void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env,
+                    const struct cof_raw_reader *reader, struct cof_segments *segments,
+                    enum cof_raw_kind kind, uint32_t segment_blocks,
                     const struct cof_tree_pointer *root);
 void cof_ptree_done(struct cof_ptree *tree);
 

@@ -59,6 +59,7 @@ static void set_used(struct cof_segments *segments, uint32_t at, unsigned lane)
         summary->hole_count--;
     }
     segments->table[at].hole = false;
+    segments->table[at].condemned = false;
     segments->table[at].state = COF_SEGMENT_USED;
     segments->table[at].lane = (uint8_t)lane;
     segments->free_count--;
@@ -323,8 +324,29 @@ static bool contains(const uint32_t *list, unsigned count, uint32_t value)
     return false;
 }
 
-static uint32_t collect_record(struct cof_segments *segments, uint32_t first, const uint32_t *keep,
-                               unsigned keep_count, uint64_t replay_sequence)
+static bool may_die(const struct cof_segment *segment)
+{
+    return segment->state == COF_SEGMENT_USED && segment->live == 0 && segment->own == 0 &&
+           segment->pins == 0 && segment->readers == 0;
+}
+
+void cof_segments_condemn(struct cof_segments *segments, const uint32_t *keep, unsigned keep_count,
+                          uint64_t replay_sequence)
+{
+    uint32_t i = 0;
+    while (i < segments->count) {
+        uint32_t end = record_end(segments, i);
+        for (; i < end && summary_of(segments, i)->dying; i++) {
+            struct cof_segment *segment = &segments->table[i];
+            bool replayed = segment->lane == COF_LANE_USER && segment->sequence >= replay_sequence;
+            segment->condemned =
+                may_die(segment) && !replayed && !contains(keep, keep_count, i);
+        }
+        i = end;
+    }
+}
+
+static uint32_t collect_record(struct cof_segments *segments, uint32_t first)
 {
     struct cof_segment_summary *summary = summary_of(segments, first);
     uint32_t freed = 0, end = record_end(segments, first);
@@ -334,9 +356,7 @@ static uint32_t collect_record(struct cof_segments *segments, uint32_t first, co
         if (segment->state != COF_SEGMENT_USED || segment->live != 0) {
             continue;
         }
-        if (segment->own != 0 || segment->pins != 0 || segment->readers != 0 ||
-            contains(keep, keep_count, i) ||
-            (segment->lane == COF_LANE_USER && segment->sequence >= replay_sequence)) {
+        if (!segment->condemned || !may_die(segment)) {
             summary->dying = true; /* another time */
             continue;
         }
@@ -352,13 +372,12 @@ static uint32_t collect_record(struct cof_segments *segments, uint32_t first, co
     return freed;
 }
 
-uint32_t cof_segments_collect(struct cof_segments *segments, const uint32_t *keep,
-                              unsigned keep_count, uint64_t replay_sequence)
+uint32_t cof_segments_collect(struct cof_segments *segments)
 {
     uint32_t freed = 0;
     for (uint32_t i = 0; i < segments->count; i += COF_SEGMENTS_PER_RECORD) {
         if (summary_of(segments, i)->dying) {
-            freed += collect_record(segments, i, keep, keep_count, replay_sequence);
+            freed += collect_record(segments, i);
         }
     }
     return freed;

@@ -4,7 +4,8 @@
  *
  * Invariants
  *  1. A segment is handed out only when it is free, and becomes free only in
- *     cof_segments_collect, which is called when the root that no longer needs it is durable.
+ *     cof_segments_collect, which is called when the root that no longer needs it is durable; and
+ *     only if it was condemned when that root was made, whatever died since.
  *  2. live counts every block that some tree or the log since the last freeze refers to; fresh is
  *     the part of it that was appended after the freeze, and is left out of what is persisted;
  *     own are the blocks of the segment table's own tree, counted anew at open.
@@ -27,8 +28,9 @@ struct cof_segment {
     uint32_t live, fresh, own, pins, readers;
     uint32_t moving; /* moves of its pages that are not published yet */
     uint8_t state, lane;
-    uint8_t tries; /* how often the cleaner took it for a victim */
-    bool hole;     /* it has no blocks on the device: given back, or never written */
+    uint8_t tries;  /* how often the cleaner took it for a victim */
+    bool hole;      /* it has no blocks on the device: given back, or never written */
+    bool condemned; /* the coming root does not need it */
 };
 
 /* What lies in a record's segments, so that nobody has to look at each of a large store's. */
@@ -90,10 +92,12 @@ void cof_segments_pin(struct cof_segments *segments, uint32_t segment, int chang
 void cof_segments_read(struct cof_segments *segments, uint32_t segment, int change);
 /* At a freeze: what is fresh now belongs to the checkpoint. */
 void cof_segments_freeze(struct cof_segments *segments);
-/* Free what is dead. keep[] are segments that lanes hold; user-lane segments with a sequence of
- * replay_sequence or more are needed for replay. Returns how many became free. */
-uint32_t cof_segments_collect(struct cof_segments *segments, const uint32_t *keep,
-                              unsigned keep_count, uint64_t replay_sequence);
+/* What the root that is made now does not need: what is dead. keep[] are segments that lanes hold;
+ * user-lane segments with a sequence of replay_sequence or more are needed for replay. */
+void cof_segments_condemn(struct cof_segments *segments, const uint32_t *keep, unsigned keep_count,
+                          uint64_t replay_sequence);
+/* That root is durable: free what was condemned. Returns how many became free. */
+uint32_t cof_segments_collect(struct cof_segments *segments);
 
 /* Records of the persisted table. */
 unsigned cof_segments_records(const struct cof_segments *segments);

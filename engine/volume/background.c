@@ -32,7 +32,7 @@ static void sleep_a_little(struct cof_background *background, pthread_mutex_t *l
 /* Nothing to do until the device has done something, or somebody wakes us. */
 static void wait_for_work(struct coffer_store *store)
 {
-    struct pollfd wait = {.fd = cof_cleaning_fd(store), .events = POLLIN};
+    struct pollfd wait = {.fd = cof_cleaning_fd(store, true), .events = POLLIN};
     if (wait.fd < 0) {
         sleep_a_little(&store->background, &store->lock);
         return;

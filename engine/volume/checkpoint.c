@@ -4,11 +4,11 @@
  *
  *   IDLE --freeze--> DRAIN --batches below the freeze complete--> MERGE --all volumes--> FINISH
  *     ^                                                                                    |
- *     +------------------------------ new roots durable -----------------------------------+
+ *     +--------------------- the root is durable --- SETTLE <------ the root is made ------+
  *
  * A freeze is a point in the log: data extents are closed, deltas switched, the lane's position
  * noted. The merge writes new map nodes into the checkpoint lane, a leaf a step, while writes go
- * on. The finish is volume/finish.c.
+ * on; and so they do while the root settles. Finish and settling are volume/finish.c.
  *
  * A failure fails the store: nothing is half-applied in a store that goes on. So none begins
  * without room for all of it (volume/space.c).
@@ -16,11 +16,13 @@
  */
 #include "volume/store.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 
 #define UNSYNCED_BYTES_MAX (UINT64_C(64) << 20)
 #define SLICE_STEPS 8u
+#define SLEEP_MS 50
 
 void cof_store_fail(struct coffer_store *store, int error)
 {
@@ -199,6 +201,11 @@ static int step(struct coffer_store *store, bool clean, bool *ret_progress)
     case COF_CHECKPOINT_FINISH:
         err = cof_checkpoint_finish(store, true, clean);
         break;
+    case COF_CHECKPOINT_SETTLE:
+        err = cof_checkpoint_settle_step(store, false);
+        *ret_progress = err > 0;
+        err = err > 0 ? 0 : err;
+        break;
     case COF_CHECKPOINT_HELD:
         *ret_progress = false;
         break;
@@ -228,8 +235,11 @@ int cof_checkpoint_step(struct coffer_store *store, bool *ret_more)
 /* Let other threads in: one of them may have to finish sealing. */
 static void breathe(struct coffer_store *store, bool progress)
 {
+    struct pollfd wait = {.fd = progress ? -1 : cof_checkpoint_fd(store), .events = POLLIN};
     pthread_mutex_unlock(&store->lock);
-    if (!progress) {
+    if (wait.fd >= 0) {
+        (void)poll(&wait, 1, SLEEP_MS);
+    } else if (!progress) {
         sched_yield();
     }
     pthread_mutex_lock(&store->lock);
@@ -258,6 +268,19 @@ void cof_checkpoint_breathe(struct coffer_store *store)
     breathe(store, true);
 }
 
+int cof_checkpoint_end(struct coffer_store *store)
+{
+    int err = 0;
+    while (err >= 0 && store->checkpoint.state == COF_CHECKPOINT_SETTLE && store->error == 0) {
+        err = cof_checkpoint_settle_step(store, true);
+    }
+    if (err < 0) {
+        cof_store_fail(store, err);
+        return err;
+    }
+    return store->error != 0 ? COFFER_E_FAILED : 0;
+}
+
 static int run_whole(struct coffer_store *store, bool clean)
 {
     bool progress;
@@ -280,16 +303,25 @@ int cof_checkpoint_whole(struct coffer_store *store, unsigned spare)
     return err == 0 ? run_whole(store, false) : err;
 }
 
-int cof_checkpoint_light(struct coffer_store *store)
+int cof_checkpoint_light_begin(struct coffer_store *store)
 {
-    int err = cof_checkpoint_settle(store);
-    if (err == 0) {
-        err = cof_checkpoint_finish(store, false, false);
-        if (err != 0) {
-            cof_store_fail(store, err);
-        }
+    int err = cof_checkpoint_finish(store, false, false);
+    if (err != 0) {
+        cof_store_fail(store, err);
     }
     return err;
+}
+
+int cof_checkpoint_light(struct coffer_store *store)
+{
+    int err = cof_checkpoint_end(store); /* lets nobody in, where that is all that is under way */
+    if (err == 0) {
+        err = cof_checkpoint_settle(store);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_light_begin(store);
+    }
+    return err == 0 ? cof_checkpoint_end(store) : err;
 }
 
 /* ---- slices ---- */

@@ -7,7 +7,8 @@
  * in a group that is still filling wait for it, unless they are most of them.
  *
  * Invariants
- *  1. Nothing moves, and nothing is published, while a walk holds the trees.
+ *  1. Nothing moves, and nothing is published, while a walk holds the trees or a root that was
+ *     made is not durable yet.
  *  2. The cleaner leaves what the next checkpoint may need; the log leaves two segments more.
  * Under the store's lock throughout; breathes where it waits.
  */
@@ -251,11 +252,15 @@ static void forget_published(struct coffer_store *store)
     cleaning->waiting_count = kept;
 }
 
-void cof_cleaning_settled(struct coffer_store *store)
+void cof_cleaning_condemned(struct coffer_store *store)
+{
+    forget_published(store);
+}
+
+void cof_cleaning_settled(struct coffer_store *store, uint64_t sequence)
 {
     cof_space_warn(store);
-    store->cleaning.settled_sequence = store->meta.sequence;
-    forget_published(store);
+    store->cleaning.settled_sequence = sequence;
 }
 
 static int fail(struct coffer_store *store, int err)
@@ -281,7 +286,17 @@ static int work(struct coffer_store *store, unsigned pages, bool wait)
 
 static bool may_work(const struct coffer_store *store)
 {
-    return store->checkpoint.state != COF_CHECKPOINT_HELD && store->error == 0 && !store->read_only;
+    return store->checkpoint.state != COF_CHECKPOINT_HELD &&
+           store->checkpoint.state != COF_CHECKPOINT_SETTLE && store->error == 0 &&
+           !store->read_only;
+}
+
+void cof_cleaning_wait(struct coffer_store *store)
+{
+    while (!may_work(store) && store->error == 0 && cof_checkpoint_end(store) == 0 &&
+           store->checkpoint.state == COF_CHECKPOINT_HELD) {
+        cof_checkpoint_breathe(store);
+    }
 }
 
 /* The rest of a group that has to be written now takes what it holds of other victims: to give a
@@ -330,9 +345,10 @@ static bool has_unsettled(const struct coffer_store *store)
     return false;
 }
 
-/* Let victims go. A light checkpoint leaves deaths to a full one, for which room must be left when
- * it has taken its own; else it is a full one. NO_SPACE: not even that has room. */
-static int release(struct coffer_store *store)
+/* Let victims go; with wait they are gone on return. A light checkpoint leaves deaths to a full one,
+ * for which room must be left when it has taken its own; else it is a full one. NO_SPACE: not even
+ * that has room. */
+static int release(struct coffer_store *store, bool wait)
 {
     int err = cof_checkpoint_settle(store);
     if (err == 0) {
@@ -349,7 +365,7 @@ static int release(struct coffer_store *store)
     if (cof_checkpoint_room(store, has_unsettled(store) ? cof_light_need(store) : 0u, 0) != 0) {
         return cof_checkpoint_whole(store, 0);
     }
-    err = cof_checkpoint_light(store);
+    err = wait ? cof_checkpoint_light(store) : cof_checkpoint_light_begin(store);
     store->cleaning.light_count += err == 0 ? 1u : 0u;
     return err;
 }
@@ -377,8 +393,8 @@ static int slice_step(struct coffer_store *store, unsigned pages)
         store->checkpoint.state != COF_CHECKPOINT_IDLE) {
         return 0;
     }
-    err = may_release(store) ? release(store) : cof_cleaner_begin(&store->cleaner, false);
-    return err == 0;
+    err = may_release(store) ? release(store, false) : cof_cleaner_begin(&store->cleaner, false);
+    return err == 0 && may_work(store);
 }
 
 int cof_cleaning_slice(struct coffer_store *store)
@@ -412,11 +428,12 @@ int cof_cleaning_slice(struct coffer_store *store)
     return store->error != 0 ? store->error : err > 0;
 }
 
-int cof_cleaning_fd(const struct coffer_store *store)
+int cof_cleaning_fd(struct coffer_store *store, bool cleaning)
 {
     const struct cof_cleaner *cleaner = &store->cleaner;
-    bool busy = cleaner->flying > 0 || cleaner->reads_flying > 0;
-    return busy && may_work(store) ? store->dev->ops->channel_fd(cleaner->channel) : -1;
+    bool busy = cleaning && (cleaner->flying > 0 || cleaner->reads_flying > 0);
+    return busy && may_work(store) ? store->dev->ops->channel_fd(cleaner->channel)
+                                   : cof_checkpoint_fd(store);
 }
 
 /* One victim, from begin to end. NO_SPACE: none, or no room for its survivors. */
@@ -424,17 +441,16 @@ int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
 {
     int err = 0;
     store->cleaning.pressed = pressed;
-    while (store->checkpoint.state == COF_CHECKPOINT_HELD && store->error == 0) {
-        cof_checkpoint_breathe(store);
-    }
+    cof_cleaning_wait(store);
     if (store->cleaner.state == COF_CLEANER_IDLE) {
         err = victim != COF_NO_SEGMENT
                   ? cof_cleaner_begin_with(&store->cleaner, victim)
                   : cof_cleaner_begin(&store->cleaner, segments_left(store) == 0);
     }
     while (err >= 0 && store->error == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
-        err = may_work(store) ? work(store, RUN_PAGES, true) : 0;
+        err = work(store, RUN_PAGES, true);
         cof_checkpoint_breathe(store);
+        cof_cleaning_wait(store);
     }
     store->cleaning.pressed = false;
     return store->error != 0 ? COFFER_E_FAILED : err < 0 ? COFFER_E_NO_SPACE : 0;
@@ -457,7 +473,7 @@ int cof_store_relieve(struct coffer_store *store)
               ? cof_clean_one(store, false, COF_NO_SEGMENT)
               : COFFER_E_NO_SPACE;
     if (err == COFFER_E_NO_SPACE && store->cleaning.waiting_count > 0) {
-        err = release(store);
+        err = release(store, true);
         store->cleaning.waiting_count = err == 0 ? store->cleaning.waiting_count : 0u;
     }
     if (err == COFFER_E_NO_SPACE && has_unsettled(store)) {

@@ -10,7 +10,8 @@
  *  1. Ranges of used keys never overlap, but for a key that leaves and its successors: those are
  *     closed. The active key's range is open at its end.
  *  2. Nothing is sealed under a key that the durable root does not list: cof_keys_renew draws,
- *     and the caller makes the root durable before eks_ready is set.
+ *     and the caller makes the root durable before eks_ready is set; a spare is taken only once a
+ *     root that lists it is.
  */
 #include "base/testhook.h"
 #include "volume/store.h"
@@ -352,14 +353,24 @@ int cof_keys_activate(struct coffer_volume *volume, struct cof_ek *ek, uint64_t 
     return 0;
 }
 
-static struct cof_ek *first_spare(struct coffer_volume *volume)
+/* One that can be taken; or also one that only the coming root lists. */
+static struct cof_ek *first_spare(struct coffer_volume *volume, bool coming)
 {
     for (unsigned i = 0; i < volume->ek_count; i++) {
-        if ((volume->eks[i].entry.flags & COF_EK_FLAG_SPARE) != 0 && volume->eks[i].seal != NULL) {
-            return &volume->eks[i];
+        struct cof_ek *ek = &volume->eks[i];
+        if ((ek->entry.flags & COF_EK_FLAG_SPARE) != 0 && ek->seal != NULL &&
+            (coming || ek->listed)) {
+            return ek;
         }
     }
     return NULL;
+}
+
+void cof_keys_listed(struct coffer_volume *volume)
+{
+    for (unsigned i = 0; i < volume->ek_count; i++) {
+        volume->eks[i].listed = volume->eks[i].written;
+    }
 }
 
 int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata,
@@ -367,7 +378,7 @@ int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata
 {
     struct cof_ek *ek = &volume->eks[volume->ek_active];
     if (ek->bytes + COF_NODE_FANOUT * COF_PAGE_BYTES > data_key_budget() && ek->bytes > 0) {
-        struct cof_ek *spare = first_spare(volume);
+        struct cof_ek *spare = first_spare(volume, false);
         if (spare != NULL) {
             int err = cof_keys_activate(volume, spare, extent);
             if (err != 0) {
@@ -377,7 +388,7 @@ int cof_keys_active(struct coffer_volume *volume, uint64_t extent, bool metadata
         }
         /* A checkpoint lists new spares: one is due when the last was taken. Its own extents must
          * not ask for the next. */
-        if (!metadata && first_spare(volume) == NULL) {
+        if (!metadata && first_spare(volume, true) == NULL) {
             volume->store->keys_wanted = true;
         }
     }
@@ -430,7 +441,8 @@ static int write_part(struct coffer_volume *volume, const struct cof_raw_writer 
     int err;
     memset(bytes, 0, 4u * 4096u);
     for (unsigned i = 0; i < count; i++) {
-        const struct cof_ek *ek = &volume->eks[part * COF_EK_PER_PART + i];
+        struct cof_ek *ek = &volume->eks[part * COF_EK_PER_PART + i];
+        ek->written = true;
         struct cof_ek_entry entry = ek->entry;
         entry.extents -= entry.extents < ek->young ? entry.extents : ek->young;
         cof_ek_entry_encode(&entry, bytes + (size_t)i * COF_EK_ENTRY_BYTES);
@@ -540,7 +552,7 @@ int cof_keys_add(struct coffer_volume *volume, const struct cof_ek_entry *entry)
 
 int cof_keys_cut(struct coffer_volume *volume, uint64_t last_extent)
 {
-    struct cof_ek *spare = volume->encrypted ? first_spare(volume) : NULL;
+    struct cof_ek *spare = volume->encrypted ? first_spare(volume, false) : NULL;
     volume->store->keys_wanted = volume->store->keys_wanted || volume->encrypted;
     return spare != NULL ? cof_keys_activate(volume, spare, last_extent + 1u) : 0;
 }

@@ -97,6 +97,20 @@ static int copy_in_flight(struct coffer_store *store, uint32_t segment, uint32_t
     return 0;
 }
 
+int cof_raw_get(void *ctx, const struct cof_tree_pointer *place, uint8_t *bytes)
+{
+    struct coffer_store *store = ctx;
+    struct cof_batch *batch =
+        store->lanes_ready ? cof_lane_find(&store->meta, place->segment, place->block) : NULL;
+    size_t length_bytes = (size_t)place->blocks * COF_BLOCK_BYTES;
+    if (batch != NULL) {
+        memcpy(bytes, cof_batch_page(batch, place->block - batch->block - 1u), length_bytes);
+        return 0;
+    }
+    return cof_sync_io_read(&store->io, place->segment, place->block * COF_BLOCK_BYTES, bytes,
+                            length_bytes);
+}
+
 /* Into store->last_header, checked, unless it is there: nodes that a merge meets one after another
  * were written one after another, and their tags seldom stay in the cache until then. */
 static int read_header(struct coffer_store *store, uint32_t segment, uint32_t header_block)

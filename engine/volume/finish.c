@@ -4,14 +4,20 @@
  * give up.
  *
  * Applies the deaths that the merges collected, writes placement, catalogue and segment table into
- * the checkpoint lane, syncs, and flips the roots; then what died is free. A light checkpoint is
- * this alone.
+ * the checkpoint lane, and makes the root that names them. Then, in steps between which the lock
+ * may be let go:
+ *
+ *   LOG_SYNC --none of the log's is under way--> LANE_SYNC --the lane's--> FLIP --both--> over
+ *
+ * and what had died when the root was made is free. A light checkpoint is this alone.
  *
  * Invariants
- *  1. All that a root names was synced before it.
+ *  1. All that a root names was synced before it, and stands in the root as it was when the tables
+ *     were written: what comes after that is the next root's.
  *  2. A segment is reused only after the roots that do not need it are durable.
  *  3. The persisted counts, bitmaps and trees are those of the freeze: what was appended after it
  *     is young, and left to the log.
+ *  4. Until the root is durable the cleaner publishes nothing, and the log begins no sync.
  * Under the store's lock throughout.
  */
 #include "volume/store.h"
@@ -128,22 +134,10 @@ static int settle_tail(struct coffer_store *store, const struct coffer_volume *v
     return 0;
 }
 
-static unsigned open_pages(const struct cof_lane *lane)
-{
-    return lane->open_batch != NULL ? lane->open_batch->pages : 0;
-}
-
-/* What was spilled is not in memory any more, and may be read the next moment. */
 int cof_deaths_spill(struct coffer_store *store)
 {
     struct cof_raw_writer writer = {store, put_raw};
-    const struct cof_lane *meta = &store->meta;
-    uint64_t last = cof_lane_last(meta);
-    unsigned pages = open_pages(meta);
-    int err = cof_place_spill(&store->place, &writer);
-    return err == 0 && (cof_lane_last(meta) != last || open_pages(meta) != pages)
-               ? cof_lane_complete(&store->meta)
-               : err;
+    return cof_place_spill(&store->place, &writer);
 }
 
 int cof_death_add(struct cof_kills *deaths, const struct coffer_volume *volume,
@@ -265,7 +259,7 @@ static void build_root(struct coffer_store *store, bool clean, struct cof_root *
 
 /* ---- space ---- */
 
-static uint32_t collect(struct coffer_store *store)
+static void condemn(struct coffer_store *store)
 {
     uint32_t keep[5u + COF_CLEANER_HEADS_MAX] = {store->lane.segment, store->lane.next_segment,
                                                  store->meta.segment, store->meta.next_segment,
@@ -273,8 +267,8 @@ static uint32_t collect(struct coffer_store *store)
     for (unsigned i = 0; i < COF_CLEANER_HEADS_MAX; i++) {
         keep[5u + i] = store->cleaner.heads[i].segment;
     }
-    return cof_segments_collect(&store->segments, keep, 5u + COF_CLEANER_HEADS_MAX,
-                                store->checkpoint.head_sequence);
+    cof_segments_condemn(&store->segments, keep, 5u + COF_CLEANER_HEADS_MAX,
+                         store->checkpoint.head_sequence);
 }
 
 /* Give the space of free segments back to the file system or device, the highest first, but for a
@@ -298,24 +292,13 @@ static void give_back(struct coffer_store *store)
 /* What a negative control must catch: segments that only the coming root gives up, given up now. */
 void cof_segments_free_early(struct coffer_store *store)
 {
-    (void)collect(store);
+    condemn(store);
+    (void)cof_segments_collect(&store->segments);
     for (uint32_t i = 0; i < store->segments.conditioned; i++) {
         if (store->segments.table[i].state == COF_SEGMENT_FREE) {
             (void)!cof_sync_io_control(&store->io, COFFER_SEGDEV_TRIM, i);
         }
     }
-}
-
-int cof_checkpoint_roots(struct coffer_store *store, bool clean)
-{
-    struct cof_root root;
-    int err;
-    build_root(store, clean, &root);
-    err = cof_store_write_roots(store, &root, NULL);
-    if (err == 0 && root.lanes[COF_LANE_USER].next_segment == store->lane.next_segment) {
-        cof_lane_announced(&store->lane);
-    }
-    return err;
 }
 
 /* ---- all of it ---- */
@@ -332,19 +315,6 @@ static int bear(struct coffer_store *store, const struct cof_raw_writer *writer)
     }
     birth->done = err == 0;
     return err;
-}
-
-/* A device tells a failure to write back once: of two syncs at a time the one may have the error
- * and the other lie. So the log's has ended before a checkpoint's begins, and the lock is held
- * until all of the checkpoint's have. */
-int cof_log_end_sync(struct coffer_store *store)
-{
-    struct cof_lane *log = &store->lane;
-    int err = 0;
-    while (err >= 0 && log->error == 0 && log->sync_in_flight) {
-        err = cof_lane_poll(log, true);
-    }
-    return log->error != 0 ? log->error : err < 0 ? err : 0;
 }
 
 static int write_all(struct coffer_store *store, bool full)
@@ -380,10 +350,33 @@ static int write_all(struct coffer_store *store, bool full)
     if (err == 0) {
         err = write_segment_table(store, &writer);
     }
-    if (err == 0) {
-        err = cof_log_end_sync(store);
+    cof_lane_close_batch(&store->meta);
+    return err;
+}
+
+/* The root of what is written, and what it does not need: all as of now. */
+static int make_root(struct coffer_store *store, bool clean)
+{
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    struct cof_root root;
+    build_root(store, clean, &root);
+    if (!clean) {
+        condemn(store);
     }
-    return err == 0 ? cof_lane_drain(&store->meta) : err;
+    checkpoint->clean = clean;
+    checkpoint->lane_batch = cof_lane_last(&store->meta);
+    checkpoint->lane_sequence = store->meta.sequence;
+    checkpoint->settling = COF_SETTLING_LOG_SYNC;
+    checkpoint->state = COF_CHECKPOINT_SETTLE;
+    cof_cleaning_condemned(store);
+    cof_lane_hold_syncs(&store->lane, true);
+    return cof_roots_begin(store, &root);
+}
+
+int cof_checkpoint_roots(struct coffer_store *store)
+{
+    store->checkpoint.full = false;
+    return make_root(store, false);
 }
 
 int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
@@ -392,30 +385,107 @@ int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean)
     if (err == 0) {
         err = write_all(store, full);
     }
-    if (err == 0) {
-        err = cof_checkpoint_roots(store, clean);
-    }
     if (err != 0) {
         return err;
     }
-    for (struct coffer_volume *volume = store->volumes; full && volume != NULL;
-         volume = volume->next) {
+    store->checkpoint.full = full;
+    return make_root(store, clean);
+}
+
+static void settle_full(struct coffer_store *store)
+{
+    for (struct coffer_volume *volume = store->volumes; volume != NULL; volume = volume->next) {
         volume->frozen_valid = false;
     }
-    if (full) {
-        cof_free(&store->env, store->frozen_extents);
-        store->frozen_extents = NULL;
-        store->frozen_count = 0;
-        store->checkpoint.count++;
-        store->deaths_ahead -= store->frozen_deaths_ahead;
-        store->frozen_deaths_ahead = 0;
-        store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
+    cof_free(&store->env, store->frozen_extents);
+    store->frozen_extents = NULL;
+    store->frozen_count = 0;
+    store->checkpoint.count++;
+    store->deaths_ahead -= store->frozen_deaths_ahead;
+    store->frozen_deaths_ahead = 0;
+    store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
+}
+
+/* The roots are durable. */
+static void settled(struct coffer_store *store)
+{
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    cof_lane_hold_syncs(&store->lane, false);
+    if (store->root.lanes[COF_LANE_USER].next_segment == store->lane.next_segment) {
+        cof_lane_announced(&store->lane);
     }
-    if (!clean) {
-        (void)collect(store);
+    for (struct coffer_volume *volume = store->volumes; volume != NULL; volume = volume->next) {
+        cof_keys_listed(volume);
+    }
+    if (checkpoint->full) {
+        settle_full(store);
+    }
+    if (!checkpoint->clean) {
+        (void)cof_segments_collect(&store->segments);
         give_back(store);
     }
-    cof_cleaning_settled(store);
-    store->checkpoint.state = COF_CHECKPOINT_IDLE;
-    return 0;
+    cof_cleaning_settled(store, checkpoint->lane_sequence);
+    checkpoint->state = COF_CHECKPOINT_IDLE;
+}
+
+/* Waits for no sync of the log's, with wait for one answer. */
+static int end_log_sync(struct coffer_store *store, bool wait)
+{
+    struct cof_lane *log = &store->lane;
+    int moved = log->sync_in_flight ? cof_lane_poll(log, wait) : 0;
+    if (log->error != 0 || moved < 0) {
+        return log->error != 0 ? log->error : moved;
+    }
+    if (log->sync_in_flight) {
+        return moved;
+    }
+    cof_lane_sync_begins(log);
+    cof_lane_want_durable(&store->meta, store->checkpoint.lane_batch);
+    store->checkpoint.settling = COF_SETTLING_LANE_SYNC;
+    return 1;
+}
+
+static int end_lane_sync(struct coffer_store *store, bool wait)
+{
+    struct cof_lane *meta = &store->meta;
+    int moved = 0;
+    if (meta->durable_upto < store->checkpoint.lane_batch) {
+        moved = cof_lane_busy(meta) ? cof_lane_poll(meta, wait) : COFFER_E_INTERNAL;
+    }
+    if (meta->error != 0 || moved < 0) {
+        return meta->error != 0 ? meta->error : moved;
+    }
+    if (meta->durable_upto < store->checkpoint.lane_batch) {
+        return moved;
+    }
+    cof_lane_synced(&store->lane);
+    store->checkpoint.settling = COF_SETTLING_FLIP;
+    return 1;
+}
+
+int cof_checkpoint_settle_step(struct coffer_store *store, bool wait)
+{
+    enum cof_settling before = store->checkpoint.settling;
+    bool durable = false;
+    int moved = before == COF_SETTLING_LOG_SYNC    ? end_log_sync(store, wait)
+                : before == COF_SETTLING_LANE_SYNC ? end_lane_sync(store, wait)
+                                                   : cof_roots_step(store, wait, &durable);
+    if (moved > 0 && durable) {
+        settled(store);
+    }
+    if (moved > 0) {
+        cof_queues_wake(store); /* what they may wait for is another descriptor now */
+    }
+    return moved;
+}
+
+int cof_checkpoint_fd(struct coffer_store *store)
+{
+    const struct cof_checkpoint *checkpoint = &store->checkpoint;
+    if (checkpoint->state != COF_CHECKPOINT_SETTLE || store->geometry.works_in_poll ||
+        checkpoint->settling == COF_SETTLING_LOG_SYNC) {
+        return -1;
+    }
+    return checkpoint->settling == COF_SETTLING_LANE_SYNC ? cof_lane_fd(&store->meta)
+                                                          : cof_roots_fd(store);
 }

@@ -57,7 +57,8 @@ static int open_device(struct opening *opening)
 static int open_io(struct opening *opening)
 {
     struct coffer_store *store = opening->store;
-    return cof_sync_io_init(&store->io, &store->env, store->dev);
+    int err = cof_sync_io_init(&store->io, &store->env, store->dev);
+    return err == 0 && !store->read_only ? cof_roots_init(store) : err;
 }
 
 static int open_root(struct opening *opening)
@@ -138,6 +139,7 @@ static int open_segments(struct opening *opening)
     struct coffer_store *store = opening->store;
     struct cof_ptree_visitor records = {store, own_record, NULL, NULL};
     struct cof_ptree_visitor own = {store, own_leaf, own_node, NULL};
+    const struct cof_raw_reader reader = {store, cof_raw_get};
     int err = cof_segments_init(&store->segments, &store->env, store->root.segment_count);
     if (err != 0) {
         return err;
@@ -145,11 +147,11 @@ static int open_segments(struct opening *opening)
     store->segments.next_sequence = store->root.next_sequence;
     store->segments.conditioned = store->root.conditioned;
     store->segments.records_written = cof_segments_records(&store->segments);
-    cof_ptree_init(&store->segment_tree, &store->env, &store->io, &store->segments,
+    cof_ptree_init(&store->segment_tree, &store->env, &reader, &store->segments,
                    COF_RAW_SEGMENTS, store->segment_blocks, &store->root.segments);
-    cof_ptree_init(&store->catalogue_tree, &store->env, &store->io, &store->segments,
+    cof_ptree_init(&store->catalogue_tree, &store->env, &reader, &store->segments,
                    COF_RAW_CATALOGUE, store->segment_blocks, &store->root.catalogue);
-    cof_ptree_init(&store->placement_tree, &store->env, &store->io, &store->segments,
+    cof_ptree_init(&store->placement_tree, &store->env, &reader, &store->segments,
                    COF_RAW_PLACEMENT, store->segment_blocks, &store->root.placement);
     store->placement_tree.records_known =
         store->root.placement_records != 0 || store->root.placement.blocks == 0;
@@ -322,7 +324,10 @@ static int become_writer(struct opening *opening)
     if (err == 0) {
         cof_checkpoint_begin_here(store);
         store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
-        err = clean ? cof_checkpoint_roots(store, false) : cof_checkpoint_light(store);
+        err = clean ? cof_checkpoint_roots(store) : cof_checkpoint_light(store);
+    }
+    if (err == 0) {
+        err = cof_checkpoint_end(store);
     }
     if (err == 0) {
         err = cof_interim_sweep(store);
@@ -385,6 +390,7 @@ static void dismantle(struct coffer_store *store)
     cof_free(&store->env, store->frozen_extents);
     cof_aead_free(store->aead);
     cof_arena_free(store->arena);
+    cof_roots_done(store);
     cof_sync_io_done(&store->io);
     if (store->dev != NULL) {
         store->dev->ops->close(store->dev);
@@ -500,7 +506,10 @@ static int close_log(struct coffer_store *store)
 {
     int err;
     pthread_mutex_lock(&store->lock);
-    err = cof_lane_drain(&store->lane);
+    err = cof_checkpoint_end(store);
+    if (err == 0) {
+        err = cof_lane_drain(&store->lane);
+    }
     if (err == 0) {
         err = cof_checkpoint_run(store, true);
         if (err == COFFER_E_NO_SPACE && store->error == 0) {

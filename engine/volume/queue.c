@@ -132,7 +132,7 @@ static bool waits_for_lane(const struct coffer_queue *queue)
         }
     }
     return store->lanes_ready && cof_lane_busy(&store->lane) && queue->reads_in_flight == 0 &&
-           !store->background.running && cof_cleaning_fd(store) < 0;
+           !store->background.running && cof_cleaning_fd(store, true) < 0;
 }
 
 /* Move a request on as far as it goes; true when it is over. Under the store's lock. */
@@ -283,14 +283,16 @@ static bool holds_something(const struct coffer_queue *queue)
 
 /*
  * What was collected from the devices' channels no longer makes the descriptor readable: whoever
- * polls it must find it readable as long as there is something to hand over or to move on. Under
- * the store's lock.
+ * polls it must find it readable as long as there is something to hand over or to move on; a root
+ * that settles has a channel of its own. Under the store's lock.
  */
 static void leave(struct coffer_queue *queue)
 {
+    bool settles = queue->store->checkpoint.state == COF_CHECKPOINT_SETTLE;
     cof_read_release(queue);
     queue->inside = false;
-    if (queue->watched && (holds_something(queue) || (queue->stale && queue->in_flight > 0))) {
+    if (queue->watched &&
+        (holds_something(queue) || ((queue->stale || settles) && queue->in_flight > 0))) {
         cof_queue_wake(queue);
     }
 }
@@ -567,8 +569,9 @@ static bool only_reads(const struct coffer_queue *queue, int cleaning_fd)
     return request == NULL && cleaning_fd < 0;
 }
 
-/* Nothing moves unless something outside does: sleep, or poll devices that have no descriptor.
- * What the cleaner has in flight is waited for, too, so that it goes on while a caller waits. */
+/* Nothing moves unless something outside does: sleep, or poll devices that have no descriptor. What
+ * a root that settles or the cleaner has in flight is waited for, too, so that it goes on while a
+ * caller waits. */
 static void wait_for_more(struct coffer_queue *queue, int cleaning_fd)
 {
     struct coffer_store *store = queue->store;
@@ -600,13 +603,13 @@ static enum next choose(struct coffer_queue *queue, int *ret_cleaning_fd)
     struct coffer_store *store = queue->store;
     bool busy = store->lanes_ready && cof_lane_busy(&store->lane);
     if (holds_something(queue) || (queue->stale && queue->in_flight > 0) ||
-        (store->checkpoint.state != COF_CHECKPOINT_IDLE && !busy)) {
+        (store->checkpoint.state != COF_CHECKPOINT_IDLE && !busy && cof_checkpoint_fd(store) < 0)) {
         return NEXT_LOOK;
     }
     if (waits_for_lane(queue) || (busy && queue->works_in_poll)) {
         return NEXT_CARRY;
     }
-    *ret_cleaning_fd = store->background.running ? -1 : cof_cleaning_fd(store);
+    *ret_cleaning_fd = cof_cleaning_fd(store, !store->background.running);
     leave(queue);
     queue->asleep = true;
     return NEXT_SLEEP;

@@ -40,9 +40,7 @@ int cof_reencrypt_flush(struct cof_reencrypt *run)
 {
     struct coffer_store *store = run->store;
     int err;
-    while (store->checkpoint.state == COF_CHECKPOINT_HELD && store->error == 0) {
-        cof_checkpoint_breathe(store);
-    }
+    cof_cleaning_wait(store);
     err = store->error != 0 ? COFFER_E_FAILED : settle_moves(store);
     if (err == 0 && run->pages_moved > 0) {
         err = cof_checkpoint_ready(store, 0, 0);
@@ -236,9 +234,7 @@ int cof_reencrypt_extent(struct cof_reencrypt *run)
     if (err == 0 && COF_BROKEN(SAME_UUID)) {
         memcpy(uuid, run->copy->uuid, sizeof uuid);
     }
-    while (store->checkpoint.state == COF_CHECKPOINT_HELD && store->error == 0) {
-        cof_checkpoint_breathe(store);
-    }
+    cof_cleaning_wait(store);
     if (store->error != 0) {
         err = COFFER_E_FAILED;
     } else if (is_damage(err)) {

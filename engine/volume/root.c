@@ -8,25 +8,106 @@
  * crash between the two leaves a single pair that is new; then damage of that pair would bring
  * back an older root, which the epoch in the log's batch headers gives away (recover.c).
  *
+ *   NONE --begin--> PAIR --both slots--> SYNC --first--> PAIR --> SYNC --second--> NONE
+ *
  * The anchor outside the store is told of the root before and after (anchor.c).
+ *
+ * On a channel of its own, in steps that need not wait. Under the store's lock, which may be let go
+ * between steps: what becomes of the store meanwhile is not the root's.
  */
 #include "volume/store.h"
 
-#define EPOCH_MAX (UINT64_C(1) << 62)
+#include <string.h>
 
-static int write_pair(struct coffer_store *store, struct cof_root *root)
+#define EPOCH_MAX (UINT64_C(1) << 62)
+#define POLLS_MAX 1000u
+
+int cof_roots_init(struct coffer_store *store)
 {
-    uint8_t block[4096];
-    unsigned first = (unsigned)(root->epoch % 2u);
-    int err = 0;
-    cof_root_encode(root, block);
-    for (unsigned slot = first; err == 0 && slot < COFFER_ROOT_SLOTS; slot += 2u) {
-        err = cof_sync_io_root_cas(&store->io, slot, store->slot_epochs[slot], block);
-        if (err == 0) {
-            store->slot_epochs[slot] = root->epoch;
+    struct cof_root_writer *writer = &store->roots;
+    int err;
+    writer->block = cof_alloc_aligned(&store->env, COF_BLOCK_BYTES);
+    if (writer->block == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    err = store->dev->ops->channel_open(store->dev, COF_ROOT_COPIES, &writer->channel);
+    if (err != 0) {
+        writer->channel = NULL;
+    }
+    return err;
+}
+
+/* Take what has come; with wait at least one. A request is the device's until it has returned it,
+ * so a poll that fails is tried again, and a channel that keeps a request is given up. */
+static int collect(struct coffer_store *store, bool wait)
+{
+    struct cof_root_writer *writer = &store->roots;
+    int got = 0;
+    for (unsigned i = 0; i < POLLS_MAX; i++) {
+        struct coffer_segdev_request *list = NULL;
+        got = store->dev->ops->poll(writer->channel, wait ? 1u : 0u, &list);
+        for (; got > 0 && list != NULL; list = list->next) {
+            writer->flying--;
+            if (list->result != 0) {
+                writer->error = list->result;
+            } else if (list->op == COFFER_SEGDEV_ROOT_CAS) {
+                store->slot_epochs[list->segment] = writer->root.epoch;
+            }
+        }
+        if (got > 0 || (got == 0 && !wait)) {
+            return got;
         }
     }
-    return err == 0 ? cof_sync_io_control(&store->io, COFFER_SEGDEV_SYNC, 0) : err;
+    writer->broken = true;
+    return got < 0 ? got : COFFER_E_IO;
+}
+
+void cof_roots_done(struct coffer_store *store)
+{
+    struct cof_root_writer *writer = &store->roots;
+    while (writer->flying > 0 && !writer->broken) {
+        (void)collect(store, true);
+    }
+    if (writer->channel != NULL) {
+        store->dev->ops->channel_close(writer->channel);
+        writer->channel = NULL;
+    }
+    cof_free_aligned(&store->env, writer->block);
+    writer->block = NULL;
+}
+
+static int submit(struct coffer_store *store, enum coffer_segdev_op op, unsigned slot)
+{
+    struct cof_root_writer *writer = &store->roots;
+    struct coffer_segdev_request *request = &writer->requests[writer->flying];
+    int err;
+    memset(request, 0, sizeof *request);
+    request->op = op;
+    request->segment = slot;
+    request->buffer_index = -1;
+    if (op == COFFER_SEGDEV_ROOT_CAS) {
+        request->expect_epoch = store->slot_epochs[slot];
+        request->iov = &writer->iov;
+        request->iov_count = 1;
+    }
+    err = store->dev->ops->submit(writer->channel, request);
+    writer->flying += err == 0 ? 1u : 0u;
+    return err;
+}
+
+/* Both slots of the pair that the epoch is for. */
+static int write_pair(struct coffer_store *store)
+{
+    struct cof_root_writer *writer = &store->roots;
+    unsigned first = (unsigned)(writer->root.epoch % COF_ROOT_COPIES);
+    int err = 0;
+    cof_root_encode(&writer->root, writer->block);
+    writer->iov.iov_base = writer->block;
+    writer->iov.iov_len = COF_BLOCK_BYTES;
+    for (unsigned slot = first; err == 0 && slot < COFFER_ROOT_SLOTS; slot += COF_ROOT_COPIES) {
+        err = submit(store, COFFER_SEGDEV_ROOT_CAS, slot);
+    }
+    return err;
 }
 
 /* The first of the coming root's epochs: into the pair of slots that does not hold the present one,
@@ -37,35 +118,68 @@ static uint64_t coming_epoch(const struct coffer_store *store)
     return epoch > passed ? epoch : epoch + (passed - epoch) / 2u * 2u + 2u;
 }
 
-static int write_both(struct coffer_store *store, struct cof_root *root)
+int cof_roots_begin(struct coffer_store *store, const struct cof_root *root)
 {
-    int err = write_pair(store, root);
-    if (err == 0) {
-        root->epoch++;
-        err = write_pair(store, root);
+    struct cof_root_writer *writer = &store->roots;
+    writer->root = *root;
+    writer->root.epoch = coming_epoch(store);
+    if (writer->root.epoch >= EPOCH_MAX) {
+        return COFFER_E_LIMIT; /* only a forged root gets there */
     }
-    return err;
+    return cof_anchor_before_root(store, writer->root.epoch, NULL);
 }
 
-int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
-                          struct coffer_fault *fault)
+/* What is to be asked of the device next. Its syncs make the log durable, too. */
+static int next_request(struct coffer_store *store)
 {
-    int err;
-    root->epoch = coming_epoch(store);
-    err = root->epoch < EPOCH_MAX ? 0 : COFFER_E_LIMIT; /* only a forged root gets there */
-    if (err == 0) {
-        err = cof_anchor_before_root(store, root->epoch, fault);
+    struct cof_root_writer *writer = &store->roots;
+    if (writer->step == COF_ROOT_NONE || writer->step == COF_ROOT_FIRST_SYNC) {
+        writer->root.epoch += writer->step == COF_ROOT_NONE ? 0u : 1u;
+        writer->step++;
+        return write_pair(store);
     }
-    if (err != 0) {
-        return err;
+    writer->step++;
+    cof_lane_sync_begins(&store->lane);
+    return submit(store, COFFER_SEGDEV_SYNC, 0);
+}
+
+/* Flags that were set meanwhile are of a root to come. */
+static int durable(struct coffer_store *store)
+{
+    struct cof_root_writer *writer = &store->roots;
+    uint64_t incompat = store->root.incompat, ro_compat = store->root.ro_compat;
+    store->root = writer->root;
+    store->root.incompat |= incompat;
+    store->root.ro_compat |= ro_compat;
+    store->lane.epoch = writer->root.epoch - 1u; /* the first of the two: either may be lost */
+    store->meta.epoch = writer->root.epoch - 1u;
+    writer->step = COF_ROOT_NONE;
+    return cof_anchor_after_root(store, NULL);
+}
+
+int cof_roots_step(struct coffer_store *store, bool wait, bool *ret_durable)
+{
+    struct cof_root_writer *writer = &store->roots;
+    int err = 0;
+    *ret_durable = false;
+    if (writer->flying > 0) {
+        int got = collect(store, wait);
+        if (got < 0 || writer->error != 0) {
+            return got < 0 ? got : writer->error;
+        }
+        if (writer->flying > 0) {
+            return got > 0;
+        }
     }
-    err = write_both(store, root);
-    if (err != 0) {
-        return cof_fault(fault, err, COFFER_STAGE_ROOT, "the root could not be written: %s",
-                         coffer_error_sentence(err));
+    if (writer->step == COF_ROOT_FIRST_SYNC || writer->step == COF_ROOT_SECOND_SYNC) {
+        cof_lane_synced(&store->lane);
     }
-    store->root = *root;
-    store->lane.epoch = root->epoch - 1u; /* the first of the two: either may be lost */
-    store->meta.epoch = root->epoch - 1u;
-    return cof_anchor_after_root(store, fault);
+    *ret_durable = writer->step == COF_ROOT_SECOND_SYNC;
+    err = *ret_durable ? durable(store) : next_request(store);
+    return err != 0 ? err : 1;
+}
+
+int cof_roots_fd(const struct coffer_store *store)
+{
+    return store->dev->ops->channel_fd(store->roots.channel);
 }

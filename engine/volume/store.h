@@ -38,6 +38,7 @@ struct cof_ek {
     uint64_t young;           /* extents opened since the freeze */
     uint64_t bytes;           /* sealed by this process */
     bool changed;             /* range or flags changed since it was wrapped; key at hand */
+    bool written, listed;     /* by the root that is coming, or was made last; by a durable one */
 };
 
 struct cof_extent; /* an open extent: extent.c */
@@ -157,8 +158,16 @@ enum cof_checkpoint_state {
     COF_CHECKPOINT_IDLE = 0,
     COF_CHECKPOINT_DRAIN,  /* batches below the freeze are on their way */
     COF_CHECKPOINT_MERGE,  /* one volume after another */
-    COF_CHECKPOINT_FINISH, /* placement, catalogue, segment table, roots */
+    COF_CHECKPOINT_FINISH, /* placement, catalogue, segment table; the root is made */
+    COF_CHECKPOINT_SETTLE, /* until the root is durable */
     COF_CHECKPOINT_HELD    /* none may begin: trees are walked that must not change */
+};
+
+/* What COF_CHECKPOINT_SETTLE waits for. */
+enum cof_settling {
+    COF_SETTLING_LOG_SYNC,  /* of the log, begun before */
+    COF_SETTLING_LANE_SYNC, /* of all that the root names */
+    COF_SETTLING_FLIP       /* root.c */
 };
 
 struct cof_checkpoint {
@@ -169,8 +178,34 @@ struct cof_checkpoint {
     struct coffer_volume *volume; /* being merged */
     struct cof_merge merge;
     bool merging;
+    enum cof_settling settling;
+    bool full, clean;                   /* what settles; not a light one; the store closes */
+    uint64_t lane_batch, lane_sequence; /* where the checkpoint lane was when its root was made */
     uint64_t last_ns;
     uint64_t count;
+};
+
+#define COF_ROOT_COPIES 2u /* slots for each epoch */
+
+/* A root on its way (root.c): the pair of its first epoch, synced; of its second, synced. */
+enum cof_root_step {
+    COF_ROOT_NONE = 0,
+    COF_ROOT_FIRST,
+    COF_ROOT_FIRST_SYNC,
+    COF_ROOT_SECOND,
+    COF_ROOT_SECOND_SYNC
+};
+
+struct cof_root_writer {
+    struct coffer_segdev_channel *channel;
+    struct cof_root root;
+    enum cof_root_step step; /* that the device is at work on */
+    uint8_t *block;          /* the root's bytes: page-aligned, the device's while any is flying */
+    struct iovec iov;
+    struct coffer_segdev_request requests[COF_ROOT_COPIES];
+    unsigned flying;
+    int error;   /* of a request */
+    bool broken; /* the channel kept a request: nothing more can be asked of it */
 };
 
 #define COF_WAITING_MAX 64u
@@ -206,6 +241,7 @@ struct coffer_store {
     struct coffer_segdev *dev;
     struct coffer_geometry geometry;
     struct cof_sync_io io;
+    struct cof_root_writer roots;
     pthread_mutex_t
         admin;            /* one volume is made, opened, listed or deleted at a time; taken first */
     pthread_mutex_t lock; /* let go while the key service is asked */
@@ -273,9 +309,16 @@ struct coffer_store {
 };
 
 /* ---- root.c ---- */
-/* Both of the root's flips, synced. */
-COFFER_MUST_CHECK int cof_store_write_roots(struct coffer_store *store, struct cof_root *root,
-                                            struct coffer_fault *fault);
+COFFER_MUST_CHECK int cof_roots_init(struct coffer_store *store);
+/* Waits for what the device still holds. */
+void cof_roots_done(struct coffer_store *store);
+/* Begin to make a root durable, under the next epochs: the anchor is told. One at a time. */
+COFFER_MUST_CHECK int cof_roots_begin(struct coffer_store *store, const struct cof_root *root);
+/* Bring it on, with wait by one answer of the device: both of its flips and their syncs, then it is
+ * store->root. No other sync is under way. 1: it moved; 0: it waits for the device. */
+COFFER_MUST_CHECK int cof_roots_step(struct coffer_store *store, bool wait, bool *ret_durable);
+/* Readable when the device has answered; or -1. */
+int cof_roots_fd(const struct coffer_store *store);
 
 /* ---- anchor.c ---- */
 /* Compare the root and the catalogue, both just read, with the anchor. ROLLBACK unless accept. */
@@ -614,6 +657,8 @@ COFFER_MUST_CHECK int cof_keys_flush(struct coffer_volume *volume,
 /* Write all entries as they are, and their digest into the record. */
 COFFER_MUST_CHECK int cof_keys_write(struct coffer_volume *volume,
                                      const struct cof_raw_writer *writer);
+/* What was written then is listed by a root that is durable. */
+void cof_keys_listed(struct coffer_volume *volume);
 /* One more entry, as it is. */
 COFFER_MUST_CHECK int cof_keys_add(struct coffer_volume *volume, const struct cof_ek_entry *entry);
 /* At a snapshot: what follows last_extent is sealed under another key, where a spare is left. */
@@ -714,6 +759,9 @@ void cof_openers_idle(struct coffer_store *store);
 void cof_openers_forget(struct coffer_store *store, uint32_t volume);
 
 /* ---- fetch.c ---- */
+/* Blocks of trees (cof_raw_reader): from the checkpoint lane, as long as the device has not got
+ * them. */
+COFFER_MUST_CHECK int cof_raw_get(void *ctx, const struct cof_tree_pointer *place, uint8_t *bytes);
 COFFER_MUST_CHECK int cof_tags_init(struct cof_tag_cache *tags, struct cof_env *env,
                                     uint64_t budget_bytes);
 bool cof_tags_get(const struct cof_tag_cache *tags, struct cof_vaddr addr,
@@ -813,9 +861,10 @@ unsigned cof_cleaning_heads(const struct coffer_store *store);
 COFFER_MUST_CHECK int cof_cleaning_init(struct coffer_store *store, unsigned heads);
 /* A slice of the cleaner's work, when segments are few. 1: there is more to do now. */
 COFFER_MUST_CHECK int cof_cleaning_slice(struct coffer_store *store);
-/* What becomes readable when the device has done something for the cleaner, which a slice goes on
- * with; -1: nothing is in flight, or the device has no descriptor. */
-int cof_cleaning_fd(const struct coffer_store *store);
+/* What becomes readable when the device has done something for a root that settles or, with
+ * cleaning, for the cleaner, which a slice goes on with; -1: nothing is in flight, or the device has
+ * no descriptor. */
+int cof_cleaning_fd(struct coffer_store *store, bool cleaning);
 /* Below so many free segments it works. */
 uint32_t cof_cleaning_low(const struct coffer_store *store);
 /* One victim (COF_NO_SEGMENT: the best) from begin to end. NO_SPACE: there is none, or no room for
@@ -830,8 +879,13 @@ COFFER_MUST_CHECK int cof_cleaning_renew(struct coffer_store *store,
 /* Log a warning when more lives than the threshold, once until less does. */
 void cof_space_warn(struct coffer_store *store);
 bool cof_space_is_low(const struct coffer_store *store);
-/* New roots are durable. */
-void cof_cleaning_settled(struct coffer_store *store);
+/* A root was made that lets victims go; and it is durable: the segment of the checkpoint lane where
+ * it was made has this sequence. */
+void cof_cleaning_condemned(struct coffer_store *store);
+void cof_cleaning_settled(struct coffer_store *store, uint64_t sequence);
+/* Between roots that are made and roots that are durable nothing is published, nor while trees are
+ * walked: wait until it may be. The store's error is looked at by the caller. */
+void cof_cleaning_wait(struct coffer_store *store);
 
 /* ---- shrink.c ---- */
 /* Take the segments from `count` on away: fewer than there are. No more than one at a time. */
@@ -846,8 +900,10 @@ COFFER_MUST_CHECK int cof_shrink_survey(struct coffer_store *store, uint32_t seg
 COFFER_MUST_CHECK int cof_checkpoint_step(struct coffer_store *store, bool *ret_more);
 /* Replay begins where the user lane stands now, and needs its segments from there on. */
 void cof_checkpoint_begin_here(struct coffer_store *store);
-/* Run to the end of the checkpoint that is under way, if there is one. */
+/* Run to the end of the checkpoint that is under way, if there is one. Lets others in. */
 COFFER_MUST_CHECK int cof_checkpoint_settle(struct coffer_store *store);
+/* If a root is on its way, wait until it is durable, and let nobody in. */
+COFFER_MUST_CHECK int cof_checkpoint_end(struct coffer_store *store);
 /* Between COF_CHECKPOINT_HELD and IDLE: let other threads in. */
 void cof_checkpoint_breathe(struct coffer_store *store);
 /* Run to the end of one whole checkpoint that begins after this call. NO_SPACE: there is no room
@@ -859,6 +915,8 @@ COFFER_MUST_CHECK int cof_checkpoint_whole(struct coffer_store *store, unsigned 
  * replay begins: for a volume that was created, opened or changed. Any error fails the store, so
  * ask cof_checkpoint_room before anything is changed. */
 COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
+/* The same, but its root becomes durable in slices. No checkpoint is under way. */
+COFFER_MUST_CHECK int cof_checkpoint_light_begin(struct coffer_store *store);
 /* A slice of what is due, on a caller's thread: cleaning is left to the background thread, if there
  * is one. What it asks of the lane the caller carries. cof_store_work: all of it. 1: more is due
  * now. */
@@ -883,13 +941,17 @@ COFFER_MUST_CHECK int cof_death_add(struct cof_kills *deaths, const struct coffe
 COFFER_MUST_CHECK int cof_deaths_apply(struct coffer_store *store, struct cof_kills *deaths);
 /* That alone, for who applies deaths himself. */
 COFFER_MUST_CHECK int cof_deaths_spill(struct coffer_store *store);
-/* The end of a checkpoint (full) or a light one. On failure the caller fails the store. */
+/* The end of a checkpoint (full) or a light one: all is written, and the root made, which then has
+ * to settle. On failure the caller fails the store. */
 COFFER_MUST_CHECK int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean);
-/* Wait until no sync of the log is under way: before any other sync begins, and the lock is held
- * until that has ended. */
-COFFER_MUST_CHECK int cof_log_end_sync(struct coffer_store *store);
-/* Only new roots: for the open of a store that was closed cleanly. */
-COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store, bool clean);
+/* Only a new root: for the open of a store that was closed cleanly. */
+COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store);
+/* Bring a root that settles on, with wait by one answer of the device. 1: it moved; 0: it waits for
+ * the device. On failure the caller fails the store. */
+COFFER_MUST_CHECK int cof_checkpoint_settle_step(struct coffer_store *store, bool wait);
+/* Readable when the device has answered a root that settles. -1: none does, the device has no
+ * descriptor, or what is waited for comes through the log's channel. */
+int cof_checkpoint_fd(struct coffer_store *store);
 /* A broken engine's: what a root that is not durable yet does not need is free. */
 void cof_segments_free_early(struct coffer_store *store);
 void cof_queue_free(struct coffer_queue *queue);

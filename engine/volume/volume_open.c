@@ -414,12 +414,26 @@ static int make_log_durable(struct coffer_store *store)
     while (lane->error == 0 && lane->durable_upto < last) {
         if (cof_lane_busy(lane)) {
             (void)cof_lane_poll(lane, true);
+        } else {
+            (void)!cof_checkpoint_end(store); /* while it syncs the log does not */
         }
         pthread_mutex_unlock(&store->lock);
         sched_yield();
         pthread_mutex_lock(&store->lock);
     }
     return lane->error;
+}
+
+/* Wait until no sync of the log's is under way: before another's begins, with the lock held until
+ * that has ended. */
+static int end_log_sync(struct coffer_store *store)
+{
+    struct cof_lane *log = &store->lane;
+    int err = 0;
+    while (err >= 0 && log->error == 0 && log->sync_in_flight) {
+        err = cof_lane_poll(log, true);
+    }
+    return log->error != 0 ? log->error : err < 0 ? err : 0;
 }
 
 int cof_volume_leave(struct coffer_volume *volume)
@@ -434,7 +448,7 @@ int cof_volume_leave(struct coffer_volume *volume)
             err = cof_checkpoint_settle(store); /* one may have begun meanwhile */
         }
         if (err == 0) {
-            err = cof_log_end_sync(store); /* of those who were let in meanwhile */
+            err = end_log_sync(store); /* of those who were let in meanwhile */
         }
         if (err == 0) {
             err = cof_lane_drain(&store->meta);

@@ -9,6 +9,7 @@
 #include "common/det_env.h"
 #include "common/prng.h"
 #include "place/place.h"
+#include "segdev/sync_io.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@ struct place_fixture {
     struct coffer_segdev_channel *channel;
     struct cof_sync_io io;
     struct cof_segments segments;
+    struct cof_raw_reader reader;
     struct cof_raw_writer writer;
     uint32_t segment, block;
     uint64_t puts, blocks_put, last_bucket;
@@ -92,6 +94,13 @@ static inline int writer_put(void *ctx, enum cof_raw_kind kind, uint64_t key, co
     return 0;
 }
 
+static inline int reader_get(void *ctx, const struct cof_tree_pointer *place, uint8_t *bytes)
+{
+    struct place_fixture *f = ctx;
+    return cof_sync_io_read(&f->io, place->segment, place->block * 4096u, bytes,
+                            (size_t)place->blocks * 4096u);
+}
+
 static inline void place_fixture_open(struct place_fixture *f)
 {
     memset(f, 0, sizeof *f);
@@ -104,6 +113,7 @@ static inline void place_fixture_open(struct place_fixture *f)
     assert_int_equal(f->dev->ops->channel_open(f->dev, 4, &f->channel), 0);
     assert_int_equal(cof_sync_io_init(&f->io, &f->env, f->dev), 0);
     assert_int_equal(cof_segments_init(&f->segments, &f->env, SEGMENT_COUNT), 0);
+    f->reader = (struct cof_raw_reader){f, reader_get};
     f->writer = (struct cof_raw_writer){f, writer_put};
     f->puts_until_failure = UINT64_MAX;
 }

@@ -21,7 +21,7 @@ static struct model model[KEYS];
 static void tree_open(enum cof_raw_kind kind, const struct cof_tree_pointer *root)
 {
     static const struct cof_tree_pointer none;
-    cof_ptree_init(&tree, &f.env, &f.io, &f.segments, kind, SEGMENT_BLOCKS,
+    cof_ptree_init(&tree, &f.env, &f.reader, &f.segments, kind, SEGMENT_BLOCKS,
                    root != NULL ? root : &none);
 }
 
@@ -177,7 +177,8 @@ static void random_writes_follow_the_model(void **state)
             reopen();
             check_all();
         }
-        (void)cof_segments_collect(&f.segments, &f.segment, 1, UINT64_MAX);
+        cof_segments_condemn(&f.segments, &f.segment, 1, UINT64_MAX);
+        (void)cof_segments_collect(&f.segments);
         check_all(); /* what was collected was not needed */
     }
 }
@@ -208,7 +209,8 @@ static void a_tree_with_few_nodes_in_memory_says_the_same(void **state)
         }
         assert_int_equal(found, records);
         check_all();
-        (void)cof_segments_collect(&f.segments, &f.segment, 1, UINT64_MAX);
+        cof_segments_condemn(&f.segments, &f.segment, 1, UINT64_MAX);
+        (void)cof_segments_collect(&f.segments);
     }
     tree.budget_bytes = 0;
     check_all();

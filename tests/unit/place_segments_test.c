@@ -48,6 +48,13 @@ static uint32_t take_any(unsigned lane)
     return take(lane, &sequence, &fresh);
 }
 
+/* A root that is made and durable at once. */
+static uint32_t collect(const uint32_t *keep, unsigned keep_count, uint64_t replay_sequence)
+{
+    cof_segments_condemn(&segments, keep, keep_count, replay_sequence);
+    return cof_segments_collect(&segments);
+}
+
 static void each_segment_is_handed_out_once_but_never_one_with_root_slots(void **state)
 {
     bool taken[COUNT] = {false};
@@ -92,7 +99,7 @@ static void segments_written_before_are_preferred(void **state)
     bool fresh;
     (void)state;
     cof_segments_live_add(&segments, second, 1);
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 2);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 2);
     assert_int_equal(take(0, &sequence, &fresh), first);
     assert_false(fresh);
     assert_int_equal(take(0, &sequence, &fresh), third);
@@ -114,9 +121,9 @@ static void collect_frees_only_what_nothing_needs(void **state)
     cof_segments_read(&segments, read, 1);
     cof_segments_read(&segments, read, 1);
     segments.table[read].sequence = 0; /* no replay needs it */
-    assert_int_equal(cof_segments_collect(&segments, &kept, 1, replay), 3);
+    assert_int_equal(collect(&kept, 1, replay), 3);
     cof_segments_read(&segments, read, -1);
-    assert_int_equal(cof_segments_collect(&segments, &kept, 1, replay), 0);
+    assert_int_equal(collect(&kept, 1, replay), 0);
     assert_int_equal(segments.table[read].state, COF_SEGMENT_USED);
     cof_segments_read(&segments, read, -1);
     assert_int_equal(segments.table[cleaner].state, COF_SEGMENT_FREE);
@@ -131,9 +138,30 @@ static void collect_frees_only_what_nothing_needs(void **state)
     cof_segments_live_sub(&segments, live, 3);
     segments.table[own].own = 0;
     cof_segments_pin(&segments, pinned, -1);
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 6);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 6);
     assert_int_equal(segments.free_count, COUNT - RESERVED);
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 0);
+}
+
+/* The root that is becoming durable still names what died after it was made. */
+static void what_dies_after_the_root_was_made_waits_for_the_next(void **state)
+{
+    uint32_t dead = take_any(0), dies = take_any(0), read = take_any(0);
+    (void)state;
+    cof_segments_live_add(&segments, dies, 1);
+    cof_segments_condemn(&segments, NULL, 0, UINT64_MAX);
+    cof_segments_live_sub(&segments, dies, 1);
+    cof_segments_read(&segments, read, 1);
+    assert_int_equal(cof_segments_collect(&segments), 1);
+    assert_int_equal(segments.table[dead].state, COF_SEGMENT_FREE);
+    assert_int_equal(segments.table[dies].state, COF_SEGMENT_USED);
+    assert_int_equal(segments.table[read].state, COF_SEGMENT_USED);
+    cof_segments_read(&segments, read, -1);
+    assert_int_equal(take_any(0), dead);
+    assert_int_equal(cof_segments_collect(&segments), 1); /* it was condemned; who took the other's
+                                                           * place was not */
+    assert_int_equal(segments.table[dead].state, COF_SEGMENT_USED);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 2);
 }
 
 /* A table of several records, most of them full: what is free in it is found, and what died. */
@@ -150,16 +178,16 @@ static void many_segments_are_taken_and_collected_by_what_changed(void **state)
     for (uint32_t i = 0; i < count; i++) {
         assert_int_equal(segments.table[i].fresh, 0);
     }
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 0);
     for (unsigned i = 0; i < 5; i++) {
         cof_segments_live_sub(&segments, victims[i], 1);
     }
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 0);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 0);
     for (unsigned i = 0; i < 5; i++) {
         cof_segments_live_sub(&segments, victims[i], 1);
     }
-    assert_int_equal(cof_segments_collect(&segments, &victims[2], 1, UINT64_MAX), 4);
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 1);
+    assert_int_equal(collect(&victims[2], 1, UINT64_MAX), 4);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 1);
     cof_segments_hold(&segments, 700, 0);
     cof_segments_hold(&segments, 700, 0); /* it is held */
     cof_segments_hold(&segments, COF_NO_SEGMENT, 0);
@@ -168,7 +196,7 @@ static void many_segments_are_taken_and_collected_by_what_changed(void **state)
         freed += i != 1 && take_any(0) == victims[i] ? 1u : 0u;
     }
     assert_int_equal(freed, 4);
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 5);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 5);
     assert_int_equal(segments.free_count, 5);
 }
 
@@ -269,7 +297,7 @@ static void none_is_taken_from_the_ceiling_on(void **state)
     assert_int_equal(cof_segments_take(&segments, 0, 0, &segment, &sequence, &fresh),
                      COFFER_E_NO_SPACE);
     cof_segments_cap(&segments, 150);
-    (void)cof_segments_collect(&segments, NULL, 0, UINT64_MAX);
+    (void)collect(NULL, 0, UINT64_MAX);
     assert_int_equal(segments.free_count, 150u - RESERVED); /* what lies above does not count */
     cof_segments_cap(&segments, COUNT);
     assert_int_equal(segments.free_count, COUNT - RESERVED);
@@ -285,7 +313,7 @@ static void what_was_given_back_is_taken_last(void **state)
     for (unsigned i = 0; i < 8; i++) {
         taken[i] = take_any(0);
     }
-    assert_int_equal(cof_segments_collect(&segments, NULL, 0, UINT64_MAX), 8);
+    assert_int_equal(collect(NULL, 0, UINT64_MAX), 8);
     assert_int_equal(cof_segments_written(&segments, COUNT), taken[7]);
     assert_int_equal(cof_segments_written(&segments, taken[7]), taken[6]);
     assert_int_equal(cof_segments_written(&segments, taken[0]), COF_NO_SEGMENT);
@@ -316,6 +344,7 @@ int main(void)
         CASE(the_last_segments_are_kept_for_who_may_have_them),
         CASE(segments_written_before_are_preferred),
         CASE(collect_frees_only_what_nothing_needs),
+        CASE(what_dies_after_the_root_was_made_waits_for_the_next),
         CASE(many_segments_are_taken_and_collected_by_what_changed),
         CASE(live_counts_never_wrap),
         CASE(what_is_fresh_is_left_out_until_the_freeze),

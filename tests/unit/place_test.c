@@ -23,7 +23,7 @@ static void on_dropped(void *ctx, const struct cof_desc *desc)
 static void open_place(const struct cof_tree_pointer *root, uint64_t budget_bytes)
 {
     static const struct cof_tree_pointer none;
-    cof_ptree_init(&tree, &f.env, &f.io, &f.segments, COF_RAW_PLACEMENT, SEGMENT_BLOCKS,
+    cof_ptree_init(&tree, &f.env, &f.reader, &f.segments, COF_RAW_PLACEMENT, SEGMENT_BLOCKS,
                    root != NULL ? root : &none);
     assert_int_equal(
         cof_place_init(&place, &f.env, &f.segments, &tree, SEGMENT_BLOCKS, budget_bytes), 0);
