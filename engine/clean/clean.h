@@ -76,8 +76,9 @@ struct cof_cleaner_stats {
 
 enum cof_cleaner_state { COF_CLEANER_IDLE = 0, COF_CLEANER_READ, COF_CLEANER_MOVE };
 
-/* In flight: more would stand in the way of those whom callers wait for. */
-#define COF_VICTIM_READS 2u
+/* In flight, of 64 KiB: more, or larger ones, would stand in the way of those whom callers wait for
+ * (docs/decisions/0026). */
+#define COF_VICTIM_READS 4u
 
 /* A segment that is read, or was. */
 struct cof_victim {
@@ -119,6 +120,8 @@ struct cof_cleaner {
     unsigned reads_flying;          /* of both */
     uint64_t *extents; /* lineage << 39 | extent: those that the victim names, ascending */
     unsigned extent_count, extent_capacity, extent_next;
+    struct cof_move *move; /* of a piece of the next extent, begun; or NULL */
+    unsigned slot;         /* of the next extent: those below are dealt with */
     uint8_t *gather_bytes; /* pieces of an extent that lie elsewhere */
     uint32_t scan;         /* where the next search for a victim begins */
     uint32_t end;          /* victims are chosen below it; 0: all are */
@@ -167,6 +170,8 @@ COFFER_MUST_CHECK int cof_move_put(struct cof_cleaner *cleaner, struct cof_move 
 void cof_move_reseal(struct cof_move *move, const uint8_t uuid[16], uint32_t key_id);
 /* The move belongs to the cleaner from here on. */
 void cof_move_commit(struct cof_cleaner *cleaner, struct cof_move *move);
+/* Whether it moves this piece, and only it, of the extent as it still is. */
+bool cof_move_is_of(const struct cof_move *move, const struct cof_desc *desc, unsigned piece);
 /* What was put stays in its group, as nobody's. */
 void cof_move_abandon(struct cof_cleaner *cleaner, struct cof_move *move);
 /* The extent of this name is another from now on: one came with a copy where one had died. What is

@@ -4,9 +4,10 @@
  *
  *   IDLE --begin--> READ --the segment is in memory--> MOVE --all extents it names--> IDLE
  *
- * An extent's pieces in the victim move in the order of their slots; where that would make a fifth
- * piece, all its pieces move together. A victim that is being read and moved has a reader, so it is
- * not freed and used again meanwhile; so has the next one, which is read while this one moves.
+ * An extent's pieces in the victim move in the order of their slots, some pages a step; where that
+ * would make a fifth piece, all its pieces move together. A victim that is being read and moved has
+ * a reader, so it is not freed and used again meanwhile; so has the next one, which is read while
+ * this one moves.
  * Under the store's lock.
  */
 #include "clean/internal.h"
@@ -16,6 +17,7 @@
 #include "format/endian.h"
 #include "format/vaddr.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define BLOCK 4096u
@@ -249,8 +251,19 @@ int cof_cleaner_begin_part(struct cof_cleaner *cleaner)
     return err;
 }
 
+/* The move that was begun is given up; what was put of it is nobody's. */
+static void give_up_move(struct cof_cleaner *cleaner)
+{
+    if (cleaner->move != NULL) {
+        cof_move_abandon(cleaner, cleaner->move);
+        cleaner->move = NULL;
+    }
+}
+
 static void leave_victim(struct cof_cleaner *cleaner)
 {
+    give_up_move(cleaner);
+    cleaner->slot = 0;
     cleaner->partial = false;
     cof_victim_leave(cleaner, cleaner->now);
     cleaner->state = COF_CLEANER_IDLE;
@@ -258,9 +271,8 @@ static void leave_victim(struct cof_cleaner *cleaner)
 
 /* ---- moving ---- */
 
-/* Pieces from..to of an extent, and where their blocks are in memory. */
+/* Where the blocks of an extent's pieces are in memory. */
 struct source {
-    unsigned from, to;
     const uint8_t *bytes[COF_PIECES_MAX]; /* of each piece's segment, from block first[] on */
     uint32_t first[COF_PIECES_MAX];
     const uint8_t *header;  /* the one that was checked last */
@@ -317,33 +329,56 @@ static int put_page(struct cof_cleaner *cleaner, const struct cof_desc *desc, st
     return cof_move_put(cleaner, move, slot, page, entry);
 }
 
-static int put_all(struct cof_cleaner *cleaner, const struct cof_desc *desc, struct source *source,
-                   struct cof_move *move)
+/* What a negative control must catch: the first page of a piece that lives is left out. */
+static bool loses(const struct cof_desc *desc, unsigned piece, unsigned slot)
 {
-    int err = 0;
-    bool lose = COF_BROKEN(CLEAN_LOSE);
-    for (unsigned piece = source->from; err == 0 && piece <= source->to; piece++) {
-        unsigned end = cof_desc_piece_end(desc, piece);
-        for (unsigned slot = desc->pieces[piece].first_slot; err == 0 && slot < end; slot++) {
-            if (cof_bitmap_get(&desc->live, slot) && !lose) {
-                err = put_page(cleaner, desc, source, piece, slot, move);
-            }
-            lose = lose && !cof_bitmap_get(&desc->live, slot);
-        }
+    unsigned first = desc->pieces[piece].first_slot;
+    if (!COF_BROKEN(CLEAN_LOSE)) {
+        return false;
     }
-    return err;
+    while (!cof_bitmap_get(&desc->live, first)) {
+        first++;
+    }
+    return slot == first;
 }
 
-static int move_pieces(struct cof_cleaner *cleaner, const struct cof_desc *desc,
-                       struct source *source)
+/* Pages of a piece from *slot on; 1: there are more than pages_max. */
+static int put_some(struct cof_cleaner *cleaner, const struct cof_desc *desc, struct source *source,
+                    unsigned piece, struct cof_move *move, unsigned *slot, unsigned pages_max,
+                    unsigned *pages)
 {
-    struct cof_move *move = cof_move_begin(cleaner, desc, source->from, source->to,
-                                           cof_cleaner_head(cleaner, cleaner->victim));
-    int err;
+    for (unsigned end = cof_desc_piece_end(desc, piece); *slot < end; ++*slot) {
+        int err;
+        if (!cof_bitmap_get(&desc->live, *slot) || loses(desc, piece, *slot)) {
+            continue;
+        }
+        if (*pages >= pages_max) {
+            return 1;
+        }
+        err = put_page(cleaner, desc, source, piece, *slot, move);
+        if (err != 0) {
+            return err;
+        }
+        ++*pages;
+    }
+    return 0;
+}
+
+/* All pieces, wherever they lie. */
+static int move_all(struct cof_cleaner *cleaner, const struct cof_desc *desc, struct source *source,
+                    unsigned *pages)
+{
+    unsigned last = desc->piece_count - 1u;
+    struct cof_move *move =
+        cof_move_begin(cleaner, desc, 0, last, cof_cleaner_head(cleaner, cleaner->victim));
+    int err = 0;
     if (move == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    err = put_all(cleaner, desc, source, move);
+    for (unsigned piece = 0; err == 0 && piece <= last; piece++) {
+        unsigned slot = desc->pieces[piece].first_slot;
+        err = put_some(cleaner, desc, source, piece, move, &slot, UINT_MAX, pages);
+    }
     if (err != 0) {
         cof_move_abandon(cleaner, move);
         return err;
@@ -376,9 +411,9 @@ static int read_piece(struct cof_cleaner *cleaner, const struct cof_desc *desc, 
  * headers that it crosses. */
 #define GATHER_BLOCKS ((size_t)COF_BITMAP_BITS + COF_PIECES_MAX * (COF_GROUP_BLOCKS + 8u))
 
-static int gather(struct cof_cleaner *cleaner, const struct cof_desc *desc)
+static int gather(struct cof_cleaner *cleaner, const struct cof_desc *desc, unsigned *pages)
 {
-    struct source source = {.from = 0, .to = desc->piece_count - 1u};
+    struct source source = {.header = NULL};
     uint32_t used = 0;
     int err = 0;
     if (cleaner->gather_bytes == NULL) {
@@ -398,7 +433,7 @@ static int gather(struct cof_cleaner *cleaner, const struct cof_desc *desc)
         used += blocks;
     }
     cleaner->stats.gathers++;
-    return err == 0 ? move_pieces(cleaner, desc, &source) : err;
+    return err == 0 ? move_all(cleaner, desc, &source, pages) : err;
 }
 
 /* Pieces that so many pages in a row may make. */
@@ -409,7 +444,39 @@ static unsigned parts(const struct cof_cleaner *cleaner, unsigned head, unsigned
     return pages <= here ? 1u : (here > 0 ? 1u : 0u) + (pages - here + each - 1u) / each;
 }
 
-static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned *pages)
+/* Whether what was begun before the last step is a move of this piece as it still is. */
+static bool goes_on(const struct cof_cleaner *cleaner, const struct cof_desc *desc, unsigned piece)
+{
+    return cleaner->move != NULL && cof_move_is_of(cleaner->move, desc, piece);
+}
+
+/* A piece in the victim, or what is left of it. 1: there is more of it to move. */
+static int move_piece(struct cof_cleaner *cleaner, const struct cof_desc *desc, unsigned piece,
+                      unsigned pages_max, unsigned *pages)
+{
+    struct source source = {.header = NULL};
+    int err;
+    if (!goes_on(cleaner, desc, piece)) {
+        give_up_move(cleaner);
+        cleaner->slot = desc->pieces[piece].first_slot;
+        cleaner->move =
+            cof_move_begin(cleaner, desc, piece, piece, cof_cleaner_head(cleaner, cleaner->victim));
+        if (cleaner->move == NULL) {
+            return COFFER_E_NO_MEMORY;
+        }
+    }
+    source.bytes[piece] = cleaner->now->bytes;
+    err = put_some(cleaner, desc, &source, piece, cleaner->move, &cleaner->slot, pages_max, pages);
+    if (err == 0) {
+        cof_move_commit(cleaner, cleaner->move);
+        cleaner->move = NULL;
+    }
+    return err;
+}
+
+/* Its pieces in the victim from cleaner->slot on. 1: there is more of it to move. */
+static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned pages_max,
+                       unsigned *pages)
 {
     struct cof_desc *desc;
     int err = cof_place_find(cleaner->place, (uint32_t)(what >> 39), what & COF_EXTENT_MAX, &desc);
@@ -420,22 +487,21 @@ static int move_extent(struct cof_cleaner *cleaner, uint64_t what, unsigned *pag
         return 0;
     }
     for (unsigned i = 0; err == 0 && i < desc->piece_count; i++) {
-        struct source source = {.from = i, .to = i};
+        unsigned end = cof_desc_piece_end(desc, i);
         unsigned live = desc->pieces[i].segment == cleaner->victim ? pages_of(desc, i, i) : 0u;
         unsigned head = cof_cleaner_head(cleaner, cleaner->victim);
-        if (live == 0 || (cleaner->partial && live > cof_head_room(cleaner, head))) {
+        bool begun = goes_on(cleaner, desc, i);
+        if (end <= cleaner->slot || live == 0 ||
+            (cleaner->partial && !begun && live > cof_head_room(cleaner, head))) {
             continue;
         }
-        *pages += live;
-        if (desc->piece_count - 1u + parts(cleaner, head, live) > COF_PIECES_MAX) {
+        if (!begun && desc->piece_count - 1u + parts(cleaner, head, live) > COF_PIECES_MAX) {
             if (cleaner->partial) {
                 continue;
             }
-            *pages += pages_of(desc, 0, desc->piece_count - 1u);
-            return gather(cleaner, desc);
+            return gather(cleaner, desc, pages);
         }
-        source.bytes[i] = cleaner->now->bytes;
-        err = move_pieces(cleaner, desc, &source);
+        err = move_piece(cleaner, desc, i, pages_max, pages);
     }
     return err;
 }
@@ -446,26 +512,38 @@ static bool has_buffers(const struct cof_cleaner *cleaner)
     return cof_groups_free(cleaner) >= COF_BITMAP_BITS / COF_GROUP_PAGES + 2u;
 }
 
+/* The next extent is looked at. */
+static void next_extent(struct cof_cleaner *cleaner)
+{
+    give_up_move(cleaner);
+    cleaner->slot = 0;
+    cleaner->extent_next++;
+}
+
 static int move_some(struct cof_cleaner *cleaner, unsigned pages_max)
 {
     unsigned pages = 0;
     int err = 0;
     while (err == 0 && pages < pages_max && cleaner->extent_next < cleaner->extent_count) {
+        uint64_t extent = cleaner->extents[cleaner->extent_next];
+        unsigned before = pages;
         if (!cleaner->ops->may_change(cleaner->ctx, 1)) {
             return COFFER_E_NO_SPACE;
         }
         if (!has_buffers(cleaner)) {
             return cleaner->flying > 0 ? 0 : cof_cleaner_cut(cleaner);
         }
-        pages++; /* one that is gone costs a look, too */
-        err = move_extent(cleaner, cleaner->extents[cleaner->extent_next], &pages);
-        cleaner->extent_next++;
+        err = move_extent(cleaner, extent, pages_max, &pages);
+        pages += pages == before ? 1u : 0u; /* one that is gone costs a look, too */
+        if (err == 1) {
+            return 0;
+        }
+        next_extent(cleaner);
         if (err == COFFER_E_CORRUPT || err == COFFER_E_LIMIT || err == COFFER_E_IO) {
-            cof_log(
-                cleaner->env, COFFER_LOG_WARN,
-                "extent %llu stays in segment %u, which does not become free: %s",
-                (unsigned long long)(cleaner->extents[cleaner->extent_next - 1u] & COF_EXTENT_MAX),
-                cleaner->victim, coffer_error_sentence(err));
+            cof_log(cleaner->env, COFFER_LOG_WARN,
+                    "extent %llu stays in segment %u, which does not become free: %s",
+                    (unsigned long long)(extent & COF_EXTENT_MAX), cleaner->victim,
+                    coffer_error_sentence(err));
             err = cleaner->error;
         }
     }

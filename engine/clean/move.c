@@ -116,6 +116,15 @@ static void free_move(struct cof_cleaner *cleaner, struct cof_move *move)
     cof_free(cleaner->env, move);
 }
 
+bool cof_move_is_of(const struct cof_move *move, const struct cof_desc *desc, unsigned piece)
+{
+    return !move->overtaken && move->lineage == desc->lineage && move->extent == desc->extent &&
+           memcmp(move->uuid, desc->uuid, sizeof move->uuid) == 0 && move->source_count == 1 &&
+           move->sources[0] == desc->pieces[piece].segment &&
+           move->first_slot == desc->pieces[piece].first_slot &&
+           move->end_slot == cof_desc_piece_end(desc, piece);
+}
+
 void cof_move_abandon(struct cof_cleaner *cleaner, struct cof_move *move)
 {
     free_move(cleaner, move);
@@ -135,6 +144,10 @@ void cof_moves_overtake(struct cof_cleaner *cleaner, uint32_t lineage, uint64_t 
         if (move->lineage == lineage && move->extent == extent) {
             move->overtaken = true;
         }
+    }
+    if (cleaner->move != NULL && cleaner->move->lineage == lineage &&
+        cleaner->move->extent == extent) {
+        cleaner->move->overtaken = true;
     }
 }
 
@@ -269,6 +282,10 @@ void cof_moves_publish(struct cof_cleaner *cleaner, unsigned head, uint64_t grou
 
 void cof_moves_done(struct cof_cleaner *cleaner)
 {
+    if (cleaner->move != NULL) {
+        free_move(cleaner, cleaner->move);
+        cleaner->move = NULL;
+    }
     while (cleaner->first_move != NULL) {
         struct cof_move *move = cleaner->first_move;
         cleaner->first_move = move->next;

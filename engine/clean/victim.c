@@ -20,7 +20,7 @@
 #define WINDOW_SEGMENTS 65536u
 #define EMPTY_MIN 0.02 /* of a segment, below which cleaning it is not worth it */
 #define TRIES_MAX 3u   /* a victim that does not become empty is left alone then */
-#define READ_BYTES ((size_t)256 << 10)
+#define READ_BYTES ((size_t)64 << 10)
 #define BLOCK 4096u
 
 /* ---- choice ---- */

@@ -339,8 +339,7 @@ void cof_segments_condemn(struct cof_segments *segments, const uint32_t *keep, u
         for (; i < end && summary_of(segments, i)->dying; i++) {
             struct cof_segment *segment = &segments->table[i];
             bool replayed = segment->lane == COF_LANE_USER && segment->sequence >= replay_sequence;
-            segment->condemned =
-                may_die(segment) && !replayed && !contains(keep, keep_count, i);
+            segment->condemned = may_die(segment) && !replayed && !contains(keep, keep_count, i);
         }
         i = end;
     }

@@ -353,13 +353,14 @@ static int slice(struct coffer_store *store, bool cleaning)
 }
 
 /* Callers help the thread when it does not keep up: before they wait for room they pay for it. */
-int cof_store_slice(struct coffer_store *store)
+int cof_store_slice(struct coffer_store *store, bool pays)
 {
     uint32_t have = store->segments.free_count;
     if (store->background.running && have < cof_cleaning_low(store)) {
         cof_background_wake(store);
     }
-    return slice(store, !store->background.running || have <= cof_segments_kept(store) + 1u);
+    return slice(store,
+                 pays && (!store->background.running || have <= cof_segments_kept(store) + 1u));
 }
 
 int cof_store_work(struct coffer_store *store)

@@ -20,8 +20,9 @@
 
 #define HEADS_FROM_SEGMENTS 1024u /* three heads from there on: docs/decisions/0015 */
 #define SLICE_PAGES 32u
-#define SLICE_PAGES_MAX 4096u
+#define SLICE_PAGES_MAX 64u /* about 0.1 ms, for which nobody else has the lock */
 #define SHARE_PAGES 4u
+#define SHARE_PAGES_MAX 8u
 #define RUN_PAGES 512u
 #define SETTLE_SEGMENTS 2u /* kept back for the deaths that wait: they are settled first */
 #define RELEASES 256u      /* of so many segments, one is let go at a time */
@@ -345,9 +346,9 @@ static bool has_unsettled(const struct coffer_store *store)
     return false;
 }
 
-/* Let victims go; with wait they are gone on return. A light checkpoint leaves deaths to a full one,
- * for which room must be left when it has taken its own; else it is a full one. NO_SPACE: not even
- * that has room. */
+/* Let victims go; with wait they are gone on return. A light checkpoint leaves deaths to a full
+ * one, for which room must be left when it has taken its own; else it is a full one. NO_SPACE: not
+ * even that has room. */
 static int release(struct coffer_store *store, bool wait)
 {
     int err = cof_checkpoint_settle(store);
@@ -373,13 +374,16 @@ static int release(struct coffer_store *store, bool wait)
 /* ---- work ---- */
 
 /* Pages that a slice may move: some, and for each page that was written since the last one the
- * more, the fewer segments are left. */
-static unsigned share(struct coffer_store *store, uint32_t missing)
+ * more, the fewer segments are left; in pieces that others need not wait long for, but where much
+ * was written at once. */
+static uint64_t share(struct coffer_store *store, uint32_t missing)
 {
     uint64_t written = store->written_pages - store->cleaning.paid_pages;
     uint64_t pages = SLICE_PAGES + written * SHARE_PAGES * missing;
+    uint64_t most = written * SHARE_PAGES_MAX;
     store->cleaning.paid_pages = store->written_pages;
-    return pages < SLICE_PAGES_MAX ? (unsigned)pages : SLICE_PAGES_MAX;
+    most = most > SLICE_PAGES_MAX ? most : SLICE_PAGES_MAX;
+    return pages < most ? pages : most;
 }
 
 /* 1: it did something; 0: nothing to do, or it waits for the device. */
@@ -401,7 +405,6 @@ int cof_cleaning_slice(struct coffer_store *store)
 {
     uint64_t until;
     uint32_t low, have = store->segments.free_count;
-    unsigned pages;
     int err;
     if (!may_work(store)) {
         return 0;
@@ -420,8 +423,7 @@ int cof_cleaning_slice(struct coffer_store *store)
         return 0; /* with the victim's own turn */
     }
     err = 1;
-    pages = share(store, have < low ? low - have : 1u);
-    until = store->cleaner.stats.put_pages + pages;
+    until = store->cleaner.stats.put_pages + share(store, have < low ? low - have : 1u);
     while (err > 0 && store->error == 0 && store->cleaner.stats.put_pages < until) {
         err = slice_step(store, (unsigned)(until - store->cleaner.stats.put_pages));
     }

@@ -147,8 +147,8 @@ static int open_segments(struct opening *opening)
     store->segments.next_sequence = store->root.next_sequence;
     store->segments.conditioned = store->root.conditioned;
     store->segments.records_written = cof_segments_records(&store->segments);
-    cof_ptree_init(&store->segment_tree, &store->env, &reader, &store->segments,
-                   COF_RAW_SEGMENTS, store->segment_blocks, &store->root.segments);
+    cof_ptree_init(&store->segment_tree, &store->env, &reader, &store->segments, COF_RAW_SEGMENTS,
+                   store->segment_blocks, &store->root.segments);
     cof_ptree_init(&store->catalogue_tree, &store->env, &reader, &store->segments,
                    COF_RAW_CATALOGUE, store->segment_blocks, &store->root.catalogue);
     cof_ptree_init(&store->placement_tree, &store->env, &reader, &store->segments,
@@ -574,7 +574,7 @@ int coffer_store_maintain(struct coffer_store *store)
     int err;
     cof_lease_run(store, true);
     pthread_mutex_lock(&store->lock);
-    err = cof_store_slice(store);
+    err = cof_store_slice(store, true);
     if (err >= 0 && store->lanes_ready) { /* no other call may come to hand it over */
         cof_lane_kick(&store->lane);
         (void)cof_lane_poll(&store->lane, false);

@@ -15,8 +15,25 @@
 #include <unistd.h>
 
 #define SLEEP_MS 50
+#define COURTESY_YIELDS 100u /* some 50 us */
 #define POLL_FAILURES_MAX 1000u
 #define SUBMIT_TOGETHER 32u
+
+/* ---- the lock ---- */
+
+/* A mutex is not fair, and who cleans takes it again as soon as it let go: those who wait go first.
+ * They may have to be woken, so it gives them some time, but no more. */
+static void lock_store(struct coffer_store *store, bool cleans)
+{
+    for (unsigned i = 0; cleans && i < COURTESY_YIELDS && atomic_load(&store->waiting) > 0; i++) {
+        sched_yield();
+    }
+    if (pthread_mutex_trylock(&store->lock) != 0) {
+        atomic_fetch_add(&store->waiting, 1u);
+        pthread_mutex_lock(&store->lock);
+        atomic_fetch_sub(&store->waiting, 1u);
+    }
+}
 
 /* ---- memory of a request ---- */
 
@@ -132,7 +149,7 @@ static bool waits_for_lane(const struct coffer_queue *queue)
         }
     }
     return store->lanes_ready && cof_lane_busy(&store->lane) && queue->reads_in_flight == 0 &&
-           !store->background.running && cof_cleaning_fd(store, true) < 0;
+           !store->background.running && cof_cleaning_fd(store, queue->pays) < 0;
 }
 
 /* Move a request on as far as it goes; true when it is over. Under the store's lock. */
@@ -184,15 +201,16 @@ static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
     bool leases, placed = true, lane = false;
     queue->active = NULL;
     queue->active_last = NULL;
-    pthread_mutex_lock(&store->lock);
+    lock_store(store, queue->pays);
     cof_read_release(queue);
     if (store->lanes_ready) {
         (void)cof_lane_collect(&store->lane);
     }
-    if (cof_store_slice(store) < 0) {
+    if (cof_store_slice(store, queue->pays) < 0) {
         cof_log(&store->env, COFFER_LOG_ERROR, "work that was due failed");
     }
     queue->stale = false; /* what moved until now is seen below */
+    queue->pays = false;
     for (; request != NULL; request = next) {
         next = request->next;
         if (advance(store, request)) {
@@ -202,6 +220,7 @@ static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
         } else {
             append(&queue->active, &queue->active_last, request);
             placed = placed && is_placed(request);
+            queue->pays = queue->pays || request->io.op != COFFER_IO_READ;
         }
     }
     cof_write_seal(queue);
@@ -461,7 +480,7 @@ static bool begin_all(struct coffer_queue *queue, struct cof_io_request **reques
     struct coffer_store *store = queue->store;
     struct cof_read_search searches[SUBMIT_TOGETHER];
     bool woken, placed = true;
-    pthread_mutex_lock(&store->lock);
+    lock_store(store, queue->pays);
     woken = enter(queue);
     for (unsigned i = 0; i < count; i++) {
         cof_delta_expect(&requests[i]->io.volume->active, requests[i]->first_page);
@@ -481,6 +500,7 @@ static bool begin_all(struct coffer_queue *queue, struct cof_io_request **reques
         }
         append(&queue->active, &queue->active_last, requests[i]);
         placed = placed && is_placed(requests[i]);
+        queue->pays = queue->pays || requests[i]->io.op != COFFER_IO_READ;
     }
     return placed;
 }
@@ -609,7 +629,7 @@ static enum next choose(struct coffer_queue *queue, int *ret_cleaning_fd)
     if (waits_for_lane(queue) || (busy && queue->works_in_poll)) {
         return NEXT_CARRY;
     }
-    *ret_cleaning_fd = cof_cleaning_fd(store, !store->background.running);
+    *ret_cleaning_fd = cof_cleaning_fd(store, queue->pays && !store->background.running);
     leave(queue);
     queue->asleep = true;
     return NEXT_SLEEP;

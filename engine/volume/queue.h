@@ -102,6 +102,7 @@ struct coffer_queue {
      * woken, and one whose caller may be asleep on the descriptor (watched). */
     bool stale, asleep, woken;
     atomic_bool inside; /* changed by its thread alone */
+    bool pays;          /* for cleaning: it wrote since its last look, or has writes under way */
     struct cof_placed placed[COF_PLACED_MAX];
     unsigned placed_count, placed_pages;
     struct cof_io_request *free_list;

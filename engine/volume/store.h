@@ -245,6 +245,7 @@ struct coffer_store {
     pthread_mutex_t
         admin;            /* one volume is made, opened, listed or deleted at a time; taken first */
     pthread_mutex_t lock; /* let go while the key service is asked */
+    atomic_uint waiting;  /* threads that found it taken, of those who submit and reap */
     bool lock_ready, read_only, resizing;
     struct coffer_anchor anchor;
     uint64_t delta_entries_max, checkpoint_ns, sync_ns;
@@ -862,8 +863,8 @@ COFFER_MUST_CHECK int cof_cleaning_init(struct coffer_store *store, unsigned hea
 /* A slice of the cleaner's work, when segments are few. 1: there is more to do now. */
 COFFER_MUST_CHECK int cof_cleaning_slice(struct coffer_store *store);
 /* What becomes readable when the device has done something for a root that settles or, with
- * cleaning, for the cleaner, which a slice goes on with; -1: nothing is in flight, or the device has
- * no descriptor. */
+ * cleaning, for the cleaner, which a slice goes on with; -1: nothing is in flight, or the device
+ * has no descriptor. */
 int cof_cleaning_fd(struct coffer_store *store, bool cleaning);
 /* Below so many free segments it works. */
 uint32_t cof_cleaning_low(const struct coffer_store *store);
@@ -917,10 +918,10 @@ COFFER_MUST_CHECK int cof_checkpoint_whole(struct coffer_store *store, unsigned 
 COFFER_MUST_CHECK int cof_checkpoint_light(struct coffer_store *store);
 /* The same, but its root becomes durable in slices. No checkpoint is under way. */
 COFFER_MUST_CHECK int cof_checkpoint_light_begin(struct coffer_store *store);
-/* A slice of what is due, on a caller's thread: cleaning is left to the background thread, if there
- * is one. What it asks of the lane the caller carries. cof_store_work: all of it. 1: more is due
- * now. */
-COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store);
+/* A slice of what is due, on a caller's thread: cleaning is paid for by who writes, and left to the
+ * background thread, if there is one. What it asks of the lane the caller carries. cof_store_work:
+ * all of it. 1: more is due now. */
+COFFER_MUST_CHECK int cof_store_slice(struct coffer_store *store, bool pays);
 COFFER_MUST_CHECK int cof_store_work(struct coffer_store *store);
 
 /* ---- background.c ---- */

@@ -372,6 +372,95 @@ static void a_volume_that_is_deleted_while_it_moves_stays_deleted(void **state)
     fixture_done(&f);
 }
 
+/* ---- some pages a step ---- */
+
+/* Clean a victim seven pages a step; at the first pause in the middle of a piece something happens.
+ * Pages that it moved. */
+static uint64_t move_in_steps(void (*meanwhile)(void))
+{
+    struct cof_cleaner *cleaner = lock();
+    uint64_t before = cleaner->stats.put_pages;
+    uint32_t victim = find_victim(COF_LANE_USER, 60);
+    unsigned pauses = 0;
+    assert_int_equal(cof_cleaner_begin_with(cleaner, victim), 0);
+    while (cleaner->state != COF_CLEANER_IDLE) {
+        assert_true(cof_cleaner_step(cleaner, 7, true) >= 0);
+        if (cleaner->move != NULL && pauses++ == 0 && meanwhile != NULL) {
+            unlock();
+            meanwhile();
+            (void)lock();
+        }
+    }
+    assert_true(pauses > 0);
+    assert_null(cleaner->move);
+    assert_int_equal(drain(cleaner), 0);
+    assert_int_equal(f.store->segments.table[victim].moving, 0);
+    unlock();
+    return cleaner->stats.put_pages - before;
+}
+
+static void an_extent_moves_some_pages_a_step(void **state)
+{
+    uint64_t live;
+    (void)state;
+    make(0);
+    live = f.store->segments.live_total;
+    assert_true(move_in_steps(NULL) >= 60);
+    assert_int_equal(f.store->segments.live_total, live);
+    checkpoint();
+    end();
+}
+
+static void pages_may_die_between_two_steps(void **state)
+{
+    uint64_t live, all;
+    (void)state;
+    make(0);
+    all = move_in_steps(NULL);
+    end();
+    make(0);
+    live = f.store->segments.live_total;
+    write_each(2, 3); /* half of all die with the checkpoint */
+    assert_true(move_in_steps(checkpoint) < all);
+    checkpoint();
+    assert_in_range(f.store->segments.live_total, live - 60, live + 60); /* metadata varies */
+    end();
+}
+
+static void an_extent_may_go_between_two_steps(void **state)
+{
+    (void)state;
+    make(0);
+    assert_int_equal(coffer_volume_discard(volume, 0, PAGES * PAGE, &f.fault), 0);
+    memset(versions, 0, sizeof versions);
+    assert_true(move_in_steps(checkpoint) < 60);
+    checkpoint();
+    assert_true(f.store->segments.live_total < 60); /* metadata */
+    end();
+}
+
+/* Of one that came again under its name nothing is published. */
+static void overtake(void)
+{
+    struct cof_cleaner *cleaner = lock();
+    uint64_t what = cleaner->extents[cleaner->extent_next];
+    cof_moves_overtake(cleaner, (uint32_t)(what >> 39), what & COF_EXTENT_MAX);
+    unlock();
+}
+
+static void an_extent_may_be_another_between_two_steps(void **state)
+{
+    uint64_t moved;
+    (void)state;
+    make(0);
+    moved = move_in_steps(NULL);
+    end();
+    make(0);
+    assert_true(move_in_steps(overtake) > moved); /* its pages were put again, from the first on */
+    checkpoint();
+    end();
+}
+
 /* ---- damage, readers, failures ---- */
 
 /* The place of a page of version 1, and its number. */
@@ -526,6 +615,10 @@ int main(void)
         cmocka_unit_test(an_extent_that_goes_while_it_moves_stays_gone),
         cmocka_unit_test(a_piece_that_dies_while_its_extent_moves_takes_no_place),
         cmocka_unit_test(a_volume_that_is_deleted_while_it_moves_stays_deleted),
+        cmocka_unit_test(an_extent_moves_some_pages_a_step),
+        cmocka_unit_test(pages_may_die_between_two_steps),
+        cmocka_unit_test(an_extent_may_go_between_two_steps),
+        cmocka_unit_test(an_extent_may_be_another_between_two_steps),
         cmocka_unit_test(a_damaged_page_moves_as_it_is),
         cmocka_unit_test(a_page_whose_header_is_damaged_stays),
         cmocka_unit_test(a_reader_holds_its_segment),
