@@ -76,6 +76,13 @@ def overwriting(key):
         for one in part(result, "steady")["writes"])
 
 
+def beside_cleaner(result):
+    reads = part(result, "steady")["reads"]
+    cleaning, roomy = (statistics.median(one[way]["p99_us"] for one in reads)
+                       for way in ("cleaning", "roomy"))
+    return cleaning / roomy
+
+
 def calls(list_name, key, **wanted):
     """The most that a call of the part `snapshots` takes, in milliseconds, at the median."""
     def value(result):
@@ -122,7 +129,9 @@ GOALS = [
     Goal("steady", "the same, steady state, 70 % full",
          (Bound(overwriting("ratio"), steady.GOAL, "{:.2f} of raw"),
           Bound(overwriting("wa_total"), 2.0, "{:.2f} written a page", least=False))),
-    Goal("fua-write", "many writers, each durable", (rate("fua-write", 200_000),)),
+    Goal("foreground", "reads beside writes that are cleaned for, to those that are not",
+         (Bound(beside_cleaner, 2.0, "p99 {:.2f}", least=False),)),
+    Goal("fua-many", "many writers, each durable", (rate("fua-many", 200_000),)),
     Goal("sync-write", "4 KiB write + flush, depth 1",
          (ratio("sync-write", 0.9),
           Bound(figure("sync-write", "ratio_p99"), 1.2, "p99 {:.2f} of raw", least=False))),

@@ -61,6 +61,8 @@ ROWS = [
     Row("fua-write", "4 KiB durable writes, depth 32", "IOPS", "randwrite", 4 * KIB, 32,
         durable="fua", bounded=False, peers=True,
         raw_text="raw: O_DSYNC writes of the same depth; peers: 32 writers, fsync=1 each"),
+    Row("fua-many", "  the same, 256 at once", "IOPS", "randwrite", 4 * KIB, 256, durable="fua",
+        bounded=False),
     Row("ram-write", "4 KiB random write, depth 2 x 32", "IOPS", "randwrite", 4 * KIB, 64,
         group="ram", threads=2, peers=True,
         raw_text="raw: two jobs of fio's psync, which is faster there than io_uring"),

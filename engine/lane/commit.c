@@ -199,14 +199,34 @@ void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned fi
     }
 }
 
+/*
+ * A device that is idle is no reason to write a small batch while a sync is under way, if all who
+ * wait for its pages want them durable: they have to wait for that sync, and then for the next.
+ * More of them come meanwhile, and a write for each page would be all that the processor does.
+ */
+static bool may_gather(const struct cof_lane *lane)
+{
+    const struct cof_batch *batch = lane->open_batch;
+    return batch != NULL && !batch->hurried && (lane->sync_in_flight || lane->syncs_held) &&
+           batch->pages < SECOND_BATCH_PAGES && !lane->works_in_poll;
+}
+
+void cof_lane_hurry(struct cof_lane *lane, uint64_t number)
+{
+    if (lane->open_batch != NULL && lane->open_batch->number == number) {
+        lane->open_batch->hurried = true;
+    }
+}
+
 /* A second batch follows the first when it is worth a write of its own: so pages are sealed while
  * the device writes others, and few requests in flight still keep both at work. Where the device
  * works only inside poll, pages gather meanwhile. */
 void cof_lane_kick(struct cof_lane *lane)
 {
     const struct cof_batch *batch = lane->open_batch;
-    if (lane->writes_in_flight == 0 || (lane->writes_in_flight == 1 && !lane->works_in_poll &&
-                                        batch != NULL && batch->pages >= SECOND_BATCH_PAGES)) {
+    if ((lane->writes_in_flight == 0 && !may_gather(lane)) ||
+        (lane->writes_in_flight == 1 && !lane->works_in_poll && batch != NULL &&
+         batch->pages >= SECOND_BATCH_PAGES)) {
         cof_lane_close_batch(lane);
     }
 }
@@ -237,6 +257,9 @@ static void advance(struct cof_lane *lane)
 
 void cof_lane_synced(struct cof_lane *lane)
 {
+    if (lane->writes_in_flight == 0 && !lane->works_in_poll) {
+        cof_lane_close_batch(lane); /* what gathered meanwhile */
+    }
     lane->durable_upto = lane->sync_covers;
     if (lane->sync_last <= lane->durable_upto) {
         lane->sync_first = 0;
@@ -302,7 +325,7 @@ void cof_lane_want_durable(struct cof_lane *lane, uint64_t number)
     /* While a write is in flight the batch stays open: whoever asks meanwhile joins it, and the
      * write's completion closes it (cof_lane_poll). */
     if (lane->open_batch != NULL && lane->open_batch->number <= number &&
-        lane->writes_in_flight == 0) {
+        lane->writes_in_flight == 0 && !may_gather(lane)) {
         cof_lane_close_batch(lane);
     }
     if (lane->sync_first == 0) {

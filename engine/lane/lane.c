@@ -257,6 +257,7 @@ static int open_batch(struct cof_lane *lane, struct cof_batch *batch, bool inter
     }
     left = blocks_left(lane, internal);
     batch->open = true;
+    batch->hurried = false;
     batch->number = lane->next_batch++;
     batch->segment = lane->segment;
     batch->next_segment = lane->next_segment;

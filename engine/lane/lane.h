@@ -44,6 +44,7 @@ struct cof_batch {
     unsigned capacity_pages, pages, run_count, word_count;
     size_t header_bytes;
     bool open, closed, submitted, done, first_in_segment, footer;
+    bool hurried; /* somebody waits until it is written, durable or not */
     unsigned pending; /* pages reserved and not yet sealed */
     unsigned readers; /* readers copying out of the buffer */
     uint32_t footer_blocks;
@@ -198,6 +199,8 @@ void cof_lane_kick(struct cof_lane *lane);
 
 /* Ask that batches up to number become durable; completes through polling. */
 void cof_lane_want_durable(struct cof_lane *lane, uint64_t number);
+/* Somebody waits until pages of this batch, open or not, are written, not until they are durable. */
+void cof_lane_hurry(struct cof_lane *lane, uint64_t number);
 /* While it is set the lane begins no sync: others' follow each other, and none of the lane's is
  * under way. One of theirs begins, with the lock held; and it ended well. */
 void cof_lane_hold_syncs(struct cof_lane *lane, bool hold);

@@ -363,6 +363,113 @@ static void flushes_share_a_sync_that_covers_only_what_was_complete(void **state
     lane_close();
 }
 
+/* A sync is under way; nothing else is. */
+static uint64_t begin_sync(uint64_t seed)
+{
+    lane_open(COF_LANE_USER, seed);
+    f.lane.works_in_poll = false;
+    assert_int_equal(place_some(1), 0);
+    cof_lane_want_durable(&f.lane, cof_lane_last(&f.lane));
+    while (!f.lane.sync_in_flight) {
+        (void)cof_lane_poll(&f.lane, true);
+    }
+    assert_int_equal(f.lane.writes_in_flight, 0);
+    return f.lane.stats.writes;
+}
+
+static void place_durable(unsigned pages)
+{
+    for (unsigned i = 0; i < pages; i++) {
+        assert_int_equal(place_some(1), 0);
+        cof_lane_want_durable(&f.lane, cof_lane_last(&f.lane));
+        cof_lane_kick(&f.lane);
+    }
+}
+
+/* Who wants a page durable has to wait for the sync that is under way, and for the next: a write of
+ * its own would bring it no further. */
+static void durable_pages_gather_while_a_sync_is_under_way(void **state)
+{
+    uint64_t writes;
+    (void)state;
+    writes = begin_sync(20);
+    place_durable(15);
+    assert_int_equal(f.lane.stats.writes, writes);
+    while (f.lane.sync_in_flight) {
+        (void)cof_lane_poll(&f.lane, true);
+    }
+    assert_int_equal(f.lane.stats.writes, writes + 1u); /* all in one */
+    while (cof_lane_busy(&f.lane)) {
+        (void)cof_lane_poll(&f.lane, true);
+    }
+    assert_int_equal(f.lane.durable_upto, cof_lane_last(&f.lane));
+    assert_int_equal(f.lane.stats.syncs, 2);
+    lane_close();
+}
+
+static void many_durable_pages_do_not_wait_for_a_sync(void **state)
+{
+    uint64_t writes;
+    (void)state;
+    writes = begin_sync(21);
+    place_durable(16);
+    assert_true(f.lane.sync_in_flight);
+    assert_int_equal(f.lane.stats.writes, writes + 1u);
+    lane_close();
+}
+
+static void who_waits_for_a_write_alone_does_not_wait_for_a_sync(void **state)
+{
+    uint64_t writes;
+    (void)state;
+    writes = begin_sync(22);
+    place_durable(3);
+    assert_int_equal(place_some(1), 0);
+    cof_lane_hurry(&f.lane, cof_lane_last(&f.lane));
+    cof_lane_kick(&f.lane);
+    assert_true(f.lane.sync_in_flight);
+    assert_int_equal(f.lane.stats.writes, writes + 1u);
+    lane_close();
+}
+
+/* While another's syncs follow one another the lane begins none; the end of each writes what
+ * gathered, and makes durable what was complete when it began. */
+static void anothers_syncs_are_the_lanes_too(void **state)
+{
+    uint64_t first, writes;
+    (void)state;
+    lane_open(COF_LANE_USER, 23);
+    f.lane.works_in_poll = false;
+    assert_int_equal(place_some(1), 0);
+    first = cof_lane_last(&f.lane);
+    cof_lane_hold_syncs(&f.lane, true);
+    cof_lane_want_durable(&f.lane, first);
+    while (f.lane.completed_upto < first) {
+        cof_lane_close_batch(&f.lane);
+        (void)cof_lane_poll(&f.lane, true);
+    }
+    assert_false(cof_lane_busy(&f.lane));
+    cof_lane_sync_begins(&f.lane);
+    writes = f.lane.stats.writes;
+    place_durable(2);
+    assert_int_equal(f.lane.stats.writes, writes);
+    cof_lane_synced(&f.lane);
+    assert_int_equal(f.lane.durable_upto, first);
+    assert_int_equal(f.lane.stats.writes, writes + 1u);
+    while (cof_lane_busy(&f.lane)) {
+        (void)cof_lane_poll(&f.lane, true);
+    }
+    assert_int_equal(f.lane.stats.syncs, 0);
+    assert_int_equal(f.lane.durable_upto, first);
+    cof_lane_hold_syncs(&f.lane, false);
+    while (cof_lane_busy(&f.lane)) {
+        (void)cof_lane_poll(&f.lane, true);
+    }
+    assert_int_equal(f.lane.stats.syncs, 1);
+    assert_int_equal(f.lane.durable_upto, cof_lane_last(&f.lane));
+    lane_close();
+}
+
 static void a_failure_sticks(unsigned call, uint64_t at)
 {
     struct sim_fault fault = {.call = call, .at = at, .error = COFFER_E_IO, .os_errno = 5};
@@ -601,6 +708,10 @@ int main(void)
         cmocka_unit_test(a_full_segment_ends_in_its_footer),
         cmocka_unit_test(nothing_is_durable_without_a_sync),
         cmocka_unit_test(flushes_share_a_sync_that_covers_only_what_was_complete),
+        cmocka_unit_test(durable_pages_gather_while_a_sync_is_under_way),
+        cmocka_unit_test(many_durable_pages_do_not_wait_for_a_sync),
+        cmocka_unit_test(who_waits_for_a_write_alone_does_not_wait_for_a_sync),
+        cmocka_unit_test(anothers_syncs_are_the_lanes_too),
         cmocka_unit_test(a_failed_write_sticks),
         cmocka_unit_test(a_failed_sync_sticks),
         cmocka_unit_test(a_look_does_not_wait_for_who_has_the_channel),
