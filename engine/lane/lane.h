@@ -199,7 +199,7 @@ void cof_lane_kick(struct cof_lane *lane);
 
 /* Ask that batches up to number become durable; completes through polling. */
 void cof_lane_want_durable(struct cof_lane *lane, uint64_t number);
-/* Somebody waits until pages of this batch, open or not, are written, not until they are durable. */
+/* Somebody waits until pages of this batch, open or not, are written, whether durable or not. */
 void cof_lane_hurry(struct cof_lane *lane, uint64_t number);
 /* While it is set the lane begins no sync: others' follow each other, and none of the lane's is
  * under way. One of theirs begins, with the lock held; and it ended well. */

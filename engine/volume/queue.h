@@ -15,7 +15,7 @@
 
 #define COF_QUEUE_DEPTH_DEFAULT 128u
 #define COF_QUEUE_DEPTH_MAX 4096u
-#define COF_READ_IOV_MAX 64u
+#define COF_READ_IOV_MAX 128u /* no batch and no group has more pages */
 #define COF_PLACED_MAX 64u
 
 enum cof_phase {
@@ -44,7 +44,7 @@ struct cof_placed {
 struct cof_read_run {
     struct cof_io_request *owner;
     struct coffer_segdev_request data, header;
-    struct iovec iov[COF_READ_IOV_MAX], header_iov;
+    struct iovec iov[1 + COF_READ_IOV_MAX]; /* the header's first */
     struct cof_opener *opener;
     struct cof_vaddr addrs[COF_READ_IOV_MAX];
     uint64_t first_page;

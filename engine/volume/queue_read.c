@@ -3,7 +3,8 @@
  * volume/queue_read.c - pages from the device to the caller's memory.
  *
  * Addresses are looked up under the store's lock; pages that lie in consecutive blocks of one
- * batch become one device read, beside which the batch's header is read when a tag is not cached.
+ * batch become one device read. When a tag is not cached the batch's header is read, too: with the
+ * pages where they come right behind it, beside them elsewhere.
  * Pages are opened where they were read to, outside the lock: from look-up until then the segment
  * has a reader, so what dies or moves meanwhile still stands where it was found. When a page does
  * not open, the error is the page's, its memory is zeroed, and the other pages are delivered.
@@ -321,16 +322,16 @@ static void submit_one(struct coffer_queue *queue, struct cof_read_run *run,
 }
 
 /* One iovec for each stretch of contiguous memory. */
-static unsigned gather(struct cof_read_run *run)
+static unsigned gather(const struct cof_read_run *run, struct iovec *iov)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < run->pages; i++) {
-        if (count > 0 && (uint8_t *)run->iov[count - 1u].iov_base + run->iov[count - 1u].iov_len ==
+        if (count > 0 && (uint8_t *)iov[count - 1u].iov_base + iov[count - 1u].iov_len ==
                              run->targets[i]) {
-            run->iov[count - 1u].iov_len += COF_PAGE_BYTES;
+            iov[count - 1u].iov_len += COF_PAGE_BYTES;
         } else {
-            run->iov[count].iov_base = run->targets[i];
-            run->iov[count].iov_len = COF_PAGE_BYTES;
+            iov[count].iov_base = run->targets[i];
+            iov[count].iov_len = COF_PAGE_BYTES;
             count++;
         }
     }
@@ -340,15 +341,21 @@ static unsigned gather(struct cof_read_run *run)
 static void submit_run(struct cof_read_run *run)
 {
     struct coffer_queue *queue = run->owner->queue;
-    unsigned iov_count = gather(run);
+    bool together = !run->tags_known && run->block == run->header_block + 1u;
+    unsigned iov_count = gather(run, run->iov + 1);
     run->owner->reads_in_flight++;
-    run->waiting = run->tags_known ? 1u : 2u;
-    if (!run->tags_known) {
-        run->header_iov.iov_base = run->header_block_bytes;
-        run->header_iov.iov_len = COF_BLOCK_BYTES;
-        submit_one(queue, run, &run->header, run->header_block, &run->header_iov, 1);
+    run->waiting = run->tags_known || together ? 1u : 2u;
+    run->iov[0].iov_base = run->header_block_bytes;
+    run->iov[0].iov_len = COF_BLOCK_BYTES;
+    if (together) {
+        run->header.result = 0; /* the data's tells of it */
+        submit_one(queue, run, &run->data, run->header_block, run->iov, iov_count + 1u);
+    } else {
+        if (!run->tags_known) {
+            submit_one(queue, run, &run->header, run->header_block, run->iov, 1);
+        }
+        submit_one(queue, run, &run->data, run->block, run->iov + 1, iov_count);
     }
-    submit_one(queue, run, &run->data, run->block, run->iov, iov_count);
     queue->device_read_bytes += (uint64_t)run->pages * COF_PAGE_BYTES;
     if (run->waiting == 0) {
         arrive(queue, run); /* with the error of not having been submitted */
