@@ -22,7 +22,7 @@
 
 #define UNSYNCED_BYTES_MAX (UINT64_C(64) << 20)
 #define SLICE_STEPS 8u
-#define SLEEP_MS 50
+#define SLEEP_MS 2 /* others may have taken what made it readable */
 
 void cof_store_fail(struct coffer_store *store, int error)
 {
