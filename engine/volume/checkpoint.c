@@ -8,7 +8,7 @@
  *
  * A freeze is a point in the log: data extents are closed, deltas switched, the lane's position
  * noted. The merge writes new map nodes into the checkpoint lane, a leaf a step, while writes go
- * on; and so they do while the root settles. Finish and settling are volume/finish.c.
+ * on; and so they do while the root settles. The ends are volume/finish.c and settle.c.
  *
  * A failure fails the store: nothing is half-applied in a store that goes on. So none begins
  * without room for all of it (volume/space.c).
@@ -202,7 +202,7 @@ static int step(struct coffer_store *store, bool clean, bool *ret_progress)
         err = cof_checkpoint_finish(store, true, clean);
         break;
     case COF_CHECKPOINT_SETTLE:
-        err = cof_checkpoint_settle_step(store, false);
+        err = cof_settle_step(store, false);
         *ret_progress = err > 0;
         err = err > 0 ? 0 : err;
         break;
@@ -235,7 +235,7 @@ int cof_checkpoint_step(struct coffer_store *store, bool *ret_more)
 /* Let other threads in: one of them may have to finish sealing. */
 static void breathe(struct coffer_store *store, bool progress)
 {
-    struct pollfd wait = {.fd = progress ? -1 : cof_checkpoint_fd(store), .events = POLLIN};
+    struct pollfd wait = {.fd = progress ? -1 : cof_settle_fd(store), .events = POLLIN};
     pthread_mutex_unlock(&store->lock);
     if (wait.fd >= 0) {
         (void)poll(&wait, 1, SLEEP_MS);
@@ -272,7 +272,7 @@ int cof_checkpoint_end(struct coffer_store *store)
 {
     int err = 0;
     while (err >= 0 && store->checkpoint.state == COF_CHECKPOINT_SETTLE && store->error == 0) {
-        err = cof_checkpoint_settle_step(store, true);
+        err = cof_settle_step(store, true);
     }
     if (err < 0) {
         cof_store_fail(store, err);

@@ -435,7 +435,7 @@ int cof_cleaning_fd(struct coffer_store *store, bool cleaning)
     const struct cof_cleaner *cleaner = &store->cleaner;
     bool busy = cleaning && (cleaner->flying > 0 || cleaner->reads_flying > 0);
     return busy && may_work(store) ? store->dev->ops->channel_fd(cleaner->channel)
-                                   : cof_checkpoint_fd(store);
+                                   : cof_settle_fd(store);
 }
 
 /* One victim, from begin to end. NO_SPACE: none, or no room for its survivors. */

@@ -324,7 +324,7 @@ static int become_writer(struct opening *opening)
     if (err == 0) {
         cof_checkpoint_begin_here(store);
         store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
-        err = clean ? cof_checkpoint_roots(store) : cof_checkpoint_light(store);
+        err = clean ? cof_settle_roots(store) : cof_checkpoint_light(store);
     }
     if (err == 0) {
         err = cof_checkpoint_end(store);

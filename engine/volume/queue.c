@@ -623,7 +623,7 @@ static enum next choose(struct coffer_queue *queue, int *ret_cleaning_fd)
     struct coffer_store *store = queue->store;
     bool busy = store->lanes_ready && cof_lane_busy(&store->lane);
     if (holds_something(queue) || (queue->stale && queue->in_flight > 0) ||
-        (store->checkpoint.state != COF_CHECKPOINT_IDLE && !busy && cof_checkpoint_fd(store) < 0)) {
+        (store->checkpoint.state != COF_CHECKPOINT_IDLE && !busy && cof_settle_fd(store) < 0)) {
         return NEXT_LOOK;
     }
     if (waits_for_lane(queue) || (busy && queue->works_in_poll)) {

@@ -945,14 +945,18 @@ COFFER_MUST_CHECK int cof_deaths_spill(struct coffer_store *store);
 /* The end of a checkpoint (full) or a light one: all is written, and the root made, which then has
  * to settle. On failure the caller fails the store. */
 COFFER_MUST_CHECK int cof_checkpoint_finish(struct coffer_store *store, bool full, bool clean);
+
+/* ---- settle.c ---- */
+/* Make the root of what was written, and let it settle. On failure the caller fails the store. */
+COFFER_MUST_CHECK int cof_settle_begin(struct coffer_store *store, bool clean);
 /* Only a new root: for the open of a store that was closed cleanly. */
-COFFER_MUST_CHECK int cof_checkpoint_roots(struct coffer_store *store);
+COFFER_MUST_CHECK int cof_settle_roots(struct coffer_store *store);
 /* Bring a root that settles on, with wait by one answer of the device. 1: it moved; 0: it waits for
  * the device. On failure the caller fails the store. */
-COFFER_MUST_CHECK int cof_checkpoint_settle_step(struct coffer_store *store, bool wait);
+COFFER_MUST_CHECK int cof_settle_step(struct coffer_store *store, bool wait);
 /* Readable when the device has answered a root that settles. -1: none does, the device has no
  * descriptor, or what is waited for comes through the log's channel. */
-int cof_checkpoint_fd(struct coffer_store *store);
+int cof_settle_fd(struct coffer_store *store);
 /* A broken engine's: what a root that is not durable yet does not need is free. */
 void cof_segments_free_early(struct coffer_store *store);
 void cof_queue_free(struct coffer_queue *queue);

@@ -156,7 +156,7 @@ static void the_log_syncs_again_when_the_root_is_durable(void **state)
     make_due(3);
     pthread_mutex_lock(&f.store->lock);
     while (f.store->roots.step != COF_ROOT_SECOND_SYNC && steps++ < 100) {
-        assert_true(cof_checkpoint_settle_step(f.store, true) >= 0);
+        assert_true(cof_settle_step(f.store, true) >= 0);
     }
     pthread_mutex_unlock(&f.store->lock);
     assert_int_equal(f.store->roots.step, COF_ROOT_SECOND_SYNC);
