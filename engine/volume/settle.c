@@ -161,7 +161,8 @@ static void settled(struct coffer_store *store)
 /* Waits for no sync of the log's, with wait for one answer. */
 static int end_log_sync(struct coffer_store *store, bool wait)
 {
-    struct cof_lane *log = &store->lane;
+    struct cof_checkpoint *checkpoint = &store->checkpoint;
+    struct cof_lane *log = &store->lane, *meta = &store->meta;
     int moved = log->sync_in_flight ? cof_lane_poll(log, wait) : 0;
     if (log->error != 0 || moved < 0) {
         return log->error != 0 ? log->error : moved;
@@ -169,9 +170,13 @@ static int end_log_sync(struct coffer_store *store, bool wait)
     if (log->sync_in_flight) {
         return moved;
     }
-    cof_lane_sync_begins(log);
-    cof_lane_want_durable(&store->meta, store->checkpoint.lane_batch);
-    store->checkpoint.settling = COF_SETTLING_LANE_SYNC;
+    /* Where the lane has nothing to sync there is none that could make the log durable. */
+    checkpoint->lane_syncs = !meta->sync_in_flight && meta->durable_upto < checkpoint->lane_batch;
+    if (checkpoint->lane_syncs) {
+        cof_lane_sync_begins(log);
+    }
+    cof_lane_want_durable(meta, checkpoint->lane_batch);
+    checkpoint->settling = COF_SETTLING_LANE_SYNC;
     return 1;
 }
 
@@ -188,7 +193,9 @@ static int end_lane_sync(struct coffer_store *store, bool wait)
     if (meta->durable_upto < store->checkpoint.lane_batch) {
         return moved;
     }
-    cof_lane_synced(&store->lane);
+    if (store->checkpoint.lane_syncs) {
+        cof_lane_synced(&store->lane);
+    }
     store->checkpoint.settling = COF_SETTLING_FLIP;
     return 1;
 }

@@ -181,6 +181,7 @@ struct cof_checkpoint {
     enum cof_settling settling;
     bool full, clean;                   /* what settles; not a light one; the store closes */
     uint64_t lane_batch, lane_sequence; /* where the checkpoint lane was when its root was made */
+    bool lane_syncs; /* a sync of that lane comes, begun after what the log has complete */
     uint64_t last_ns;
     uint64_t count;
 };

@@ -147,6 +147,31 @@ static void a_flush_shares_the_syncs_of_a_root(void **state)
     assert_int_equal(bytes[0], 2);
 }
 
+/* A root with nothing to write: its lane makes no sync, and so makes nothing durable. */
+static void a_sync_that_is_not_made_covers_nothing(void **state)
+{
+    struct cof_lane *log = &f.store->lane;
+    uint64_t before, durable;
+    unsigned steps = 0;
+    (void)state;
+    submit(COFFER_IO_WRITE, 1);
+    reap(1);
+    pthread_mutex_lock(&f.store->lock);
+    durable = log->durable_upto;
+    assert_true(durable < log->completed_upto);
+    assert_int_equal(cof_settle_roots(f.store), 0);
+    assert_int_equal(f.store->meta.durable_upto, f.store->checkpoint.lane_batch);
+    before = syncs();
+    while (f.store->checkpoint.settling != COF_SETTLING_FLIP && steps++ < 100) {
+        assert_true(cof_settle_step(f.store, true) >= 0);
+    }
+    assert_int_equal(syncs(), before);
+    assert_int_equal(log->durable_upto, durable);
+    assert_int_equal(cof_checkpoint_end(f.store), 0);
+    assert_int_equal(log->durable_upto, log->completed_upto); /* by the flips' */
+    pthread_mutex_unlock(&f.store->lock);
+}
+
 /* A flush that comes too late for the last of them is made durable after it. */
 static void the_log_syncs_again_when_the_root_is_durable(void **state)
 {
@@ -310,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(callers_bring_a_root_to_its_end),
         CASE(a_flush_shares_the_syncs_of_a_root),
+        CASE(a_sync_that_is_not_made_covers_nothing),
         CASE(the_log_syncs_again_when_the_root_is_durable),
         CASE(a_spare_key_is_taken_only_once_a_durable_root_lists_it),
         CASE(a_table_is_read_while_it_is_written),
