@@ -23,6 +23,7 @@
 #define RESERVE_SEGMENTS_MIN 16u
 #define WARN_HYSTERESIS 5u     /* percent less, before it is said again */
 #define RELIEFS_PER_SEGMENT 4u /* of the store, in vain, before it is called full */
+#define RELIEFS_OF_CLEANING 8u /* in vain, before deaths are settled */
 
 /* ---- room ---- */
 
@@ -158,9 +159,15 @@ struct patience {
     uint32_t most_free, reliefs;
 };
 
+/* Victims in which much is dead but not settled move as they are: cleaning can go round and round
+ * without a segment more, as long as no checkpoint says what died. */
 static int relieve(struct coffer_store *store, struct patience *patience)
 {
-    int err = cof_store_relieve(store);
+    bool in_vain = patience->reliefs % RELIEFS_OF_CLEANING == RELIEFS_OF_CLEANING - 1u;
+    int err = in_vain ? cof_checkpoint_whole(store, 0) : COFFER_E_NO_SPACE;
+    if (err == COFFER_E_NO_SPACE) {
+        err = cof_store_relieve(store);
+    }
     if (store->segments.free_count > patience->most_free) {
         patience->most_free = store->segments.free_count;
         patience->reliefs = 0;
