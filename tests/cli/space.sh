@@ -53,7 +53,11 @@ random_bytes 20M >large
 fails 8 'NO_SPACE|no room|full' "$COFFER" volume import "$store:plain" large
 ok "$COFFER" volume export "$store:v" copy
 cmp data <(head -c $((34 * MIB)) copy) || die "a full store lost pages"
-ok "$COFFER" volume import "$store:v" data
+cp "$store" full
+for _ in 1 2 3 4 5 6; do # each finds the cleaner elsewhere: see docs/decisions/0026, 6
+    cp full "$store"
+    ok "$COFFER" volume import "$store:v" data
+done
 ok "$COFFER" check "$store"
 [ "$(of LiveBytes)" -le "$(of CapacityBytes)" ] || die "more lives than may"
 
