@@ -21,7 +21,6 @@
 #define HEADS_FROM_SEGMENTS 1024u /* three heads from there on: docs/decisions/0015 */
 #define SLICE_PAGES 32u
 #define SLICE_PAGES_MAX 64u /* about 0.1 ms, for which nobody else has the lock */
-#define SHORT_PAGES_MAX 4096u
 #define SHARE_PAGES 4u
 #define SHARE_PAGES_MAX 8u
 #define RUN_PAGES 512u
@@ -376,15 +375,14 @@ static int release(struct coffer_store *store, bool wait)
 
 /* Pages that a slice may move: some, and for each page that was written since the last one the
  * more, the fewer segments are left; in pieces that others need not wait long for, but where much
- * was written at once, or segments run out. */
+ * was written at once. */
 static uint64_t share(struct coffer_store *store, uint32_t missing)
 {
     uint64_t written = store->written_pages - store->cleaning.paid_pages;
     uint64_t pages = SLICE_PAGES + written * SHARE_PAGES * missing;
     uint64_t most = written * SHARE_PAGES_MAX;
-    bool are_short = store->segments.free_count <= cof_segments_kept(store) + 1u;
     store->cleaning.paid_pages = store->written_pages;
-    most = are_short ? SHORT_PAGES_MAX : most > SLICE_PAGES_MAX ? most : SLICE_PAGES_MAX;
+    most = most > SLICE_PAGES_MAX ? most : SLICE_PAGES_MAX;
     return pages < most ? pages : most;
 }
 
