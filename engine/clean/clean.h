@@ -77,8 +77,9 @@ struct cof_cleaner_stats {
 enum cof_cleaner_state { COF_CLEANER_IDLE = 0, COF_CLEANER_READ, COF_CLEANER_MOVE };
 
 /* In flight, of 64 KiB: more, or larger ones, would stand in the way of those whom callers wait for
- * (docs/decisions/0026). */
+ * (docs/decisions/0026). Where segments run out everybody waits for the cleaner: up to so many more. */
 #define COF_VICTIM_READS 4u
+#define COF_VICTIM_READS_MAX 32u
 
 /* A segment that is read, or was. */
 struct cof_victim {
@@ -88,9 +89,9 @@ struct cof_victim {
     unsigned flying;
     bool forgotten; /* let go when nothing is in flight */
     int error;
-    struct coffer_segdev_request requests[COF_VICTIM_READS];
-    struct iovec iov[COF_VICTIM_READS];
-    bool busy[COF_VICTIM_READS];
+    struct coffer_segdev_request requests[COF_VICTIM_READS_MAX];
+    struct iovec iov[COF_VICTIM_READS_MAX];
+    bool busy[COF_VICTIM_READS_MAX];
 };
 
 struct cof_cleaner {
@@ -117,6 +118,7 @@ struct cof_cleaner {
     bool partial; /* only what fits of it moves */
     struct cof_victim victims[COF_CLEANER_VICTIMS];
     struct cof_victim *now, *ahead; /* the victim; the one that is read while this one moves */
+    unsigned reads;                 /* that each may have in flight */
     unsigned reads_flying;          /* of both */
     uint64_t *extents; /* lineage << 39 | extent: those that the victim names, ascending */
     unsigned extent_count, extent_capacity, extent_next;
@@ -203,9 +205,9 @@ COFFER_MUST_CHECK int cof_cleaner_drain(struct cof_cleaner *cleaner);
 /* Choose a victim and begin to read it. 0; NOT_FOUND: none is worth it; NO_SPACE: its survivors
  * have nowhere to go. pressed: one that gives a single block is worth it. */
 COFFER_MUST_CHECK int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed);
-/* The emptiest, of which only those extents move that the head's segment holds yet: it is no less
- * worth cleaning afterwards. */
-COFFER_MUST_CHECK int cof_cleaner_begin_part(struct cof_cleaner *cleaner);
+/* A victim (COF_NO_SEGMENT: the emptiest), of which only those extents move that the head's segment
+ * holds yet: it is no less worth cleaning afterwards. Blocks of trees leave it in any case. */
+COFFER_MUST_CHECK int cof_cleaner_begin_part(struct cof_cleaner *cleaner, uint32_t victim);
 /* The same as cof_cleaner_begin with a victim that is given. */
 COFFER_MUST_CHECK int cof_cleaner_begin_with(struct cof_cleaner *cleaner, uint32_t victim);
 /* An extent may lie in the victim. */

@@ -62,7 +62,7 @@ static int make_buffers(struct cof_cleaner *cleaner)
         }
     }
     err = cleaner->dev->ops->channel_open(
-        cleaner->dev, COF_CLEANER_VICTIMS * COF_VICTIM_READS + COF_CLEANER_GROUPS,
+        cleaner->dev, COF_CLEANER_VICTIMS * COF_VICTIM_READS_MAX + COF_CLEANER_GROUPS,
         &cleaner->channel);
     if (err == 0) {
         register_buffers(cleaner);
@@ -82,6 +82,7 @@ int cof_cleaner_init(struct cof_cleaner *cleaner, struct cof_env *env,
     cleaner->segment_blocks = config->segment_blocks;
     memcpy(cleaner->store_uuid, config->store_uuid, sizeof cleaner->store_uuid);
     cleaner->head_count = config->head_count;
+    cleaner->reads = COF_VICTIM_READS;
     cleaner->ops = config->ops;
     cleaner->ctx = config->ctx;
     cleaner->now = &cleaner->victims[0];
@@ -240,12 +241,11 @@ int cof_cleaner_begin(struct cof_cleaner *cleaner, bool pressed)
     return victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(cleaner, victim) : COFFER_E_NOT_FOUND;
 }
 
-int cof_cleaner_begin_part(struct cof_cleaner *cleaner)
+int cof_cleaner_begin_part(struct cof_cleaner *cleaner, uint32_t victim)
 {
-    uint32_t victim;
     int err;
     cleaner->partial = true;
-    victim = cof_victim_pick(cleaner, true);
+    victim = victim != COF_NO_SEGMENT ? victim : cof_victim_pick(cleaner, true);
     err = victim != COF_NO_SEGMENT ? cof_cleaner_begin_with(cleaner, victim) : COFFER_E_NOT_FOUND;
     cleaner->partial = err == 0;
     return err;

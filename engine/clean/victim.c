@@ -132,7 +132,7 @@ static int ask(struct cof_cleaner *cleaner, struct cof_victim *victim, unsigned 
 void cof_victim_go_on(struct cof_cleaner *cleaner, struct cof_victim *victim)
 {
     size_t all = (size_t)cleaner->segment_blocks * BLOCK;
-    for (unsigned i = 0; i < COF_VICTIM_READS; i++) {
+    for (unsigned i = 0; i < cleaner->reads; i++) {
         if (victim->error == 0 && !victim->forgotten && !victim->busy[i] &&
             victim->asked_bytes < all) {
             victim->error = ask(cleaner, victim, i);

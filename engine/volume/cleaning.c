@@ -10,6 +10,8 @@
  *  1. Nothing moves, and nothing is published, while a walk holds the trees or a root that was
  *     made is not durable yet.
  *  2. The cleaner leaves what the next checkpoint may need; the log leaves two segments more.
+ *  3. An opening after a crash takes segments for its lanes. It gives back as many with the same
+ *     root, so that however often it is cut short, the store opens the next time.
  * Under the store's lock throughout; breathes where it waits.
  */
 #include "volume/store.h"
@@ -22,10 +24,13 @@
 #define SLICE_PAGES 32u
 #define SLICE_PAGES_MAX 64u /* about 0.1 ms, for which nobody else has the lock */
 #define SHARE_PAGES 4u
-#define SHARE_PAGES_MAX 8u
+#define SHARE_PAGES_MAX 32u
+#define READS_MISSING 1u /* of segments, before a victim is read with more requests at once */
 #define RUN_PAGES 512u
 #define SETTLE_SEGMENTS 2u /* kept back for the deaths that wait: they are settled first */
 #define RELEASES 256u      /* of so many segments, one is let go at a time */
+#define GATHERED_MAX 4u    /* more than an opening takes */
+#define THIN_PARTS 4u      /* of a segment, one at most */
 
 /* ---- what the cleaner asks for ---- */
 
@@ -310,7 +315,7 @@ static int fill_rest(struct coffer_store *store)
     while (err >= 0 && cleaner->state == COF_CLEANER_IDLE && cof_cleaner_is_filling(cleaner) &&
            cleaner->stats.put_pages != before) {
         before = cleaner->stats.put_pages;
-        err = cof_cleaner_begin_part(cleaner);
+        err = cof_cleaner_begin_part(cleaner, COF_NO_SEGMENT);
         while (err >= 0 && store->error == 0 && cleaner->state != COF_CLEANER_IDLE) {
             err = work(store, RUN_PAGES, true);
         }
@@ -346,9 +351,21 @@ static bool has_unsettled(const struct coffer_store *store)
     return false;
 }
 
+/* Victims that are free when the next root is durable, whatever happens. */
+static uint32_t empty_count(const struct coffer_store *store)
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i < store->cleaning.waiting_count; i++) {
+        const struct cof_segment *at = &store->segments.table[store->cleaning.waiting[i]];
+        bool held = at->pins != 0 || at->readers != 0 || at->moving != 0;
+        count += !held && at->live + at->fresh + at->own == 0 ? 1u : 0u;
+    }
+    return count;
+}
+
 /* Let victims go; with wait they are gone on return. A light checkpoint leaves deaths to a full
- * one, for which room must be left when it has taken its own; else it is a full one. NO_SPACE: not
- * even that has room. */
+ * one, for which there must be room afterwards, in what it frees if nowhere else; else it is a full
+ * one. NO_SPACE: not even that has room. */
 static int release(struct coffer_store *store, bool wait)
 {
     int err = cof_checkpoint_settle(store);
@@ -363,7 +380,7 @@ static int release(struct coffer_store *store, bool wait)
         forget_published(store);
         return 0;
     }
-    if (cof_checkpoint_room(store, has_unsettled(store) ? cof_light_need(store) : 0u, 0) != 0) {
+    if (cof_light_room(store, has_unsettled(store), empty_count(store)) != 0) {
         return cof_checkpoint_whole(store, 0);
     }
     err = wait ? cof_checkpoint_light(store) : cof_checkpoint_light_begin(store);
@@ -384,6 +401,13 @@ static uint64_t share(struct coffer_store *store, uint32_t missing)
     store->cleaning.paid_pages = store->written_pages;
     most = most > SLICE_PAGES_MAX ? most : SLICE_PAGES_MAX;
     return pages < most ? pages : most;
+}
+
+/* Reads of a victim at once: the more, the fewer segments are left. */
+static unsigned reads_for(uint32_t missing)
+{
+    uint32_t reads = COF_VICTIM_READS * (missing > READS_MISSING ? missing - READS_MISSING + 1u : 1u);
+    return reads < COF_VICTIM_READS_MAX ? reads : COF_VICTIM_READS_MAX;
 }
 
 /* 1: it did something; 0: nothing to do, or it waits for the device. */
@@ -418,6 +442,7 @@ int cof_cleaning_slice(struct coffer_store *store)
         store->cleaning.paid_pages = store->written_pages;
         return 0;
     }
+    store->cleaner.reads = reads_for(have < low ? low - have : 0u);
     err = have < low ? cof_cleaner_read_ahead(&store->cleaner) : 0;
     if (err != 0) {
         return 0; /* with the victim's own turn */
@@ -439,15 +464,16 @@ int cof_cleaning_fd(struct coffer_store *store, bool cleaning)
 }
 
 /* One victim, from begin to end. NO_SPACE: none, or no room for its survivors. */
-int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
+static int clean_best(struct coffer_store *store, bool emptiest, bool pressed, uint32_t victim)
 {
     int err = 0;
     store->cleaning.pressed = pressed;
+    store->cleaner.reads = COF_VICTIM_READS_MAX;
     cof_cleaning_wait(store);
     if (store->cleaner.state == COF_CLEANER_IDLE) {
         err = victim != COF_NO_SEGMENT
                   ? cof_cleaner_begin_with(&store->cleaner, victim)
-                  : cof_cleaner_begin(&store->cleaner, segments_left(store) == 0);
+                  : cof_cleaner_begin(&store->cleaner, emptiest || segments_left(store) == 0);
     }
     while (err >= 0 && store->error == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
         err = work(store, RUN_PAGES, true);
@@ -458,7 +484,51 @@ int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim)
     return store->error != 0 ? COFFER_E_FAILED : err < 0 ? COFFER_E_NO_SPACE : 0;
 }
 
-int cof_store_relieve(struct coffer_store *store)
+int cof_clean_one(struct coffer_store *store, uint32_t victim)
+{
+    return clean_best(store, false, false, victim);
+}
+
+/* Of the checkpoint lane, the emptiest but those that were gathered already. */
+static uint32_t thinnest(struct coffer_store *store, const uint32_t *gathered, unsigned count)
+{
+    uint32_t found = COF_NO_SEGMENT, fewest = store->segment_blocks / THIN_PARTS + 1u;
+    for (uint32_t i = 0; i < store->segments.count; i++) {
+        const struct cof_segment *at = &store->segments.table[i];
+        uint32_t used = at->live + at->own;
+        bool again = false;
+        for (unsigned k = 0; k < count; k++) {
+            again = again || gathered[k] == i;
+        }
+        if (at->state == COF_SEGMENT_USED && at->lane == COF_LANE_CHECKPOINT && !again &&
+            used > 0 && used < fewest && may_clean(store, i)) {
+            fewest = used;
+            found = i;
+        }
+    }
+    return found;
+}
+
+int cof_cleaning_gather_roots(struct coffer_store *store)
+{
+    struct cof_cleaner *cleaner = &store->cleaner;
+    uint32_t gathered[GATHERED_MAX];
+    unsigned count = 0;
+    int err = 0;
+    while (err >= 0 && count < GATHERED_MAX &&
+           store->segments.free_count + count < cof_cleaning_low(store)) {
+        gathered[count] = thinnest(store, gathered, count);
+        err = gathered[count] != COF_NO_SEGMENT ? cof_cleaner_begin_part(cleaner, gathered[count])
+                                                : COFFER_E_NOT_FOUND;
+        while (err >= 0 && store->error == 0 && cleaner->state != COF_CLEANER_IDLE) {
+            err = work(store, RUN_PAGES, true);
+        }
+        count++;
+    }
+    return store->error != 0 ? COFFER_E_FAILED : 0;
+}
+
+int cof_store_relieve(struct coffer_store *store, bool emptiest)
 {
     int err;
     if (store->error != 0) {
@@ -472,7 +542,7 @@ int cof_store_relieve(struct coffer_store *store)
         return 0; /* what deaths kept back is more than victims give */
     }
     err = store->cleaning.waiting_count < release_count(store)
-              ? cof_clean_one(store, false, COF_NO_SEGMENT)
+              ? clean_best(store, emptiest, emptiest, COF_NO_SEGMENT)
               : COFFER_E_NO_SPACE;
     if (err == COFFER_E_NO_SPACE && store->cleaning.waiting_count > 0) {
         err = release(store, true);
@@ -481,5 +551,5 @@ int cof_store_relieve(struct coffer_store *store)
     if (err == COFFER_E_NO_SPACE && has_unsettled(store)) {
         err = cof_checkpoint_whole(store, 0);
     }
-    return err == COFFER_E_NO_SPACE ? cof_clean_one(store, true, COF_NO_SEGMENT) : err;
+    return err == COFFER_E_NO_SPACE ? clean_best(store, true, true, COF_NO_SEGMENT) : err;
 }

@@ -324,6 +324,11 @@ static int become_writer(struct opening *opening)
     if (err == 0) {
         cof_checkpoint_begin_here(store);
         store->checkpoint.last_ns = cof_monotonic_ns(&store->env);
+        /* The lane has left all its segments: whatever lies there, the last root named it. */
+        store->cleaning.settled_sequence = clean ? 0 : store->segments.next_sequence;
+        err = clean ? 0 : cof_cleaning_gather_roots(store);
+    }
+    if (err == 0) {
         err = clean ? cof_settle_roots(store) : cof_checkpoint_light(store);
     }
     if (err == 0) {

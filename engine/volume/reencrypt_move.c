@@ -64,7 +64,7 @@ static int make_room(struct cof_reencrypt *run)
     struct coffer_store *store = run->store;
     int err = run->pages_moved >= ROOT_PAGES || !has_room(store) ? cof_reencrypt_flush(run) : 0;
     for (unsigned i = 0; err == 0 && !has_room(store) && i < RELIEFS_MAX; i++) {
-        err = cof_store_relieve(store);
+        err = cof_store_relieve(store, true);
     }
     return err == 0 && !has_room(store) ? COFFER_E_NO_SPACE : err;
 }

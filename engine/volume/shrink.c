@@ -93,7 +93,7 @@ static int relieve_until(struct coffer_store *store, uint32_t stay, uint32_t wan
         if (cof_segments_free_below(&store->segments, stay) >= cof_cleaning_low(store) + wanted) {
             return 0;
         }
-        err = cof_store_relieve(store);
+        err = cof_store_relieve(store, true);
         if (err != 0) {
             return err;
         }
@@ -116,7 +116,7 @@ static int leave_segments(struct shrink *shrink, struct cof_lane *lane)
             err = cof_lane_poll(lane, false) < 0 ? COFFER_E_FAILED : 0;
             cof_checkpoint_breathe(store);
         } else if (err == COFFER_E_NO_SPACE) {
-            err = lane == &store->lane ? cof_log_help(store) : cof_store_relieve(store);
+            err = lane == &store->lane ? cof_log_help(store) : cof_store_relieve(store, true);
         }
     }
     return err;
@@ -191,16 +191,16 @@ static int clean(struct shrink *shrink, uint32_t segment)
     struct coffer_store *store = shrink->store;
     int err = 0;
     if (store->cleaning.waiting_count == COF_WAITING_MAX) {
-        err = cof_store_relieve(store);
+        err = cof_store_relieve(store, true);
     }
     if (err == 0) {
         err = relieve_until(store, shrink->count, 0);
     }
     if (err == 0 && store->cleaner.state != COF_CLEANER_IDLE) {
-        (void)!cof_clean_one(store, false, segment); /* another's victim first */
+        (void)!cof_clean_one(store, segment); /* another's victim first */
     }
     if (err == 0) {
-        (void)!cof_clean_one(store, false, segment);
+        (void)!cof_clean_one(store, segment);
     }
     return err == 0 ? store->error : err;
 }

@@ -24,6 +24,7 @@
 #define WARN_HYSTERESIS 5u     /* percent less, before it is said again */
 #define RELIEFS_PER_SEGMENT 4u /* of the store, in vain, before it is called full */
 #define RELIEFS_OF_CLEANING 8u /* in vain, before deaths are settled */
+#define RELIEFS_FOR_MORE 16u   /* of who has what he needs, but leaves too little */
 
 /* ---- room ---- */
 
@@ -123,7 +124,7 @@ static uint64_t checkpoint_need(const struct coffer_store *store)
     return need_with(store, 0, &more);
 }
 
-uint64_t cof_light_need(const struct coffer_store *store)
+static uint64_t light_need(const struct coffer_store *store)
 {
     return moved_buckets(store) * COF_BUCKET_BLOCKS + 4u * COF_ENTRY_BLOCKS +
            store->cleaning.renewal_blocks + cof_segments_records(&store->segments);
@@ -141,12 +142,37 @@ static uint64_t blocks_here(const struct coffer_store *store)
     return here + (meta->next_segment != COF_NO_SEGMENT ? usable_blocks(store) : 0u);
 }
 
-/* Whether the blocks fit, with so many segments left free. */
+/* Segments for a checkpoint of so many blocks, beside what its lane has. */
+static uint32_t segments_for(const struct coffer_store *store, uint64_t blocks)
+{
+    uint64_t here = blocks_here(store), usable = usable_blocks(store);
+    return blocks <= here ? 0u : (uint32_t)((blocks - here + usable - 1u) / usable);
+}
+
+/* Whether the blocks fit, with so many segments left free: what the lane has already counts for
+ * more than those. */
 static bool has_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
     uint64_t free_segments = store->segments.free_count;
     free_segments -= free_segments < spare ? free_segments : spare;
     return blocks <= blocks_here(store) + free_segments * usable_blocks(store);
+}
+
+/* The same, but for the segments that are to be left: without them nothing can be cleaned. */
+static bool leaves_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
+{
+    return segments_for(store, blocks) + spare <= store->segments.free_count;
+}
+
+int cof_light_room(const struct coffer_store *store, bool full_follows, uint32_t freed)
+{
+    uint64_t light = light_need(store), need = checkpoint_need(store);
+    uint64_t after = blocks_here(store) +
+                     ((uint64_t)store->segments.free_count + freed) * usable_blocks(store);
+    return has_room(store, full_follows ? light : need, 0) &&
+                   (!full_follows || light + need <= after)
+               ? 0
+               : COFFER_E_NO_SPACE;
 }
 
 int cof_checkpoint_room(const struct coffer_store *store, uint64_t blocks, unsigned spare)
@@ -159,14 +185,26 @@ struct patience {
     uint32_t most_free, reliefs;
 };
 
+/* Whether a checkpoint settles more deaths than it takes blocks. */
+static bool settling_pays(const struct coffer_store *store)
+{
+    uint64_t deaths = 0;
+    for (const struct coffer_volume *volume = store->volumes; volume != NULL;
+         volume = volume->next) {
+        deaths += volume->active.count + volume->active_kills.count;
+    }
+    return deaths > checkpoint_need(store);
+}
+
 /* Victims in which much is dead but not settled move as they are: cleaning can go round and round
  * without a segment more, as long as no checkpoint says what died. */
 static int relieve(struct coffer_store *store, struct patience *patience)
 {
     bool in_vain = patience->reliefs % RELIEFS_OF_CLEANING == RELIEFS_OF_CLEANING - 1u;
-    int err = in_vain ? cof_checkpoint_whole(store, 0) : COFFER_E_NO_SPACE;
+    int err = in_vain && settling_pays(store) ? cof_checkpoint_whole(store, 0)
+                                              : COFFER_E_NO_SPACE;
     if (err == COFFER_E_NO_SPACE) {
-        err = cof_store_relieve(store);
+        err = cof_store_relieve(store, patience->reliefs >= RELIEFS_OF_CLEANING);
     }
     if (store->segments.free_count > patience->most_free) {
         patience->most_free = store->segments.free_count;
@@ -178,24 +216,24 @@ static int relieve(struct coffer_store *store, struct patience *patience)
                : err;
 }
 
+/* What can be had is taken when some reliefs did not give more. */
 int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks, unsigned spare)
 {
     struct patience patience = {store->segments.free_count, 0};
+    unsigned more = 0;
     int err = cof_checkpoint_settle(store);
-    while (err == 0 && cof_checkpoint_room(store, blocks, spare) != 0) {
+    while (err == 0 && !leaves_room(store, checkpoint_need(store) + blocks, spare) &&
+           (more < RELIEFS_FOR_MORE || cof_checkpoint_room(store, blocks, spare) != 0)) {
         err = relieve(store, &patience);
         if (err == 0) {
             err = cof_checkpoint_settle(store);
         }
+        more++;
+    }
+    if (err == COFFER_E_NO_SPACE) {
+        err = cof_checkpoint_room(store, blocks, spare);
     }
     return store->error != 0 ? COFFER_E_FAILED : err;
-}
-
-/* Segments for a checkpoint of so many blocks, beside what its lane has. */
-static uint32_t segments_for(const struct coffer_store *store, uint64_t blocks)
-{
-    uint64_t here = blocks_here(store), usable = usable_blocks(store);
-    return blocks <= here ? 0u : (uint32_t)((blocks - here + usable - 1u) / usable);
 }
 
 uint32_t cof_checkpoint_segments(const struct coffer_store *store)
@@ -286,12 +324,18 @@ void cof_space_warn(struct coffer_store *store)
     store->warned = low || (store->warned && above(store, store->warn_percent - less));
 }
 
+/* Nodes that a checkpoint may write more for pages that follow each other. */
+static uint64_t nodes_above(uint64_t pages)
+{
+    return (pages / COF_NODE_FANOUT + 2u) * COF_MAP_LEVELS_MAX;
+}
+
 /* Whether the log has segments for `pages` pages, at two blocks each, and the checkpoint after them
- * has room. */
-static bool log_has_room(const struct coffer_store *store, uint64_t pages)
+ * has room. Ample: and leaves what the cleaner must have. */
+static bool log_has_room(const struct coffer_store *store, uint64_t pages, bool *ret_ample)
 {
     const struct cof_lane *lane = &store->lane;
-    uint64_t more, need = need_with(store, pages, &more);
+    uint64_t more, need = need_with(store, pages, &more) + nodes_above(pages);
     uint64_t usable = usable_blocks(store), kept = kept_for(store, need);
     uint64_t free_segments = store->segments.free_count;
     uint64_t room = free_segments > kept ? (free_segments - kept) * usable : 0;
@@ -300,23 +344,27 @@ static bool log_has_room(const struct coffer_store *store, uint64_t pages)
         room += store->segment_blocks - lane->block - COF_FOOTER_BLOCKS - 4u;
     }
     room += lane->next_segment != COF_NO_SEGMENT ? usable : 0u;
+    *ret_ample = leaves_room(store, need + more, COF_SPARE_WRITE);
     return pages * 2u <= room && has_room(store, need + more, COF_SPARE_WRITE);
 }
 
 int cof_log_ready(struct coffer_store *store, uint64_t pages)
 {
     struct patience patience = {store->segments.free_count, 0};
+    bool ample, room = log_has_room(store, pages, &ample);
     int err = 0;
-    while (err == 0 && !log_has_room(store, pages)) {
+    for (unsigned i = 0; err == 0 && (!room || (!ample && i < RELIEFS_FOR_MORE)); i++) {
         err = relieve(store, &patience);
+        room = log_has_room(store, pages, &ample);
     }
+    err = err == COFFER_E_NO_SPACE && room ? 0 : err;
     return store->error != 0 ? COFFER_E_FAILED : err;
 }
 
 int cof_log_help(struct coffer_store *store)
 {
     return store->lane.next_segment == COF_NO_SEGMENT || store->lane.next_announced
-               ? cof_store_relieve(store)
+               ? cof_store_relieve(store, true)
                : cof_checkpoint_whole(store, 0);
 }
 
@@ -341,7 +389,8 @@ static uint64_t count_grown(struct coffer_volume *volume, uint64_t page, uint64_
 
 bool cof_store_admits(const struct coffer_store *store, uint64_t pages)
 {
-    return store->error == 0 && log_has_room(store, pages) && fits(store, pages);
+    bool ample;
+    return store->error == 0 && log_has_room(store, pages, &ample) && fits(store, pages);
 }
 
 int cof_store_admit(struct coffer_volume *volume, uint64_t page, uint64_t pages)

@@ -833,8 +833,10 @@ COFFER_MUST_CHECK int cof_checkpoint_ready(struct coffer_store *store, uint64_t 
 /* Segments that the next checkpoint may need beside the one it writes to; and those that belong to
  * checkpoints alone: one more. */
 uint32_t cof_checkpoint_segments(const struct coffer_store *store);
-/* Blocks that a light one may need. */
-uint64_t cof_light_need(const struct coffer_store *store);
+/* Whether a light one finds room: where a full one follows, that does too, if not before then in
+ * `freed` segments that are free once the light one is durable. */
+COFFER_MUST_CHECK int cof_light_room(const struct coffer_store *store, bool full_follows,
+                                     uint32_t freed);
 uint32_t cof_checkpoint_floor(const struct coffer_store *store);
 /* And those that the log leaves: to the cleaner, too. */
 #define COF_CLEANER_SEGMENTS 2u
@@ -871,10 +873,14 @@ int cof_cleaning_fd(struct coffer_store *store, bool cleaning);
 uint32_t cof_cleaning_low(const struct coffer_store *store);
 /* One victim (COF_NO_SEGMENT: the best) from begin to end. NO_SPACE: there is none, or no room for
  * its survivors. */
-COFFER_MUST_CHECK int cof_clean_one(struct coffer_store *store, bool pressed, uint32_t victim);
+COFFER_MUST_CHECK int cof_clean_one(struct coffer_store *store, uint32_t victim);
+/* For the first root of a session that had to begin new segments: what lies thinly in the checkpoint
+ * lane's old ones comes with that root, where segments are few. Room that is not there is no error. */
+COFFER_MUST_CHECK int cof_cleaning_gather_roots(struct coffer_store *store);
 /* One measure that may give room, the least first: letting victims go, another victim, a
- * checkpoint. 0: ask again; NO_SPACE: none is left. */
-COFFER_MUST_CHECK int cof_store_relieve(struct coffer_store *store);
+ * checkpoint. The victim is the emptiest, or what is cheapest in the long run, which may give next
+ * to nothing now. 0: ask again; NO_SPACE: none is left. */
+COFFER_MUST_CHECK int cof_store_relieve(struct coffer_store *store, bool emptiest);
 /* Blocks of the catalogue that victims had, anew: with the root that is being written. */
 COFFER_MUST_CHECK int cof_cleaning_renew(struct coffer_store *store,
                                          const struct cof_raw_writer *writer);

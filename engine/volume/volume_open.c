@@ -156,16 +156,37 @@ static int renew_keys(struct coffer_volume *volume, const struct coffer_key_prov
                                 coffer_error_sentence(err));
 }
 
+static int refuse_for_room(int err, struct coffer_fault *fault)
+{
+    return err != COFFER_E_NO_SPACE
+               ? cof_fault(fault, err, COFFER_STAGE_ROOT,
+                           "the volume can't be opened for writing: %s", coffer_error_sentence(err))
+               : cof_fault(fault, err, COFFER_STAGE_ROOT,
+                           "the volume can't be opened for writing: the store is full: make "
+                           "it larger, or delete snapshots");
+}
+
 /* For the root of an opening beside a checkpoint that may be under way. None is waited for: until
  * the volume is listed, no root may see its new keys. */
 static int room_to_open(const struct coffer_volume *volume, struct coffer_fault *fault)
 {
     uint64_t blocks = COF_ENTRY_BLOCKS + volume->ek_count / 16u + volume->tag_part.blocks;
     int err = cof_checkpoint_room(volume->store, blocks, COF_SPARE_OPEN);
-    return err == 0 ? 0
-                    : cof_fault(fault, err, COFFER_STAGE_ROOT,
-                                "the volume can't be opened for writing: the store is full: make "
-                                "it larger, or delete snapshots");
+    return err == 0 ? 0 : refuse_for_room(err, fault);
+}
+
+/* Each opening writes a root, and openings alone, one crash after the other, fill the segments that
+ * others left: so it is now, as long as there is nothing of the volume's in memory, that some are
+ * made free. The lock is let go meanwhile. */
+static int make_room_to_open(struct coffer_store *store, const struct cof_catalogue_item *item,
+                             struct coffer_fault *fault)
+{
+    uint64_t blocks = COF_ENTRY_BLOCKS + (item->entry.data_keys + COF_SPARE_KEYS) / 16u + 1u;
+    int err = 0;
+    if (cof_checkpoint_room(store, blocks, COF_SPARE_OPEN) != 0) {
+        err = cof_checkpoint_ready(store, blocks, COF_SPARE_OPEN);
+    }
+    return err == 0 ? 0 : refuse_for_room(err, fault);
 }
 
 /* Become the writer: new keys, and the root that lists them. */
@@ -220,6 +241,12 @@ int cof_volume_open_item(struct coffer_store *store, struct cof_catalogue_item *
     if (item->entry.kind == COF_KIND_COPYING) {
         return cof_fault(fault, COFFER_E_BUSY, COFFER_STAGE_NONE,
                          "the snapshot is being copied: go on with the copy");
+    }
+    if (!store->read_only && (flags & COFFER_VOLUME_READ_ONLY) == 0) {
+        err = make_room_to_open(store, item, fault);
+        if (err != 0) {
+            return err;
+        }
     }
     volume = cof_calloc(&store->env, 1, sizeof *volume);
     if (volume == NULL) {

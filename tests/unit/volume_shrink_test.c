@@ -166,7 +166,7 @@ static void make_family(void)
         if (at->state == COF_SEGMENT_USED && at->lane == COF_LANE_USER && at->live > 0 &&
             used_of(64, COF_LANE_CLEANER) < 3) {
             pthread_mutex_lock(&f.store->lock);
-            (void)!cof_clean_one(f.store, true, i);
+            (void)!cof_clean_one(f.store, i);
             pthread_mutex_unlock(&f.store->lock);
         }
     }
