@@ -77,7 +77,7 @@ struct cof_cleaner_stats {
 enum cof_cleaner_state { COF_CLEANER_IDLE = 0, COF_CLEANER_READ, COF_CLEANER_MOVE };
 
 /* In flight, of 64 KiB: more, or larger ones, would stand in the way of those whom callers wait for
- * (docs/decisions/0026). Where segments run out everybody waits for the cleaner: up to so many more. */
+ * (docs/decisions/0026). Where segments run out everybody waits for the cleaner: up to 32. */
 #define COF_VICTIM_READS 4u
 #define COF_VICTIM_READS_MAX 32u
 

@@ -24,8 +24,9 @@
 #define SLICE_PAGES 32u
 #define SLICE_PAGES_MAX 64u /* about 0.1 ms, for which nobody else has the lock */
 #define SHARE_PAGES 4u
-#define SHARE_PAGES_MAX 32u
-#define READS_MISSING 1u /* of segments, before a victim is read with more requests at once */
+#define SHARE_PAGES_MAX 8u
+#define HURRY_MISSING 2u /* with more segments missing the cleaner goes before the callers: */
+#define HURRY_PAGES_MAX 32u
 #define RUN_PAGES 512u
 #define SETTLE_SEGMENTS 2u /* kept back for the deaths that wait: they are settled first */
 #define RELEASES 256u      /* of so many segments, one is let go at a time */
@@ -397,17 +398,10 @@ static uint64_t share(struct coffer_store *store, uint32_t missing)
 {
     uint64_t written = store->written_pages - store->cleaning.paid_pages;
     uint64_t pages = SLICE_PAGES + written * SHARE_PAGES * missing;
-    uint64_t most = written * SHARE_PAGES_MAX;
+    uint64_t most = written * (missing > HURRY_MISSING ? HURRY_PAGES_MAX : SHARE_PAGES_MAX);
     store->cleaning.paid_pages = store->written_pages;
     most = most > SLICE_PAGES_MAX ? most : SLICE_PAGES_MAX;
     return pages < most ? pages : most;
-}
-
-/* Reads of a victim at once: the more, the fewer segments are left. */
-static unsigned reads_for(uint32_t missing)
-{
-    uint32_t reads = COF_VICTIM_READS * (missing > READS_MISSING ? missing - READS_MISSING + 1u : 1u);
-    return reads < COF_VICTIM_READS_MAX ? reads : COF_VICTIM_READS_MAX;
 }
 
 /* 1: it did something; 0: nothing to do, or it waits for the device. */
@@ -442,7 +436,7 @@ int cof_cleaning_slice(struct coffer_store *store)
         store->cleaning.paid_pages = store->written_pages;
         return 0;
     }
-    store->cleaner.reads = reads_for(have < low ? low - have : 0u);
+    store->cleaner.reads = have + HURRY_MISSING < low ? COF_VICTIM_READS_MAX : COF_VICTIM_READS;
     err = have < low ? cof_cleaner_read_ahead(&store->cleaner) : 0;
     if (err != 0) {
         return 0; /* with the victim's own turn */

@@ -167,8 +167,8 @@ static bool leaves_room(const struct coffer_store *store, uint64_t blocks, unsig
 int cof_light_room(const struct coffer_store *store, bool full_follows, uint32_t freed)
 {
     uint64_t light = light_need(store), need = checkpoint_need(store);
-    uint64_t after = blocks_here(store) +
-                     ((uint64_t)store->segments.free_count + freed) * usable_blocks(store);
+    uint64_t after =
+        blocks_here(store) + ((uint64_t)store->segments.free_count + freed) * usable_blocks(store);
     return has_room(store, full_follows ? light : need, 0) &&
                    (!full_follows || light + need <= after)
                ? 0
@@ -201,8 +201,7 @@ static bool settling_pays(const struct coffer_store *store)
 static int relieve(struct coffer_store *store, struct patience *patience)
 {
     bool in_vain = patience->reliefs % RELIEFS_OF_CLEANING == RELIEFS_OF_CLEANING - 1u;
-    int err = in_vain && settling_pays(store) ? cof_checkpoint_whole(store, 0)
-                                              : COFFER_E_NO_SPACE;
+    int err = in_vain && settling_pays(store) ? cof_checkpoint_whole(store, 0) : COFFER_E_NO_SPACE;
     if (err == COFFER_E_NO_SPACE) {
         err = cof_store_relieve(store, patience->reliefs >= RELIEFS_OF_CLEANING);
     }
@@ -230,8 +229,8 @@ int cof_checkpoint_ready(struct coffer_store *store, uint64_t blocks, unsigned s
         }
         more++;
     }
-    if (err == COFFER_E_NO_SPACE) {
-        err = cof_checkpoint_room(store, blocks, spare);
+    if (err == COFFER_E_NO_SPACE && cof_checkpoint_room(store, blocks, spare) == 0) {
+        err = cof_checkpoint_settle(store);
     }
     return store->error != 0 ? COFFER_E_FAILED : err;
 }

@@ -874,8 +874,9 @@ uint32_t cof_cleaning_low(const struct coffer_store *store);
 /* One victim (COF_NO_SEGMENT: the best) from begin to end. NO_SPACE: there is none, or no room for
  * its survivors. */
 COFFER_MUST_CHECK int cof_clean_one(struct coffer_store *store, uint32_t victim);
-/* For the first root of a session that had to begin new segments: what lies thinly in the checkpoint
- * lane's old ones comes with that root, where segments are few. Room that is not there is no error. */
+/* For the first root of a session that had to begin new segments, where few are left: what lies
+ * thinly in the checkpoint lane's old ones comes with that root. Room that is not there is no
+ * error. */
 COFFER_MUST_CHECK int cof_cleaning_gather_roots(struct coffer_store *store);
 /* One measure that may give room, the least first: letting victims go, another victim, a
  * checkpoint. The victim is the emptiest, or what is cheapest in the long run, which may give next

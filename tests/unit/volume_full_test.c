@@ -339,11 +339,52 @@ static void what_is_written_over_finds_room_in_a_full_store(void **state)
     }
 }
 
+/* ---- opened after one crash and the next ---- */
+
+#define CRASHES 200u
+#define OPENED 12u
+
+/* A crash costs a store the rest of the segments that its lanes were in, and openings, which write
+ * roots, are all that it does: it opens each time, those of its volumes do that are wanted, and it
+ * takes what is written over. */
+static void openings_after_crashes_do_not_fill_a_store(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct prng prng = {prng_mix(seed, 0x6f70656e)};
+        struct volume_fixture f;
+        char name[8];
+        fixture_make(&f, seed);
+        make_volume(&f, "v", 80u * 256u, 0);
+        for (unsigned i = 0; i < OPENED; i++) {
+            snprintf(name, sizeof name, "n%u", i);
+            make_volume(&f, name, 2u * 256u, i % 2u);
+        }
+        assert_int_equal(import(&f, "v", 34), 0);
+        for (unsigned i = 0; i < OPENED; i++) {
+            snprintf(name, sizeof name, "n%u", i);
+            (void)import(&f, name, 2);
+        }
+        assert_int_equal(import(&f, "v", 34), 0);
+        for (unsigned i = 0; i < CRASHES; i++) {
+            fixture_crash(&f, (enum sim_variant)prng_below(&prng, SIM_VARIANTS), prng_next(&prng));
+            for (unsigned k = (unsigned)prng_below(&prng, 3); k > 0; k--) {
+                snprintf(name, sizeof name, "n%u", (i * 5u + k) % OPENED);
+                (void)open_volume(&f, name);
+            }
+        }
+        fixture_crash(&f, SIM_CUT_NONE, seed);
+        assert_int_equal(import(&f, "v", 34), 0);
+        fixture_done(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_store_refuses_and_lives),
         cmocka_unit_test(what_is_written_over_finds_room_in_a_full_store),
+        cmocka_unit_test(openings_after_crashes_do_not_fill_a_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
