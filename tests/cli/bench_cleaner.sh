@@ -27,8 +27,8 @@ diff "$work/table" "$work/cleaner.txt" || { echo "table and file differ"; exit 1
 # Scattered overwriting close to what may live at all, behind a first filling of long runs: where
 # the cleaner goes round without gain, a write is refused.
 for batch in 31 120; do
-    "$COFFER_BINARY_DIR/bin/bench_amplify" --segments 512 --segment 1M --fill 89 --heads 1 --pinned 0 \
-        --batch "$batch" --seed 2 --warm 60 --measure 30 >"$work/close" ||
+    "$COFFER_BINARY_DIR/bin/bench_amplify" --segments 512 --segment 1M --fill 89 --heads 1 \
+        --pinned 0 --batch "$batch" --seed 2 --warm 60 --measure 30 >"$work/close" ||
         { echo "a store that is 89 % full stopped taking overwrites"; exit 1; }
     jq -e '.wa_cleaner < 16' "$work/close" >/dev/null ||
         { echo "it takes them, but moves too much:"; cat "$work/close"; exit 1; }
