@@ -82,11 +82,13 @@ static inline void fixture_reopen(struct volume_fixture *f)
     assert_int_equal(fixture_open_store(f, 0), 0);
 }
 
-/* The power goes: what no sync covered may be gone (all of it, or by the seed a part of it). */
-static inline void fixture_crash(struct volume_fixture *f, enum sim_variant variant, uint64_t seed)
+/* The power goes: what no sync covered may be gone (all of it, or by the seed a part of it). At an
+ * event since the crash before, or since the store was made. */
+static inline void fixture_crash_at(struct volume_fixture *f, uint64_t event,
+                                    enum sim_variant variant, uint64_t seed)
 {
     struct sim_disk_options options = {.seed = seed, .record = true};
-    struct sim_image *image = sim_disk_image_at(f->disk, sim_disk_events(f->disk), variant, seed);
+    struct sim_image *image = sim_disk_image_at(f->disk, event, variant, seed);
     sim_disk_power_off(f->disk);
     (void)coffer_store_close(f->store);
     f->store = NULL;
@@ -94,6 +96,11 @@ static inline void fixture_crash(struct volume_fixture *f, enum sim_variant vari
     f->disk = sim_disk_from_image(image, &options);
     sim_image_free(image);
     assert_int_equal(fixture_open_store(f, 0), 0);
+}
+
+static inline void fixture_crash(struct volume_fixture *f, enum sim_variant variant, uint64_t seed)
+{
+    fixture_crash_at(f, sim_disk_events(f->disk), variant, seed);
 }
 
 static inline void fixture_done(struct volume_fixture *f)
