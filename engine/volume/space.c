@@ -23,7 +23,7 @@
 #define RESERVE_SEGMENTS_MIN 16u
 #define WARN_HYSTERESIS 5u     /* percent less, before it is said again */
 #define RELIEFS_PER_SEGMENT 4u /* of the store, in vain, before it is called full */
-#define RELIEFS_OF_CLEANING 8u /* in vain, before deaths are settled */
+#define RELIEFS_OF_CLEANING 8u /* in vain, before deaths are settled, and the emptiest taken */
 #define RELIEFS_FOR_MORE 16u   /* of who has what he needs, but leaves too little */
 
 /* ---- room ---- */
