@@ -27,6 +27,10 @@ void scale_bounds(const struct scale_options *options, uint64_t segment_count,
         {"segments", segment_count * 49u},
         /* two victims on huge pages, eight groups, an extent that is gathered */
         {"cleaner", 2u * (options->segment_bytes + (2u << 20)) + (7u << 20)},
+        /* half the staging, 8 MiB at most, on huge pages */
+        {"landing",
+         (options->staging_bytes < (16u << 20) ? options->staging_bytes / 2u : 8u << 20) +
+             (2u << 20)},
         {"queue", options->depth * (432u + 8192u + 4096u)},
         /* keys, catalogue, nodes of its tree and the segment table's, one open volume */
         {"fixed", 8u << 20},

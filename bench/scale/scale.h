@@ -62,7 +62,7 @@ struct scale_bound {
     uint64_t bytes;
 };
 
-#define SCALE_BOUNDS 11u
+#define SCALE_BOUNDS 12u
 
 void scale_bounds(const struct scale_options *options, uint64_t segment_count,
                   struct scale_bound ret_bounds[SCALE_BOUNDS]);

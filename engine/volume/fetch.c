@@ -204,7 +204,8 @@ int cof_fetch_page(struct coffer_volume *volume, struct cof_vaddr addr, enum cof
         cof_fault(fault, err, err == COFFER_E_CORRUPT ? COFFER_STAGE_CHECKSUM : COFFER_STAGE_IO,
                   "%s", coffer_error_sentence(err));
     } else {
-        err = cof_unprotect_page(store->aead, fetch.opener, kind, fetch.slot, word, page, entry);
+        err = cof_unprotect_page(store->aead, fetch.opener, kind, fetch.slot, word, page, page,
+                                 entry);
         if (err != 0) {
             cof_fault(fault, err, err == COFFER_E_TAMPER ? COFFER_STAGE_TAG : COFFER_STAGE_CHECKSUM,
                       "%s", coffer_error_sentence(err));

@@ -151,7 +151,7 @@ static void take_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahe
     if (err == 0) {
         err = cof_unprotect_page(store->aead, fetch->opener, COF_PAGE_NODE, fetch->slot,
                                  node_word(1, leaf->ref.index), ahead->blocks[leaf->page],
-                                 leaf->entry);
+                                 ahead->blocks[leaf->page], leaf->entry);
     }
     if (err == 0 && leaf->into != NULL) {
         leaf->into->addr = leaf->ref.addr;

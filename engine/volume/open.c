@@ -401,6 +401,7 @@ static void dismantle(struct coffer_store *store)
         store->dev->ops->close(store->dev);
     }
     if (store->lock_ready) {
+        cof_landing_done(store);
         pthread_cond_destroy(&store->answered);
         pthread_mutex_destroy(&store->lock);
         pthread_mutex_destroy(&store->admin);
@@ -461,6 +462,7 @@ int coffer_store_open(const struct coffer_store_opts *opts, struct coffer_store 
     init_lock(&store->lock);
     pthread_mutex_init(&store->admin, NULL);
     pthread_cond_init(&store->answered, NULL);
+    cof_landing_init(store, or_default(all.staging_bytes, STAGING_DEFAULT));
     cof_lease_schedule(store);
     store->lock_ready = true;
     pthread_mutex_lock(&store->lock);

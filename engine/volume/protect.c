@@ -48,12 +48,18 @@ int cof_protect_page(struct cof_aead *aead, const struct cof_extent *extent,
 }
 
 int cof_unprotect_page(struct cof_aead *aead, const struct cof_opener *opener,
-                       enum cof_page_kind kind, unsigned slot, uint64_t word, uint8_t *page,
-                       const uint8_t entry[COF_ENTRY_BYTES])
+                       enum cof_page_kind kind, unsigned slot, uint64_t word, const uint8_t *in,
+                       uint8_t *page, const uint8_t entry[COF_ENTRY_BYTES])
 {
     uint8_t aad[COF_PAGE_AAD_BYTES], sum[16];
+    bool in_place = in == page;
+    uint64_t seen = 0;
+    int err;
     cof_page_aad(opener->encrypted, kind, slot, word, aad);
     if (!opener->encrypted) {
+        if (!in_place) {
+            memcpy(page, in, COF_PAGE_BYTES);
+        }
         cof_checksum128(opener->seed, aad, sizeof aad, page, COF_PAGE_BYTES, sum);
         if (memcmp(sum, entry, 16) == 0) {
             return 0;
@@ -61,22 +67,23 @@ int cof_unprotect_page(struct cof_aead *aead, const struct cof_opener *opener,
         memset(page, 0, COF_PAGE_BYTES);
         return COFFER_E_CORRUPT;
     }
-    {
-        uint64_t seen = 0;
-        int err;
-        /* The checksum tells damage from tampering, and only matters when the tag fails; but the
-         * open is in place, so it has to be taken first. It is cheap beside the cipher. */
-        seen = cof_checksum64(page, COF_PAGE_BYTES);
-        err = cof_page_open(aead, opener->subkey, NONCE_KIND_PAGE, slot, aad, page, COF_PAGE_BYTES,
-                            entry, page);
-        if (err == COFFER_E_TAMPER && seen != cof_le64_get(entry + 16)) {
-            err = COFFER_E_CORRUPT;
-        }
-        if (err != 0) {
-            memset(page, 0, COF_PAGE_BYTES);
-        }
-        return err;
+    /* The checksum tells damage from tampering, and only matters when the tag fails; but what is
+     * opened in place is gone then, so it has to be taken first. */
+    if (in_place) {
+        seen = cof_checksum64(in, COF_PAGE_BYTES);
     }
+    err = cof_page_open(aead, opener->subkey, NONCE_KIND_PAGE, slot, aad, in, COF_PAGE_BYTES, entry,
+                        page);
+    if (err == COFFER_E_TAMPER && !in_place) {
+        seen = cof_checksum64(in, COF_PAGE_BYTES);
+    }
+    if (err == COFFER_E_TAMPER && seen != cof_le64_get(entry + 16)) {
+        err = COFFER_E_CORRUPT;
+    }
+    if (err != 0) {
+        memset(page, 0, COF_PAGE_BYTES);
+    }
+    return err;
 }
 
 int cof_protect_list(struct cof_aead *aead, const struct cof_extent *extent,

@@ -44,7 +44,7 @@ struct cof_placed {
 struct cof_read_run {
     struct cof_io_request *owner;
     struct coffer_segdev_request data, header;
-    struct iovec iov[1 + COF_READ_IOV_MAX]; /* the header's first */
+    struct iovec header_iov, iov[1 + COF_READ_IOV_MAX]; /* alone; with the data, the header first */
     struct cof_opener *opener;
     struct cof_vaddr addrs[COF_READ_IOV_MAX];
     uint64_t first_page;
@@ -52,6 +52,8 @@ struct cof_read_run {
     unsigned pages, waiting;
     bool tags_known, keeps_tags;        /* keeps: those of its header go into the cache */
     uint8_t *targets[COF_READ_IOV_MAX]; /* where each page is read to and opened */
+    uint8_t *landing;                   /* where all that one read fetches lies; NULL: there */
+    unsigned landing_blocks;
     uint8_t *header_block_bytes;
     uint8_t entries[COF_READ_IOV_MAX][COF_ENTRY_BYTES];
     struct cof_read_run *next;

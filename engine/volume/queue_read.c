@@ -4,10 +4,11 @@
  *
  * Addresses are looked up under the store's lock; pages that lie in consecutive blocks of one
  * batch become one device read. When a tag is not cached the batch's header is read, too: with the
- * pages where they come right behind it, beside them elsewhere.
- * Pages are opened where they were read to, outside the lock: from look-up until then the segment
- * has a reader, so what dies or moves meanwhile still stands where it was found. When a page does
- * not open, the error is the page's, its memory is zeroed, and the other pages are delivered.
+ * pages where they come right behind it, beside them elsewhere. A few pages land in memory of the
+ * store's own (landing.c) if there is room, single ones where the caller wants them.
+ * Pages are opened outside the lock: from look-up until then the segment has a reader, so what dies
+ * or moves meanwhile still stands where it was found. When a page does not open, the error is the
+ * page's, its memory is zeroed, and the other pages are delivered.
  */
 #include "volume/queue.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define POOL_MAX 64u
+#define LANDING_PAGES_MIN 4u /* below, its lock costs threads that share it more than it saves */
 
 static struct cof_read_run *run_new(struct coffer_queue *queue)
 {
@@ -40,6 +42,7 @@ static struct cof_read_run *run_new(struct coffer_queue *queue)
     run->keeps_tags = false;
     run->opener = NULL;
     run->tags_known = true;
+    run->landing = NULL;
     return run;
 }
 
@@ -77,15 +80,29 @@ static enum coffer_stage stage_of(int err)
                                      : COFFER_STAGE_PLACEMENT;
 }
 
+static bool header_landed(const struct cof_read_run *run)
+{
+    return run->landing != NULL && run->landing_blocks > run->pages;
+}
+
+/* A page as it was read. */
+static const uint8_t *page_read(const struct cof_read_run *run, unsigned i)
+{
+    return run->landing != NULL
+               ? run->landing + (run->landing_blocks - run->pages + i) * (size_t)COF_BLOCK_BYTES
+               : run->targets[i];
+}
+
 static int tags_from_header(struct cof_read_run *run)
 {
     unsigned pages = 0, first = run->block - run->header_block - 1u;
+    const uint8_t *header = header_landed(run) ? run->landing : run->header_block_bytes;
     const uint8_t *entries;
     if (run->header.result != 0) {
         return run->header.result;
     }
-    entries = cof_header_entries(run->owner->queue->store, run->header_block_bytes, run->segment,
-                                 run->header_block, &pages);
+    entries = cof_header_entries(run->owner->queue->store, header, run->segment, run->header_block,
+                                 &pages);
     if (entries == NULL || first + run->pages > pages) {
         return COFFER_E_CORRUPT;
     }
@@ -123,12 +140,16 @@ static void open_run(struct cof_read_run *run)
         if (page_err == 0) {
             page_err = cof_unprotect_page(queue->aead, run->opener, COF_PAGE_DATA,
                                           cof_vaddr_slot(run->addrs[i]), run->first_page + i,
-                                          run->targets[i], run->entries[i]);
+                                          page_read(run, i), run->targets[i], run->entries[i]);
         }
         if (page_err != 0) {
             fail_page(request, run->first_page + i, run->targets[i], page_err, stage_of(page_err),
                       run->segment, run->block + i);
         }
+    }
+    if (run->landing != NULL) {
+        cof_landing_give(queue->store, run->landing, run->landing_blocks);
+        run->landing = NULL;
     }
     run->keeps_tags = err == 0 && tags == 0 && !run->tags_known;
     run->next = queue->opened;
@@ -321,13 +342,27 @@ static void submit_one(struct coffer_queue *queue, struct cof_read_run *run,
     }
 }
 
-/* One iovec for each stretch of contiguous memory. */
-static unsigned gather(const struct cof_read_run *run, struct iovec *iov)
+/* Where one read puts the run, in one piece if there is memory for that: its header, if that comes
+ * along, then its pages, each stretch of them that is contiguous. */
+static unsigned lay_out(struct cof_read_run *run, bool with_header)
 {
+    struct iovec *iov = run->iov;
     unsigned count = 0;
+    run->landing_blocks = run->pages + (with_header ? 1u : 0u);
+    if (run->pages >= LANDING_PAGES_MIN) {
+        run->landing = cof_landing_take(run->owner->queue->store, run->landing_blocks);
+    }
+    if (run->landing != NULL) {
+        iov[0].iov_base = run->landing;
+        iov[0].iov_len = (size_t)run->landing_blocks * COF_BLOCK_BYTES;
+        return 1;
+    }
+    if (with_header) {
+        iov[count++] = run->header_iov;
+    }
     for (unsigned i = 0; i < run->pages; i++) {
-        if (count > 0 && (uint8_t *)iov[count - 1u].iov_base + iov[count - 1u].iov_len ==
-                             run->targets[i]) {
+        if (count > 0 &&
+            (uint8_t *)iov[count - 1u].iov_base + iov[count - 1u].iov_len == run->targets[i]) {
             iov[count - 1u].iov_len += COF_PAGE_BYTES;
         } else {
             iov[count].iov_base = run->targets[i];
@@ -342,20 +377,18 @@ static void submit_run(struct cof_read_run *run)
 {
     struct coffer_queue *queue = run->owner->queue;
     bool together = !run->tags_known && run->block == run->header_block + 1u;
-    unsigned iov_count = gather(run, run->iov + 1);
+    unsigned iov_count;
+    run->header_iov.iov_base = run->header_block_bytes;
+    run->header_iov.iov_len = COF_BLOCK_BYTES;
+    iov_count = lay_out(run, together);
     run->owner->reads_in_flight++;
     run->waiting = run->tags_known || together ? 1u : 2u;
-    run->iov[0].iov_base = run->header_block_bytes;
-    run->iov[0].iov_len = COF_BLOCK_BYTES;
-    if (together) {
-        run->header.result = 0; /* the data's tells of it */
-        submit_one(queue, run, &run->data, run->header_block, run->iov, iov_count + 1u);
-    } else {
-        if (!run->tags_known) {
-            submit_one(queue, run, &run->header, run->header_block, run->iov, 1);
-        }
-        submit_one(queue, run, &run->data, run->block, run->iov + 1, iov_count);
+    run->header.result = 0; /* when it comes with the data, that tells of it */
+    if (!run->tags_known && !together) {
+        submit_one(queue, run, &run->header, run->header_block, &run->header_iov, 1);
     }
+    submit_one(queue, run, &run->data, together ? run->header_block : run->block, run->iov,
+               iov_count);
     queue->device_read_bytes += (uint64_t)run->pages * COF_PAGE_BYTES;
     if (run->waiting == 0) {
         arrive(queue, run); /* with the error of not having been submitted */

@@ -191,7 +191,7 @@ static int replay_summary(struct replay *replay, const struct cof_desc *desc,
     }
     if (err == 0) {
         err = cof_unprotect_page(store->aead, opener, COF_PAGE_SUMMARY, COF_SUMMARY_SLOT, 0, page,
-                                 entry);
+                                 page, entry);
     }
     if (err != 0) {
         return refuse(replay, desc, err, "its summary does not open");

@@ -237,6 +237,14 @@ struct cof_background {
     bool running, stopping;
 };
 
+/* Memory that large reads land in. Its lock is a leaf. */
+struct cof_landing {
+    pthread_mutex_t lock;
+    uint8_t *memory; /* NULL until it is wanted */
+    unsigned units;  /* of the bitmap that there are */
+    struct cof_bitmap taken;
+};
+
 struct coffer_store {
     struct cof_env env;
     struct coffer_segdev *dev;
@@ -290,6 +298,7 @@ struct coffer_store {
     struct coffer_volume *volumes;
     struct coffer_volume *stopped;                       /* handles that only wait to be closed */
     uint64_t next_ticket, lease_early_ns, lease_late_ns; /* due; UINT64_MAX: nothing is */
+    struct cof_landing landing;
     pthread_cond_t answered; /* a provider was asked, and has answered */
     struct coffer_queue *queues;
     uint64_t closed_queue_reads, closed_queue_read_bytes; /* and those of copies */
@@ -726,17 +735,27 @@ void cof_extent_put(struct coffer_store *store, struct cof_extent *extent);
 void cof_extents_done(struct coffer_store *store);
 extern const struct cof_lane_ops cof_user_lane_ops, cof_meta_lane_ops;
 
+/* ---- landing.c ---- */
+/* Of half the staging bytes, at most 8 MiB, once it is wanted. */
+void cof_landing_init(struct coffer_store *store, uint64_t staging_bytes);
+void cof_landing_done(struct coffer_store *store);
+/* Blocks that lie in one piece; NULL: there are none. To be given back, by any thread. */
+uint8_t *cof_landing_take(struct coffer_store *store, unsigned blocks);
+void cof_landing_give(struct coffer_store *store, const uint8_t *memory, unsigned blocks);
+
 /* ---- protect.c ---- */
 /* Seal a page into out (or checksum it, in a plain volume) and make its entry. */
 COFFER_MUST_CHECK int cof_protect_page(struct cof_aead *aead, const struct cof_extent *extent,
                                        enum cof_page_kind kind, unsigned slot, uint64_t word,
                                        const uint8_t *in, uint8_t *out,
                                        uint8_t ret_entry[COF_ENTRY_BYTES]);
-/* Open in place. CORRUPT when the checksum of the entry says that the bytes are damaged, TAMPER
- * when they are not and yet do not open; the page is zeroed then. */
+/* Open what was read into page, which may be where it lies. CORRUPT when the checksum of the entry
+ * says that the bytes are damaged, TAMPER when they are not and yet do not open; the page is zeroed
+ * then. */
 COFFER_MUST_CHECK int cof_unprotect_page(struct cof_aead *aead, const struct cof_opener *opener,
                                          enum cof_page_kind kind, unsigned slot, uint64_t word,
-                                         uint8_t *page, const uint8_t entry[COF_ENTRY_BYTES]);
+                                         const uint8_t *in, uint8_t *page,
+                                         const uint8_t entry[COF_ENTRY_BYTES]);
 COFFER_MUST_CHECK int cof_protect_list(struct cof_aead *aead, const struct cof_extent *extent,
                                        const struct cof_run *run, const uint8_t session[16],
                                        uint64_t batch_no, uint8_t *list, size_t bytes,

@@ -26,6 +26,7 @@
 #define PAGES_EACH 256u
 #define DEPTH 8u
 #define ROUNDS 60u
+#define LARGE_PAGES 128u /* of a request */
 #define IN_MEMORY "/dev/shm"
 
 struct worker {
@@ -251,6 +252,14 @@ static int teardown(void **state)
     return unlink(path);
 }
 
+static void check_worker(const struct worker *worker)
+{
+    if (worker->failed != NULL) {
+        fail_msg("thread %u: %s: %s", worker->number, worker->failed,
+                 coffer_error_name(worker->error));
+    }
+}
+
 static void check_workers(void)
 {
     for (unsigned i = 0; i < THREADS; i++) {
@@ -258,9 +267,7 @@ static void check_workers(void)
         for (uint64_t index = 0; index < PAGES_EACH && worker->failed == NULL; index++) {
             check_one(worker, index);
         }
-        if (worker->failed != NULL) {
-            fail_msg("thread %u: %s: %s", i, worker->failed, coffer_error_name(worker->error));
-        }
+        check_worker(worker);
     }
 }
 
@@ -282,11 +289,58 @@ static void threads_read_what_they_wrote(void **state)
     check_workers();
 }
 
+/* ---- large reads ---- */
+
+static uint8_t whole[2u * PAGES_EACH * PAGE];
+
+static void *read_large(void *ctx)
+{
+    struct worker *worker = ctx;
+    uint8_t *seen = malloc(LARGE_PAGES * PAGE);
+    for (unsigned i = 0; seen != NULL && i < ROUNDS; i++) {
+        size_t at = i % (2u * PAGES_EACH / LARGE_PAGES) * LARGE_PAGES * PAGE;
+        memset(seen, 0, LARGE_PAGES * PAGE);
+        keep(worker, coffer_volume_read(worker->volume, seen, at, LARGE_PAGES * PAGE, NULL),
+             "large read");
+        keep(worker, memcmp(seen, whole + at, LARGE_PAGES * PAGE) == 0 ? 0 : COFFER_E_INTERNAL,
+             "wrong bytes");
+    }
+    keep(worker, seen != NULL ? 0 : COFFER_E_NO_MEMORY, "memory");
+    free(seen);
+    return NULL;
+}
+
+/* They land in memory that all threads share. */
+static void large_reads_share_their_memory(void **state)
+{
+    (void)state;
+    if (path[0] == '\0') {
+        skip();
+    }
+    for (uint64_t page = 0; page < 2u * PAGES_EACH; page++) {
+        fill_page(whole + page * PAGE, page, 1);
+    }
+    for (unsigned i = 0; i < 2u; i++) {
+        assert_int_equal(coffer_volume_write(volumes[i], whole, 0, sizeof whole, 0, NULL), 0);
+    }
+    assert_int_equal(coffer_store_close(store), 0);
+    open_all(false); /* without it some pages would come from the lane's buffers */
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, read_large, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+        check_worker(&workers[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(threads_read_what_they_wrote, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_read_what_they_wrote, setup_in_memory, teardown),
+        cmocka_unit_test_setup_teardown(large_reads_share_their_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_reads_share_their_memory, setup_in_memory, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,7 +143,8 @@ struct coffer_store_opts {
     /* Budgets; 0 is the default in brackets. Beside them memory grows only with the store's size
      * (segment table, tree nodes), its number of volumes and data keys, and what is dirty or waits
      * to be replayed (docs/architecture.md has each bound). */
-    uint64_t staging_bytes;     /* batch buffers, locked pages not counted [16 MiB]           */
+    uint64_t staging_bytes;     /* batch buffers, locked pages not counted; half as much more,
+                                   8 MiB at most, once there are large reads [16 MiB]     */
     uint64_t delta_entries_max; /* dirty map entries before a checkpoint must run, or 24
                                    bytes of memory for each [6,291,456]                   */
     uint64_t node_cache_bytes;  /* map nodes [64 MiB]                                         */
