@@ -136,7 +136,7 @@ void cof_delta_expect_record(const struct cof_delta *delta, uint64_t page)
 {
     const struct cof_dirty_leaf *leaf = find_leaf(delta, page >> COF_NODE_SHIFT);
     if (leaf != NULL) {
-        __builtin_prefetch(leaf->record, 1);
+        cof_dirty_expect(leaf, page);
     }
 }
 

@@ -48,6 +48,11 @@ static int take_record(struct cof_records *memory, unsigned order, struct cof_di
     return 0;
 }
 
+static unsigned share_of(const struct cof_dirty_leaf *leaf, unsigned page)
+{
+    return page * records[leaf->order].places >> COF_NODE_SHIFT;
+}
+
 /* Where the page is, or the place that is to have it; a list may have none left. */
 static unsigned place_of(const struct cof_dirty_leaf *leaf, unsigned page)
 {
@@ -57,7 +62,7 @@ static unsigned place_of(const struct cof_dirty_leaf *leaf, unsigned page)
         return page;
     }
     if (leaf->order >= ORDER_TABLE) {
-        for (at = page * places >> COF_NODE_SHIFT; pages[at] != page && pages[at] != FREE;) {
+        for (at = share_of(leaf, page); pages[at] != page && pages[at] != FREE;) {
             at = at + 1u < places ? at + 1u : 0u;
         }
         return at;
@@ -117,6 +122,16 @@ static int put_new(struct cof_dirty_leaf *leaf, struct cof_records *memory, uint
         add_page(leaf, (unsigned)(page & PAGE_MASK), addr);
     }
     return err;
+}
+
+void cof_dirty_expect(const struct cof_dirty_leaf *leaf, uint64_t page)
+{
+    bool list = leaf->order < ORDER_TABLE;
+    unsigned at = list ? leaf->count : share_of(leaf, (unsigned)(page & PAGE_MASK));
+    if (leaf->order != ORDER_ALL) {
+        __builtin_prefetch(&pages_of(leaf)[list ? 0 : at], 1);
+    }
+    __builtin_prefetch(&addrs_of(leaf)[at], 1);
 }
 
 int cof_dirty_put(struct cof_dirty_leaf *leaf, struct cof_records *memory, uint64_t page,

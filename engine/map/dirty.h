@@ -18,6 +18,8 @@ struct cof_dirty_leaf {
     void *record;
 };
 
+/* Fetch ahead what is touched when a page is put into a leaf that has some, or its few are read. */
+void cof_dirty_expect(const struct cof_dirty_leaf *leaf, uint64_t page);
 /* Give a place to the larger address; *ret_loser is the other, if they differ. */
 static inline void cof_vaddr_settle(struct cof_vaddr *place, struct cof_vaddr addr,
                                     struct cof_vaddr *ret_loser)

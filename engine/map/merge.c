@@ -211,6 +211,9 @@ static int merge_leaf(struct cof_merge *merge, struct cof_merge_frame *frame)
     const struct cof_dirty_leaf *dirty = NULL;
     if (merge->leaf_at < merge->leaf_count && merge->leaves[merge->leaf_at].index == frame->index) {
         dirty = &merge->leaves[merge->leaf_at++];
+        if (merge->leaf_at < merge->leaf_count) {
+            cof_dirty_expect(&merge->leaves[merge->leaf_at], 0);
+        }
     }
     if (frame->hole.bits != 0) {
         return merge_below_hole(&leaf, dirty);

@@ -18,6 +18,7 @@
 #define COURTESY_YIELDS 100u /* some 50 us */
 #define POLL_FAILURES_MAX 1000u
 #define SUBMIT_TOGETHER 32u
+#define RECORDS_AHEAD 4u /* requests whose record of the delta is fetched before it is needed */
 
 /* ---- the lock ---- */
 
@@ -122,6 +123,14 @@ static void finish(struct cof_io_request *request)
     request->phase = COF_PHASE_DONE;
     append(&queue->done, &queue->done_last, request);
     queue->done_count++;
+}
+
+/* By its thread alone, so that no locked instruction is needed: one would wait for all that the
+ * processor was asked to fetch ahead. */
+static void count_in_flight(struct coffer_queue *queue, int change)
+{
+    unsigned before = atomic_load_explicit(&queue->in_flight, memory_order_relaxed);
+    atomic_store_explicit(&queue->in_flight, before + (unsigned)change, memory_order_release);
 }
 
 static bool committed(struct coffer_store *store, struct cof_io_request *request)
@@ -454,7 +463,7 @@ static void begin(struct cof_io_request *request, struct cof_read_search *search
 {
     struct coffer_store *store = request->queue->store;
     request->io.volume->requests++;
-    request->queue->in_flight++;
+    count_in_flight(request->queue, 1);
     if (cof_lease_check(request->io.volume, &request->fault) != 0) {
         refuse(request);
     } else if (request->phase == COF_PHASE_COMMIT) {
@@ -485,9 +494,14 @@ static bool begin_all(struct coffer_queue *queue, struct cof_io_request **reques
     for (unsigned i = 0; i < count; i++) {
         cof_delta_expect(&requests[i]->io.volume->active, requests[i]->first_page);
     }
-    for (unsigned i = 0; i < count; i++) {
-        searches[i].request = NULL;
-        begin(requests[i], &searches[i]);
+    for (unsigned i = 0; i < count + RECORDS_AHEAD; i++) {
+        if (i < count) {
+            cof_delta_expect_record(&requests[i]->io.volume->active, requests[i]->first_page);
+        }
+        if (i >= RECORDS_AHEAD) {
+            searches[i - RECORDS_AHEAD].request = NULL;
+            begin(requests[i - RECORDS_AHEAD], &searches[i - RECORDS_AHEAD]);
+        }
     }
     cof_write_seal(queue);
     pthread_mutex_unlock(&store->lock);
@@ -566,7 +580,7 @@ static unsigned hand_over(struct coffer_queue *queue, struct coffer_cqe *cqe, un
             queue->done_last = NULL;
         }
         queue->done_count--;
-        queue->in_flight--;
+        count_in_flight(queue, -1);
         cqe[count].user = request->io.user;
         cqe[count].result = request->result;
         if (request->result != 0) {
