@@ -9,6 +9,7 @@ import os
 from suite import fio
 from suite.files import remove
 from suite.process import run_json
+from suite.report import first_line
 from suite.rows import GIB, KIB, MIB, Row
 
 SHAPES = {"read": "randread", "write": "randwrite"}
@@ -96,11 +97,18 @@ def costs(program, settings, say):
     return filled, overwritten
 
 
+def age(path):
+    """What results, DATE-COMMIT-*, are sorted by: those of one day by their commits' time."""
+    name = os.path.basename(path)
+    commit = name[len("2026-11-22-"):].split("-")[0]
+    return name[:len("2026-11-22")], int(first_line(
+        ["git", "-C", os.path.dirname(path), "show", "-s", "--format=%ct", commit], "0")), name
+
+
 def newest(results, encrypted):
     """(date and commit, runs) of the newest result of run-scale with a volume of 1 TiB of that
     kind, or None."""
-    for path in sorted(glob.glob(os.path.join(results, NEWEST)), key=os.path.basename,
-                       reverse=True):
+    for path in sorted(glob.glob(os.path.join(results, NEWEST)), key=age, reverse=True):
         with open(path, encoding="utf-8") as handle:
             found = json.load(handle)
         runs = [run for run in found.get("runs", [])
