@@ -4,8 +4,8 @@
  *
  * A device needs a descriptor for each piece of memory that lies apart. A caller's buffer is small
  * pages as a rule; this is huge ones, so that a read is one piece or two. Pages are opened from
- * here into the caller's memory, which holds nothing that was not verified, not even for a moment,
- * and as what was read is still there when a tag fails, its checksum is taken only then.
+ * here into the caller's memory: nobody else can change what is being verified, and as it is still
+ * there when a tag fails, its checksum is taken only then.
  *
  * First fit: what was used last is in the processor's cache. Who gets none reads to where the
  * caller wants it and opens it there.
