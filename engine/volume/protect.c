@@ -57,11 +57,11 @@ int cof_unprotect_page(struct cof_aead *aead, const struct cof_opener *opener,
     int err;
     cof_page_aad(opener->encrypted, kind, slot, word, aad);
     if (!opener->encrypted) {
-        if (!in_place) {
-            memcpy(page, in, COF_PAGE_BYTES);
-        }
-        cof_checksum128(opener->seed, aad, sizeof aad, page, COF_PAGE_BYTES, sum);
+        cof_checksum128(opener->seed, aad, sizeof aad, in, COF_PAGE_BYTES, sum);
         if (memcmp(sum, entry, 16) == 0) {
+            if (!in_place) {
+                memcpy(page, in, COF_PAGE_BYTES);
+            }
             return 0;
         }
         memset(page, 0, COF_PAGE_BYTES);
