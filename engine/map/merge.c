@@ -317,14 +317,14 @@ static struct cof_leaf_ahead *take_ahead(struct cof_merge *merge, struct cof_vad
 static int read_node(struct cof_merge *merge, struct cof_merge_frame *frame, struct cof_vaddr addr)
 {
     const struct cof_node_io *io = merge->io;
-    const struct cof_node *cached = cof_nodes_find(io->cache, io->volume, addr);
-    struct cof_leaf_ahead *ahead;
+    struct cof_leaf_ahead *ahead = frame->level == 1 ? take_ahead(merge, addr) : NULL;
+    const struct cof_node *cached =
+        ahead == NULL ? cof_nodes_find(io->cache, io->volume, addr) : NULL;
     if (cached != NULL) {
         memcpy(frame->own, cached->entries, sizeof frame->own);
         return 0;
     }
     frame->keep = frame->level > 1 || io->cache->count < io->cache->count_max;
-    ahead = frame->level == 1 ? take_ahead(merge, addr) : NULL;
     if (ahead != NULL) {
         frame->entries = ahead->entries; /* good until leaves are read ahead again */
         return 0;

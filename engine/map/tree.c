@@ -8,6 +8,7 @@
 
 #define RADIX_BITS 11u
 #define RADIX_SIZE (1u << RADIX_BITS)
+#define EXTENT_SHIFT 10u /* of an address: the slot is below */
 #define KILLS_LARGE (UINT64_C(1) << 19) /* 4 MiB of them */
 
 unsigned cof_tree_height_for(uint64_t pages)
@@ -251,14 +252,14 @@ int cof_kills_sort(struct cof_kills *kills)
     for (uint64_t i = 1; i < kills->count; i++) {
         different |= kills->addrs[i].bits ^ kills->addrs[0].bits;
     }
-    if (different == 0) {
+    if (different >> EXTENT_SHIFT == 0) {
         return 0;
     }
     other = kills_alloc(kills->env, kills->capacity);
     if (other == NULL) {
         return COFFER_E_NO_MEMORY;
     }
-    for (unsigned shift = 0; shift < 64u; shift += RADIX_BITS) {
+    for (unsigned shift = EXTENT_SHIFT; shift < 64u; shift += RADIX_BITS) {
         struct cof_vaddr *from = kills->addrs;
         if (((different >> shift) & (RADIX_SIZE - 1u)) != 0) {
             sort_pass(from, other, kills->count, shift);

@@ -42,8 +42,8 @@ struct cof_node_io {
                  const struct cof_vaddr entries[COF_NODE_FANOUT], bool keep,
                  struct cof_vaddr *ret_addr);
     /* Leaves that will be wanted, COF_LEAVES_AHEAD_MAX at the most, read beside one another: into
-     * the cache, or, where ahead is not NULL, into ahead alone, each at its own place. What does
-     * not read is left out. NULL: each is read when it is wanted. */
+     * the cache, but for those that are there; or, where ahead is not NULL, into ahead alone, each
+     * at its own place. What does not read is left out. NULL: each is read when it is wanted. */
     void (*read_leaves)(void *ctx, const struct cof_leaf_ref *leaves, unsigned count,
                         struct cof_leaf_ahead *ahead);
 };
@@ -91,7 +91,8 @@ void cof_kills_done(struct cof_kills *kills);
 /* Addresses without a page behind them are passed over. */
 COFFER_MUST_CHECK int cof_kills_add(struct cof_kills *kills, struct cof_vaddr addr);
 
-/* By address: those of an extent together. Takes as much memory again meanwhile. */
+/* By extent; those of one stay in the order in which they came. Takes as much memory again
+ * meanwhile. */
 COFFER_MUST_CHECK int cof_kills_sort(struct cof_kills *kills);
 
 /* ---- merge ---- */

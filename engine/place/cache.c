@@ -59,6 +59,17 @@ void cof_bucket_move(struct cof_place *place, struct cof_bucket *bucket,
     link_newest(place, bucket, state);
 }
 
+void cof_bucket_next_to_go(struct cof_place *place, struct cof_bucket *bucket)
+{
+    struct cof_bucket_list *list = &place->lists[COF_BUCKET_CLEAN];
+    unlink_bucket(place, bucket);
+    bucket->state = COF_BUCKET_CLEAN;
+    bucket->older = NULL;
+    bucket->newer = list->oldest;
+    *(list->oldest != NULL ? &list->oldest->older : &list->newest) = bucket;
+    list->oldest = bucket;
+}
+
 void cof_bucket_dirty(struct cof_place *place, struct cof_bucket *bucket)
 {
     if (bucket->state != COF_BUCKET_DIRTY) {
@@ -185,9 +196,8 @@ uint64_t cof_place_bytes_max(const struct cof_place *place)
     return place->budget_bytes - nodes;
 }
 
-void cof_place_trim(struct cof_place *place)
+void cof_bucket_trim(struct cof_place *place, uint64_t max)
 {
-    uint64_t max = cof_place_bytes_max(place);
     while (place->bytes > max && place->lists[COF_BUCKET_CLEAN].oldest != NULL) {
         struct cof_bucket *bucket = place->lists[COF_BUCKET_CLEAN].oldest;
         if (cof_bucket_droppable(bucket)) {
@@ -196,6 +206,11 @@ void cof_place_trim(struct cof_place *place)
             cof_bucket_move(place, bucket, COF_BUCKET_KEPT);
         }
     }
+}
+
+void cof_place_trim(struct cof_place *place)
+{
+    cof_bucket_trim(place, cof_place_bytes_max(place));
 }
 
 int cof_bucket_decode(struct cof_env *env, const uint8_t *bytes, size_t length, uint64_t key,

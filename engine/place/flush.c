@@ -47,7 +47,7 @@ static void shrink(struct cof_place *place, struct cof_desc **at)
 static unsigned encode_bucket(const struct cof_bucket *bucket, uint8_t *bytes, bool *ret_young)
 {
     size_t used = COF_BUCKET_HEADER_BYTES;
-    unsigned count = 0, blocks;
+    unsigned count = 0, blocks = 0;
     *ret_young = false;
     for (unsigned i = 0; i < COF_BUCKET_EXTENTS; i++) {
         const struct cof_desc *desc = bucket->descs[i];
@@ -58,14 +58,17 @@ static unsigned encode_bucket(const struct cof_bucket *bucket, uint8_t *bytes, b
             count++;
         }
     }
-    blocks = count == 0 ? 0u : (unsigned)((used + 4095u) / 4096u);
-    memset(bytes + used, 0, (COF_BUCKET_BLOCKS_MAX * 4096u) - used);
-    cof_bucket_header_encode(bytes, count, blocks, bucket->key);
+    if (count > 0) {
+        blocks = (unsigned)((used + 4095u) / 4096u);
+        memset(bytes + used, 0, (size_t)blocks * 4096u - used);
+        cof_bucket_header_encode(bytes, count, blocks, bucket->key);
+    }
     return blocks;
 }
 
+/* spill: it is the next to be dropped. */
 static int write_bucket(struct cof_place *place, const struct cof_raw_writer *writer,
-                        struct cof_bucket *bucket)
+                        struct cof_bucket *bucket, bool spill)
 {
     uint8_t bytes[COF_BUCKET_BLOCKS_MAX * 4096u];
     bool young;
@@ -91,7 +94,9 @@ static int write_bucket(struct cof_place *place, const struct cof_raw_writer *wr
             shrink(place, &bucket->descs[i]);
         }
     }
-    if (!young) { /* what the log owns now is written by the next checkpoint */
+    if (spill) {
+        cof_bucket_next_to_go(place, bucket);
+    } else if (!young) { /* what the log owns now is written by the next checkpoint */
         cof_bucket_move(place, bucket, COF_BUCKET_CLEAN);
     }
     return 0;
@@ -139,14 +144,19 @@ static void sort_dirty(struct cof_place *place)
     list->newest = older;
 }
 
-/* all: those too that stay in memory. */
-static int write_dirty(struct cof_place *place, const struct cof_raw_writer *writer, bool all)
+/* For a flush: all. For a spill: those that may go from memory, and they are the next that do, the
+ * one with the highest key first. Deaths come in the order of keys, all over the store each time,
+ * so a bucket that had its own is the last one to be needed again; by last use, each would go
+ * shortly before its turn (Qureshi et al., Adaptive insertion policies, ISCA 2007). */
+static int write_dirty(struct cof_place *place, const struct cof_raw_writer *writer, bool spill)
 {
     int err = 0;
     sort_dirty(place);
     for (struct cof_bucket *at = place->lists[COF_BUCKET_DIRTY].oldest; err == 0 && at != NULL;) {
         struct cof_bucket *next = at->newer;
-        err = all || cof_bucket_droppable(at) ? write_bucket(place, writer, at) : 0;
+        if (!spill || cof_bucket_droppable(at)) {
+            err = write_bucket(place, writer, at, spill);
+        }
         at = next;
     }
     return err;
@@ -159,12 +169,11 @@ int cof_place_spill(struct cof_place *place, const struct cof_raw_writer *writer
     if (place->bytes <= max || place->bytes < place->spill_at_bytes) {
         return 0;
     }
-    cof_place_trim(place);
-    err = place->bytes > max ? write_dirty(place, writer, false) : 0;
+    err = write_dirty(place, writer, true);
     if (err == 0 && place->tree->bytes > place->tree->budget_bytes) {
         err = cof_ptree_flush(place->tree, writer);
     }
-    cof_place_trim(place);
+    cof_bucket_trim(place, max - max / 8u);
     /* What stays can't be helped: not again for each death. */
     place->spill_at_bytes = place->bytes > max ? place->bytes + max / 8u : 0u;
     return err;
@@ -172,7 +181,7 @@ int cof_place_spill(struct cof_place *place, const struct cof_raw_writer *writer
 
 int cof_place_flush(struct cof_place *place, const struct cof_raw_writer *writer)
 {
-    int err = write_dirty(place, writer, true);
+    int err = write_dirty(place, writer, false);
     place->spill_at_bytes = 0;
     cof_place_trim(place);
     return err;

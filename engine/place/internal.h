@@ -29,12 +29,16 @@ COFFER_MUST_CHECK int cof_bucket_get(struct cof_place *place, uint64_t key, bool
 void cof_bucket_free(struct cof_place *place, struct cof_bucket *bucket);
 void cof_bucket_move(struct cof_place *place, struct cof_bucket *bucket,
                      enum cof_bucket_state state);
+/* Clean, and the first that is dropped. */
+void cof_bucket_next_to_go(struct cof_place *place, struct cof_bucket *bucket);
 void cof_bucket_dirty(struct cof_place *place, struct cof_bucket *bucket);
 /* It is in the tree now; it is not. */
 void cof_bucket_written(struct cof_place *place, struct cof_bucket *bucket);
 void cof_bucket_unwritten(struct cof_place *place, struct cof_bucket *bucket);
 /* Whether it may go when it is clean. */
 bool cof_bucket_droppable(const struct cof_bucket *bucket);
+/* Drop clean buckets, the oldest first, until the others take no more than max bytes. */
+void cof_bucket_trim(struct cof_place *place, uint64_t max);
 /* What the tree's nodes leave of the budget, a quarter at least. */
 uint64_t cof_place_bytes_max(const struct cof_place *place);
 

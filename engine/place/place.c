@@ -143,6 +143,21 @@ static int kill_slot(struct cof_place *place, struct cof_bucket *bucket, struct 
     return err;
 }
 
+/* What a death looks at. Deaths come in order: it is asked for while those of the one before are
+ * recorded. */
+static void expect_next(const struct cof_bucket *bucket, unsigned extent)
+{
+    do {
+        extent++;
+    } while (extent < COF_BUCKET_EXTENTS && bucket->descs[extent] == NULL);
+    if (extent < COF_BUCKET_EXTENTS) {
+        const struct cof_desc *desc = bucket->descs[extent];
+        __builtin_prefetch(&desc->present);
+        __builtin_prefetch(&desc->live, 1);
+        __builtin_prefetch(&desc->pieces);
+    }
+}
+
 int cof_place_kill_all(struct cof_place *place, const struct cof_vaddr *addrs, uint64_t count)
 {
     uint64_t extent = cof_vaddr_extent(addrs[0]);
@@ -159,6 +174,7 @@ int cof_place_kill_all(struct cof_place *place, const struct cof_vaddr *addrs, u
     if (desc == NULL) {
         return 0;
     }
+    expect_next(bucket, (unsigned)(extent % COF_BUCKET_EXTENTS));
     for (uint64_t i = 0; err == 0 && i < count; i++) {
         err = kill_slot(place, bucket, desc, cof_vaddr_slot(addrs[i]));
     }

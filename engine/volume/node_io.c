@@ -19,11 +19,18 @@ static uint64_t node_word(unsigned level, uint64_t index)
     return (uint64_t)level << 52 | index;
 }
 
+/* The page may be in the entries' memory. */
 static void decode(const uint8_t page[4096], struct cof_vaddr entries[COF_NODE_FANOUT])
 {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (page != (const uint8_t *)entries) {
+        memcpy(entries, page, COF_PAGE_BYTES);
+    }
+#else
     for (unsigned i = 0; i < COF_NODE_FANOUT; i++) {
         entries[i].bits = cof_le64_get(page + 8u * i);
     }
+#endif
 }
 
 /* The bytes of a node: on most machines the entries are. */
@@ -92,13 +99,13 @@ static unsigned add_header(struct cof_leaves_ahead *ahead, const struct cof_fetc
                : add_block(ahead, fetch->segment, fetch->header_block);
 }
 
-/* Unless it is in memory already: in the cache, or on its way to the device. */
+/* Unless it is in memory already: in the cache it is to go to, or on its way to the device. */
 static void add_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahead,
                      const struct cof_leaf_ref *ref, struct cof_leaf_ahead *into)
 {
     struct coffer_store *store = volume->store;
     struct leaf *leaf = &ahead->leaves[ahead->leaf_count];
-    if (cof_nodes_find(&store->nodes, volume->number, ref->addr) != NULL ||
+    if ((into == NULL && cof_nodes_find(&store->nodes, volume->number, ref->addr) != NULL) ||
         cof_fetch_find(volume, ref->addr, &leaf->fetch, NULL) != 0) {
         return;
     }
@@ -143,6 +150,8 @@ static void take_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahe
 {
     struct coffer_store *store = volume->store;
     const struct cof_fetch *fetch = &leaf->fetch;
+    uint8_t *block = ahead->blocks[leaf->page];
+    uint8_t *page = leaf->into != NULL ? (uint8_t *)leaf->into->entries : block;
     struct cof_node *node;
     int err = ahead->results[leaf->page];
     if (err == 0 && leaf->header != NONE) {
@@ -150,17 +159,16 @@ static void take_leaf(struct coffer_volume *volume, struct cof_leaves_ahead *ahe
     }
     if (err == 0) {
         err = cof_unprotect_page(store->aead, fetch->opener, COF_PAGE_NODE, fetch->slot,
-                                 node_word(1, leaf->ref.index), ahead->blocks[leaf->page],
-                                 ahead->blocks[leaf->page], leaf->entry);
+                                 node_word(1, leaf->ref.index), block, page, leaf->entry);
     }
     if (err == 0 && leaf->into != NULL) {
+        decode(page, leaf->into->entries);
         leaf->into->addr = leaf->ref.addr;
-        decode(ahead->blocks[leaf->page], leaf->into->entries);
         return;
     }
     node = err == 0 ? cof_nodes_add(&store->nodes, volume->number, leaf->ref.addr) : NULL;
     if (node != NULL) {
-        decode(ahead->blocks[leaf->page], node->entries);
+        decode(page, node->entries);
         cof_tags_put(&store->tags, cof_store_address(volume, leaf->ref.addr), leaf->entry);
     }
 }
