@@ -67,8 +67,8 @@ uint64_t cof_delta_bytes(const struct cof_delta *delta);
 void cof_delta_expect(const struct cof_delta *delta, uint64_t page);
 void cof_delta_expect_record(const struct cof_delta *delta, uint64_t page);
 /* Insert by the larger-address rule. *ret_loser is the address that lost its place (bits 0:
- * none): the older entry's, or addr itself; equal addresses change nothing. NO_MEMORY changes
- * nothing either. */
+ * none): the older entry's, or addr itself; equal addresses change nothing. Nor do NO_MEMORY and
+ * INVALID: no volume can have the page, or other addresses of its leaf have another index. */
 COFFER_MUST_CHECK int cof_delta_put(struct cof_delta *delta, uint64_t key, struct cof_vaddr addr,
                                     struct cof_vaddr *ret_loser);
 struct cof_vaddr cof_delta_get(const struct cof_delta *delta, uint64_t key);

@@ -100,7 +100,8 @@ static int lock_pages(struct cof_io_request *request)
 int cof_volume_apply_discard(struct coffer_volume *volume, uint64_t page, uint64_t pages,
                              struct cof_vaddr addr)
 {
-    unsigned height = cof_tree_height_for(volume->size_pages);
+    uint64_t end = page + pages; /* of a volume that was larger */
+    unsigned height = cof_tree_height_for(end > volume->size_pages ? end : volume->size_pages);
     while (pages > 0) {
         struct cof_vaddr loser;
         unsigned level = 0;

@@ -53,6 +53,13 @@ static int refuse(struct replay *replay, const struct cof_desc *desc, int err, c
     return err;
 }
 
+/* A volume that shrank may have words beyond its end, none has any beyond the largest one's. */
+static bool are_pages(uint64_t page, uint64_t count)
+{
+    const uint64_t most = COFFER_VOLUME_BYTES_MAX / COF_PAGE_BYTES;
+    return page < most && count > 0 && count <= most - page;
+}
+
 static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc, unsigned slot,
                       const uint64_t *words, unsigned left, unsigned *ret_used)
 {
@@ -60,13 +67,14 @@ static int apply_word(struct coffer_volume *volume, const struct cof_desc *desc,
     struct cof_vaddr loser;
     int err;
     *ret_used = 1;
-    if (cof_word_type(word) == COF_WORD_PAGE) {
+    if (cof_word_type(word) == COF_WORD_PAGE && are_pages(cof_word_value(word), 1)) {
         struct cof_vaddr addr = cof_vaddr_make(volume->index, desc->extent, slot, false);
         err = cof_delta_put(&volume->active, cof_word_value(word), addr, &loser);
         return err == 0 ? cof_kills_add(&volume->active_kills, loser) : err;
     }
     if (cof_word_type(word) == COF_WORD_DISCARD_START && left >= 2 &&
-        cof_word_type(words[1]) == COF_WORD_DISCARD_LENGTH) {
+        cof_word_type(words[1]) == COF_WORD_DISCARD_LENGTH &&
+        are_pages(cof_word_value(word), cof_word_value(words[1]))) {
         *ret_used = 2;
         return cof_volume_apply_discard(volume, cof_word_value(word), cof_word_value(words[1]),
                                         cof_vaddr_make(volume->index, desc->extent, slot, true));
