@@ -117,7 +117,7 @@ static int copy_one(struct cof_bench_scene *scene, struct copy_run *run, const c
     run->sent_bytes = 0;
     struct coffer_copy_opts opts = {
         .size = sizeof opts,
-        .flags = scene->options->reencrypt ? COFFER_COPY_REENCRYPT : 0,
+        .flags = scene->options->reencrypt ? COFFER_COPY_REENCRYPT | COFFER_COPY_THREAD : 0,
         .source = {.volume = "bench", .name = name, .provider = &scene->keys.provider},
         .kms_key_id = run->key_arn,
         .provider = &scene->keys.provider,

@@ -9,9 +9,10 @@
  */
 #include "volume/store.h"
 
+#include "base/thread.h"
+
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <time.h>
 
 #define SLEEP_NS 20000000L
@@ -80,23 +81,18 @@ int cof_background_start(struct coffer_store *store)
 {
     struct cof_background *background = &store->background;
     pthread_condattr_t attributes;
-    sigset_t all, before;
-    int failed;
+    int err;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&background->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     background->running = true;
-    failed = pthread_create(&background->thread, NULL, run, store);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    err = cof_thread_start(&background->thread, run, store);
+    if (err != 0) {
         background->running = false;
         pthread_cond_destroy(&background->wake);
-        return COFFER_E_NO_MEMORY;
     }
-    return 0;
+    return err;
 }
 
 void cof_background_wake(struct coffer_store *store)

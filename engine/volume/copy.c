@@ -255,6 +255,7 @@ static int copy_resealed(struct cof_copy *copy)
                                 .caller = opts->caller,
                                 .provider = opts->provider,
                                 .tags = cof_copy_tags(copy),
+                                .threaded = (opts->flags & COFFER_COPY_THREAD) != 0,
                                 .on_progress = opts->on_progress,
                                 .ctx = opts->ctx};
     int err;

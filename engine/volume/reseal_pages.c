@@ -4,17 +4,24 @@
  *
  * Pieces go round in a ring: read ahead on a queue of the source, opened there, written on a queue
  * of the destination in the order of their offsets, and free again when their batches are complete.
- * So the source's device, the processor and the destination's device are at work at once, on the
- * caller's thread alone. Both may be queues of one store.
+ * So the source's device, the processor and the destination's device are at work at once. Both may
+ * be queues of one store.
+ *
+ * The caller's thread does all of it; or, where that is asked for, a second one reads and opens
+ * while the caller's seals and writes. The ring's lock is for what both look at, and is held for
+ * moments: a piece, and what is in it, is the reader's until it is READ and the writer's from then
+ * on. With one thread nobody waits for `moved`.
  *
  * What is being read is held against the cleaner meanwhile. So a write that finds no room counts
  * only when nothing is being read: else what is under way comes to its end, and from then on
  * reads and writes take turns.
  *
  * Invariants: done <= begun <= done + PIECES; nothing is under way on return, whatever stopped it,
- * and no plaintext stays in memory. Holds no lock.
+ * and no plaintext stays in memory. No lock of a store's is held.
  */
 #include "volume/store.h"
+
+#include "base/thread.h"
 
 #include <string.h>
 
@@ -36,11 +43,14 @@ struct pages {
     struct coffer_volume *from, *to;
     struct coffer_queue *reads, *writes;
     uint8_t *memory;
+    uint64_t offset_bytes, length_bytes; /* the reader's: of the data that is next, and not begun */
+    uint64_t done_bytes;                 /* the writer's */
+
+    pthread_mutex_t lock;
+    pthread_cond_t moved; /* something below is not what it was */
     struct piece ring[PIECES];
     uint64_t begun, done; /* pieces, ever */
     unsigned reading, writing;
-    uint64_t offset_bytes, length_bytes; /* of the data that is next, and not begun */
-    uint64_t done_bytes;
     bool at_end, by_turns;
     int err; /* the first */
     struct coffer_fault *fault;
@@ -51,6 +61,18 @@ static struct piece *piece_at(struct pages *pages, uint64_t number)
     return &pages->ring[number % PIECES];
 }
 
+static void lock(struct pages *pages)
+{
+    pthread_mutex_lock(&pages->lock);
+}
+
+static void unlock(struct pages *pages)
+{
+    pthread_cond_broadcast(&pages->moved);
+    pthread_mutex_unlock(&pages->lock);
+}
+
+/* fault may be NULL. Under the ring's lock. */
 static void fail(struct pages *pages, int err, const struct coffer_fault *fault)
 {
     if (pages->err != 0) {
@@ -64,6 +86,21 @@ static void fail(struct pages *pages, int err, const struct coffer_fault *fault)
     }
 }
 
+/* Its own thread's: the system takes requests from who made the queue. */
+static bool open_queue(struct pages *pages, struct coffer_volume *volume,
+                       struct coffer_queue **ret_queue)
+{
+    const struct coffer_queue_opts opts = {sizeof opts, PIECES};
+    int err = coffer_queue_create(volume->store, &opts, ret_queue);
+    if (err != 0) {
+        lock(pages);
+        fail(pages, err, NULL);
+        unlock(pages);
+    }
+    return err == 0;
+}
+
+/* A piece that counts as under way already. */
 static void submit(struct pages *pages, struct piece *piece, enum coffer_io_op op)
 {
     bool read = op == COFFER_IO_READ;
@@ -75,80 +112,138 @@ static void submit(struct pages *pages, struct piece *piece, enum coffer_io_op o
                                  .iov_count = 1,
                                  .user = piece};
     int taken = coffer_submit(read ? pages->reads : pages->writes, &io, 1);
-    if (taken == 1) {
-        piece->alone = pages->by_turns;
-        piece->state = read ? READING : WRITING;
-        *(read ? &pages->reading : &pages->writing) += 1u;
-    } else {
+    if (taken != 1) {
+        lock(pages);
+        *(read ? &pages->reading : &pages->writing) -= 1u;
         fail(pages, taken, NULL);
+        unlock(pages);
     }
 }
 
 /* ---- reading ahead ---- */
 
+/* False: there is no more, or it is not known. */
 static bool find_data(struct pages *pages)
 {
-    if (pages->length_bytes == 0 && !pages->at_end) {
-        pages->err = coffer_volume_next_data(pages->from, &pages->offset_bytes,
-                                             &pages->length_bytes, pages->fault);
-        pages->at_end = pages->length_bytes == 0;
+    struct coffer_fault fault;
+    int err = 0;
+    cof_fault_clear(&fault);
+    if (pages->length_bytes == 0) {
+        err = coffer_volume_next_data(pages->from, &pages->offset_bytes, &pages->length_bytes,
+                                      &fault);
     }
-    return pages->err == 0 && !pages->at_end;
+    if (err == 0 && pages->length_bytes > 0) {
+        return true;
+    }
+    lock(pages);
+    pages->at_end = true;
+    if (err != 0) {
+        fail(pages, err, &fault);
+    }
+    unlock(pages);
+    return false;
 }
 
 static bool may_read(const struct pages *pages)
 {
     uint64_t most = pages->by_turns ? 1u : PIECES;
-    return pages->err == 0 && pages->begun - pages->done < most;
+    return pages->err == 0 && !pages->at_end && pages->begun - pages->done < most;
 }
 
-static void read_ahead(struct pages *pages)
+static struct piece *begin_piece(struct pages *pages)
 {
-    while (may_read(pages) && find_data(pages)) {
-        struct piece *piece = piece_at(pages, pages->begun);
+    struct piece *piece = NULL;
+    lock(pages);
+    if (may_read(pages)) {
+        piece = piece_at(pages, pages->begun);
+        piece->state = READING;
         piece->offset_bytes = pages->offset_bytes;
         piece->iov.iov_base = pages->memory + (pages->begun % PIECES) * (size_t)PIECE_BYTES;
         piece->iov.iov_len =
             pages->length_bytes < PIECE_BYTES ? (size_t)pages->length_bytes : PIECE_BYTES;
-        submit(pages, piece, COFFER_IO_READ);
-        if (pages->err == 0) {
-            pages->begun++;
-            pages->offset_bytes += piece->iov.iov_len;
-            pages->length_bytes -= piece->iov.iov_len;
-        }
+        pages->offset_bytes += piece->iov.iov_len;
+        pages->length_bytes -= piece->iov.iov_len;
+        pages->begun++;
+        pages->reading++;
     }
+    unlock(pages);
+    return piece;
+}
+
+static bool is_read(struct pages *pages)
+{
+    bool over;
+    lock(pages);
+    over = pages->err != 0 || pages->at_end;
+    unlock(pages);
+    return over;
+}
+
+static void read_ahead(struct pages *pages)
+{
+    struct piece *piece = NULL;
+    do {
+        piece = !is_read(pages) && find_data(pages) ? begin_piece(pages) : NULL;
+        if (piece != NULL) {
+            submit(pages, piece, COFFER_IO_READ);
+        }
+    } while (piece != NULL);
 }
 
 /* ---- writing ---- */
 
-/* In order: what follows a piece that is still being read waits for it. */
-static void write_what_came(struct pages *pages)
+/* In order: what follows a piece that is still being read waits for it. NULL: none. */
+static struct piece *next_to_write(struct pages *pages)
 {
-    if (pages->by_turns && pages->reading > 0) {
-        return;
+    uint64_t at = pages->done;
+    if (pages->err != 0 || (pages->by_turns && pages->reading > 0)) {
+        return NULL;
     }
-    for (uint64_t i = pages->done; pages->err == 0 && i < pages->begun; i++) {
-        struct piece *piece = piece_at(pages, i);
-        if (piece->state == READING) {
-            return;
-        }
-        if (piece->state == READ) {
-            submit(pages, piece, COFFER_IO_WRITE);
-        }
+    while (at < pages->begun && piece_at(pages, at)->state >= WRITING) {
+        at++;
     }
+    return at < pages->begun && piece_at(pages, at)->state == READ ? piece_at(pages, at) : NULL;
+}
+
+/* One at a time: what is written makes room to read ahead. False: there was none to write. */
+static bool write_next(struct pages *pages)
+{
+    struct piece *piece;
+    lock(pages);
+    piece = next_to_write(pages);
+    if (piece != NULL) {
+        piece->alone = pages->by_turns;
+        piece->state = WRITING;
+        pages->writing++;
+    }
+    unlock(pages);
+    if (piece != NULL) {
+        submit(pages, piece, COFFER_IO_WRITE);
+    }
+    return piece != NULL;
 }
 
 static void tell_progress(struct pages *pages)
 {
     const struct cof_reseal *reseal = pages->reseal;
-    uint64_t before = pages->done;
+    uint64_t before = pages->done_bytes;
+    int stop = 0;
+    bool well;
+    lock(pages);
     while (pages->done < pages->begun && piece_at(pages, pages->done)->state == WRITTEN) {
         pages->done_bytes += piece_at(pages, pages->done)->iov.iov_len;
         pages->done++;
     }
-    if (pages->err == 0 && pages->done != before && reseal->on_progress != NULL) {
-        pages->err = reseal->on_progress(reseal->ctx, pages->done_bytes,
-                                         pages->from->record.mapped_pages * COFFER_PAGE_BYTES);
+    well = pages->err == 0;
+    unlock(pages);
+    if (well && pages->done_bytes != before && reseal->on_progress != NULL) {
+        stop = reseal->on_progress(reseal->ctx, pages->done_bytes,
+                                   pages->from->record.mapped_pages * COFFER_PAGE_BYTES);
+    }
+    if (stop != 0) {
+        lock(pages);
+        pages->err = pages->err == 0 ? stop : pages->err;
+        unlock(pages);
     }
 }
 
@@ -179,6 +274,7 @@ static unsigned collect(struct pages *pages, struct coffer_queue *queue, unsigne
 {
     struct coffer_cqe cqe[PIECES];
     int count = coffer_reap(queue, cqe, PIECES, least);
+    lock(pages);
     for (int i = 0; i < count; i++) {
         come(pages, &cqe[i]);
     }
@@ -186,19 +282,9 @@ static unsigned collect(struct pages *pages, struct coffer_queue *queue, unsigne
         fail(pages, count, NULL);
         *(queue == pages->reads ? &pages->reading : &pages->writing) = 0;
     }
+    unlock(pages);
     return count > 0 ? (unsigned)count : 0u;
 }
-
-/* All that can begin has begun. */
-static void wait_for_some(struct pages *pages)
-{
-    if (pages->writing == 0 || collect(pages, pages->writes, 0) == 0) {
-        bool read = pages->reading > 0 && pages->reading >= pages->writing;
-        (void)collect(pages, read ? pages->reads : pages->writes, 1);
-    }
-}
-
-/* ---- the whole ---- */
 
 static bool is_over(const struct pages *pages)
 {
@@ -206,27 +292,105 @@ static bool is_over(const struct pages *pages)
            (pages->err != 0 || (pages->at_end && pages->done == pages->begun));
 }
 
-static int run(struct pages *pages)
+/* ---- one thread ---- */
+
+/* All that can begin has begun. */
+static void wait_for_some(struct pages *pages)
 {
-    const struct coffer_queue_opts opts = {sizeof opts, PIECES};
-    int err = coffer_queue_create(pages->from->store, &opts, &pages->reads);
-    if (err == 0) {
-        err = coffer_queue_create(pages->to->store, &opts, &pages->writes);
+    if (collect(pages, pages->writes, 0) == 0 && pages->reading + pages->writing > 0) {
+        bool read = pages->reading > 0 && pages->reading >= pages->writing;
+        (void)collect(pages, read ? pages->reads : pages->writes, 1);
     }
-    if (err == 0) {
-        pages->memory = cof_alloc_aligned(&pages->to->store->env, MEMORY_BYTES);
-        err = pages->memory == NULL ? COFFER_E_NO_MEMORY : 0;
-    }
-    if (err != 0) {
-        fail(pages, err, NULL);
-    }
+}
+
+static void run_alone(struct pages *pages)
+{
+    (void)open_queue(pages, pages->from, &pages->reads);
     while (!is_over(pages)) {
         read_ahead(pages);
-        write_what_came(pages);
-        if (pages->reading + pages->writing > 0) {
+        if (write_next(pages)) {
+            (void)collect(pages, pages->writes, 0);
+        } else {
             wait_for_some(pages);
         }
         tell_progress(pages);
+    }
+    coffer_queue_destroy(pages->reads);
+}
+
+/* ---- two threads ---- */
+
+/* Until something is being read, can be, or all is. True: there is something to wait for. */
+static bool reader_waits(struct pages *pages, bool *ret_over)
+{
+    bool reads;
+    lock(pages);
+    while (pages->reading == 0 && !may_read(pages) && pages->err == 0 && !pages->at_end) {
+        pthread_cond_wait(&pages->moved, &pages->lock);
+    }
+    reads = pages->reading > 0;
+    *ret_over = !reads && (pages->err != 0 || pages->at_end);
+    unlock(pages);
+    return reads;
+}
+
+static void *read_all(void *arg)
+{
+    struct pages *pages = arg;
+    bool over = !open_queue(pages, pages->from, &pages->reads);
+    while (!over) {
+        read_ahead(pages);
+        if (reader_waits(pages, &over)) {
+            (void)collect(pages, pages->reads, 1);
+        }
+    }
+    coffer_queue_destroy(pages->reads);
+    return NULL;
+}
+
+static bool writer_waits(struct pages *pages, bool *ret_over)
+{
+    bool writes;
+    lock(pages);
+    while (pages->writing == 0 && next_to_write(pages) == NULL && !is_over(pages)) {
+        pthread_cond_wait(&pages->moved, &pages->lock);
+    }
+    writes = pages->writing > 0;
+    *ret_over = is_over(pages);
+    unlock(pages);
+    return writes;
+}
+
+static void write_all(struct pages *pages)
+{
+    bool over = false;
+    while (!over) {
+        bool wrote = write_next(pages);
+        if (wrote || writer_waits(pages, &over)) {
+            (void)collect(pages, pages->writes, wrote ? 0u : 1u);
+        }
+        tell_progress(pages);
+    }
+}
+
+/* ---- the whole ---- */
+
+/* Without a second thread it takes longer, no more. */
+static int run(struct pages *pages)
+{
+    pthread_t reader;
+    pages->memory = cof_alloc_aligned(&pages->to->store->env, MEMORY_BYTES);
+    if (pages->memory == NULL) {
+        return COFFER_E_NO_MEMORY;
+    }
+    if (!open_queue(pages, pages->to, &pages->writes)) {
+        return pages->err;
+    }
+    if (pages->reseal->threaded && cof_thread_start(&reader, read_all, pages) == 0) {
+        write_all(pages);
+        pthread_join(reader, NULL);
+    } else {
+        run_alone(pages);
     }
     return pages->err;
 }
@@ -244,8 +408,11 @@ int cof_reseal_pages(const struct cof_reseal *reseal, struct coffer_volume *to,
     pages->from = reseal->from;
     pages->to = to;
     pages->fault = fault;
+    pthread_mutex_init(&pages->lock, NULL);
+    pthread_cond_init(&pages->moved, NULL);
     err = run(pages);
-    coffer_queue_destroy(pages->reads);
+    pthread_cond_destroy(&pages->moved);
+    pthread_mutex_destroy(&pages->lock);
     coffer_queue_destroy(pages->writes);
     if (pages->memory != NULL) {
         cof_wipe(pages->memory, MEMORY_BYTES);

@@ -1053,6 +1053,7 @@ struct cof_reseal {
     const struct coffer_key_provider *caller; /* NULL: provider */
     const struct coffer_key_provider *provider;
     struct cof_tag_choice tags;
+    bool threaded; /* a second thread reads and opens */
     int (*on_progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
     void *ctx;
 };

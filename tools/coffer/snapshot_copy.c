@@ -210,8 +210,9 @@ static int copy(struct copying *copying)
         cli_session_asker(copying->two_services ? &copying->other : goal);
     struct coffer_copy_opts opts = {
         .size = sizeof opts,
-        .flags = (copying->reencrypt ? (unsigned)COFFER_COPY_REENCRYPT : 0u) |
-                 (cof_tool_given(goal->call, "copy-tags") ? (unsigned)COFFER_COPY_TAGS : 0u),
+        .flags =
+            (copying->reencrypt ? (unsigned)(COFFER_COPY_REENCRYPT | COFFER_COPY_THREAD) : 0u) |
+            (cof_tool_given(goal->call, "copy-tags") ? (unsigned)COFFER_COPY_TAGS : 0u),
         .source = {.size = sizeof opts.source,
                    .volume = copying->source.volume,
                    .name = copying->source.name,

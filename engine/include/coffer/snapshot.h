@@ -140,7 +140,8 @@ COFFER_MUST_CHECK int coffer_snapshot_diff(struct coffer_store *store,
 
 enum coffer_copy_flags {
     COFFER_COPY_REENCRYPT = 1u << 0, /* seal every page anew, under keys the source never had    */
-    COFFER_COPY_TAGS = 1u << 1       /* the copy gets the source's tags, else none               */
+    COFFER_COPY_TAGS = 1u << 1,      /* the copy gets the source's tags, else none               */
+    COFFER_COPY_THREAD = 1u << 2     /* REENCRYPT: a thread of the library's reads and opens     */
 };
 
 struct coffer_copy_opts {
@@ -170,7 +171,9 @@ struct coffer_copy_opts {
  * where its last root stood when it is asked for again (under another key: anew), with the tags
  * that it was begun with; until it is whole it can't be opened.
  * REENCRYPT needs the right to decrypt on both sides, has no base, and begins anew when it was
- * interrupted: what came before goes at the next open of the destination for writing. Within one
+ * interrupted: what came before goes at the next open of the destination for writing. With THREAD a
+ * second thread, which is gone on return, reads and opens while the caller's seals and writes
+ * (where there is none, the caller's does both). Within one
  * store the copy shares the pages (or REENCRYPT: none), and needs the right to decrypt.
  *
  * Refused, with both stores as they were: EXISTS; NOT_FOUND; a key that can't be used (KEY class);
