@@ -175,7 +175,7 @@ int cof_place_spill(struct cof_place *place, const struct cof_raw_writer *writer
     }
     cof_bucket_trim(place, max - max / 8u);
     /* What stays can't be helped: not again for each death. */
-    place->spill_at_bytes = place->bytes > max ? place->bytes + max / 8u : 0u;
+    place->spill_at_bytes = place->bytes + max / 8u;
     return err;
 }
 
