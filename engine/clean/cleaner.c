@@ -402,6 +402,9 @@ static int read_piece(struct cof_cleaner *cleaner, const struct cof_desc *desc, 
     }
     source->bytes[piece] = bytes;
     source->first[piece] = first;
+    if (last == 0) {
+        return 0; /* nothing of it is present */
+    }
     *ret_blocks = last - first + 1u;
     return cof_sync_io_read(cleaner->io, desc->pieces[piece].segment, first * BLOCK, bytes,
                             (size_t)*ret_blocks * BLOCK);

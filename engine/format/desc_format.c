@@ -156,7 +156,7 @@ static bool live_within_present(const struct cof_desc *desc)
 /* Of a fresh extent: every page lies inside its segment, behind its header, and refs ascend. */
 static bool refs_in_bounds(const struct cof_desc *desc, uint32_t segment_blocks)
 {
-    if (desc->piece_count != 1 || desc->ref_count == 0) {
+    if (desc->piece_count != 1 || desc->ref_count == 0 || desc->pieces[0].first_slot != 0) {
         return false;
     }
     for (unsigned i = 0; i < desc->ref_count; i++) {

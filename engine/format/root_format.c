@@ -87,8 +87,8 @@ void cof_root_encode(const struct cof_root *root, uint8_t block[4096])
 static bool lane_in_bounds(const struct cof_root *root, const struct cof_lane_head *head)
 {
     uint32_t blocks = root->segment_bytes / 4096u;
-    return !head->used || (head->segment < root->segment_count &&
-                           head->next_segment < root->segment_count && head->block <= blocks);
+    return head->segment < root->segment_count && head->next_segment < root->segment_count &&
+           head->block <= blocks && head->batch_no < COF_BATCH_NO_MAX;
 }
 
 static bool tree_in_bounds(const struct cof_root *root, const struct cof_tree_pointer *pointer)

@@ -64,6 +64,7 @@
 #define COF_SEGMENTS_MIN 64u
 #define COF_SEGMENT_BYTES_MIN (1u << 20)
 #define COF_SEGMENT_BYTES_MAX (64u << 20)
+#define COF_BATCH_NO_MAX (UINT64_C(1) << 62) /* only a forged log gets there */
 #define COF_NO_SEGMENT 0u /* segment 0 holds root slots, so it is never a log segment */
 
 struct cofd_tree_pointer {

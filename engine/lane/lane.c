@@ -67,16 +67,17 @@ void cof_lane_start(struct cof_lane *lane, const struct cof_lane_head *head,
                     const uint8_t store_uuid[16], const uint8_t session[16],
                     uint32_t segment_blocks)
 {
+    uint64_t number = head->batch_no != 0 ? head->batch_no : 1u; /* one less is durable */
     memcpy(lane->store_uuid, store_uuid, 16);
     memcpy(lane->session, session, 16);
     lane->segment_blocks = segment_blocks;
     lane->segment = head->segment;
     lane->next_segment = head->next_segment;
     lane->block = head->block;
-    lane->next_batch = head->batch_no;
-    lane->completed_upto = head->batch_no - 1u;
-    lane->durable_upto = head->batch_no - 1u;
-    lane->segment_first_batch = head->batch_no;
+    lane->next_batch = number;
+    lane->completed_upto = number - 1u;
+    lane->durable_upto = number - 1u;
+    lane->segment_first_batch = number;
     lane->segment_first_block = head->block;
 }
 
@@ -442,7 +443,7 @@ struct cof_batch *cof_lane_find(struct cof_lane *lane, uint32_t segment, uint32_
 {
     for (unsigned i = lane->fifo_count; i > 0; i--) {
         struct cof_batch *batch = lane->fifo[i - 1u];
-        if (!batch->footer && batch->segment == segment && block >= batch->block &&
+        if (!batch->footer && batch->segment == segment && block > batch->block &&
             block <= batch->block + batch->pages) {
             return batch;
         }

@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+/* Nodes without a record behind the key that a search may meet: one a level, and one for each time
+ * that a tree whose records had all gone got higher. More are forged, and may have no end. */
+#define FRUITLESS_MAX 64u
+
 #define BUDGET_DEFAULT (UINT64_C(1) << 20)
 
 void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env,
@@ -258,7 +262,7 @@ static int next_below(struct cof_ptree *tree, struct cof_tree_node *node, unsign
         }
     }
     cof_tree_node_used(tree, node);
-    return COFFER_E_NOT_FOUND;
+    return ++tree->fruitless > FRUITLESS_MAX ? COFFER_E_CORRUPT : COFFER_E_NOT_FOUND;
 }
 
 int cof_ptree_next(struct cof_ptree *tree, uint64_t *key)
@@ -271,6 +275,7 @@ int cof_ptree_next(struct cof_ptree *tree, uint64_t *key)
         return *key == 0 && tree->root.blocks != 0 ? 0 : COFFER_E_NOT_FOUND;
     }
     err = cof_ptree_top(tree);
+    tree->fruitless = 0;
     if (err == 0) {
         err = next_below(tree, tree->top, tree->root.height, 0, key);
     }

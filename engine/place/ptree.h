@@ -57,6 +57,7 @@ struct cof_ptree {
     struct cof_tree_node *newest, *oldest; /* clean */
     uint64_t bytes, budget_bytes;          /* of nodes */
     uint64_t visit_budget; /* nodes a visit may still read: a forged tree can't make it endless */
+    unsigned fruitless;    /* nodes in which a search for the next record found none */
 };
 
 void cof_ptree_init(struct cof_ptree *tree, struct cof_env *env,

@@ -186,8 +186,9 @@ static int each_of(struct cof_check *check, uint32_t lineage,
                    int (*visit)(struct cof_check *, const struct cof_desc *))
 {
     struct coffer_store *store = check->store;
+    uint64_t left = (uint64_t)store->segments.count * store->segment_blocks;
     int err = 0;
-    for (uint64_t extent = 1; err == 0 && extent <= COF_EXTENT_MAX; extent++) {
+    for (uint64_t extent = 1; err == 0 && extent <= COF_EXTENT_MAX && left > 0; extent++) {
         struct cof_desc *desc;
         int found = cof_place_next(&store->place, lineage, &extent, &desc);
         if (found == COFFER_E_NOT_FOUND) {
@@ -206,6 +207,7 @@ static int each_of(struct cof_check *check, uint32_t lineage,
                 break;
             }
             extent |= COF_BUCKET_EXTENTS - 1u;
+            left--; /* no more buckets than blocks: else the tree has no end */
         }
         cof_place_trim(&store->place);
     }

@@ -125,8 +125,7 @@ static int merged(struct coffer_store *store, struct coffer_volume *volume)
 {
     struct cof_checkpoint *checkpoint = &store->checkpoint;
     volume->tree = checkpoint->merge.tree;
-    volume->mapped_pages =
-        (uint64_t)((int64_t)volume->mapped_pages + checkpoint->merge.mapped_change);
+    volume->mapped_pages += (uint64_t)checkpoint->merge.mapped_change;
     cof_extent_close(volume, true, false);
     volume->has_frozen = false;
     cof_delta_done(&volume->frozen);

@@ -102,8 +102,8 @@ static int remember_renewal(struct coffer_store *store, uint64_t key, uint32_t s
         return 0;
     }
     err = cof_ptree_find(&store->catalogue_tree, key, &pointer);
-    if (err != 0) {
-        return err;
+    if (err != 0 || pointer.blocks > COF_BATCH_PAGES_MAX) {
+        return err != 0 ? err : COFFER_E_CORRUPT; /* no batch holds it: nothing wrote it */
     }
     if (cleaning->renewal_count == COF_RENEWALS_MAX) {
         return COFFER_E_LIMIT; /* with the victim's next try */

@@ -188,6 +188,9 @@ int cof_copy_each(struct cof_copy *copy,
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < copy->from->entry.writers; i++) {
         const struct cof_writer *writer = &copy->from->writers[i];
+        if (cof_item_lineage(copy->from, writer->index) == COF_LINEAGE_NONE) {
+            return COFFER_E_CORRUPT; /* a forged entry: the copy would have nowhere to list it */
+        }
         for (uint64_t extent = 1; err == 0; extent++) {
             struct cof_desc *desc;
             err = next_extent(copy, writer, &extent, &desc);

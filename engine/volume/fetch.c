@@ -104,6 +104,9 @@ int cof_raw_get(void *ctx, const struct cof_tree_pointer *place, uint8_t *bytes)
         store->lanes_ready ? cof_lane_find(&store->meta, place->segment, place->block) : NULL;
     size_t length_bytes = (size_t)place->blocks * COF_BLOCK_BYTES;
     if (batch != NULL) {
+        if (place->block + place->blocks > batch->block + batch->pages + 1u) {
+            return COFFER_E_CORRUPT;
+        }
         memcpy(bytes, cof_batch_page(batch, place->block - batch->block - 1u), length_bytes);
         return 0;
     }

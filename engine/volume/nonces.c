@@ -413,8 +413,9 @@ static int visit_moved_extent(struct audit *audit, const struct cof_desc *desc)
 static int visit_moved_of(struct audit *audit, uint32_t lineage)
 {
     struct coffer_store *store = audit->store;
+    uint64_t left = (uint64_t)store->segments.count * store->segment_blocks;
     int err = 0;
-    for (uint64_t extent = 1; err == 0 && extent <= COF_EXTENT_MAX; extent++) {
+    for (uint64_t extent = 1; err == 0 && extent <= COF_EXTENT_MAX && left > 0; extent++) {
         struct cof_desc *desc, moved;
         int found;
         pthread_mutex_lock(&store->lock);
@@ -430,6 +431,7 @@ static int visit_moved_of(struct audit *audit, uint32_t lineage)
         if (found != 0) {
             audit->summary.records_lost++;
             extent |= COF_BUCKET_EXTENTS - 1u;
+            left--;
         } else if (cof_desc_moved(&moved)) {
             err = visit_moved_extent(audit, &moved);
         }

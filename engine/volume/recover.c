@@ -198,8 +198,10 @@ static int take_run(struct scan *scan, const struct cof_run *run, unsigned first
     if (err != 0) {
         return err;
     }
-    if (desc->ref_count >= COF_BATCH_REFS_MAX || desc->pieces[0].segment != scan->segment ||
-        (!summary && run->first_slot != desc->slots_used)) {
+    if (desc->ref_count >= desc->ref_capacity || desc->summary ||
+        desc->pieces[0].segment != scan->segment ||
+        (!summary && (run->first_slot != desc->slots_used ||
+                      desc->slots_used + run->slots > (int)COF_EXTENT_SLOTS))) {
         return COFFER_E_CORRUPT;
     }
     ref = &desc->refs[desc->ref_count++];
@@ -279,6 +281,7 @@ static int footer_at(struct scan *scan, uint32_t segment, const uint8_t **ret_by
         memcmp(ret_footer->session, store->root.session, 16) != 0 ||
         ret_footer->lane != COF_LANE_USER || ret_footer->segment != segment ||
         ret_footer->first_batch != scan->number || ret_footer->last_batch < scan->number ||
+        ret_footer->last_batch >= COF_BATCH_NO_MAX ||
         ret_footer->next_segment >= store->root.segment_count) {
         return COFFER_E_NOT_FOUND;
     }

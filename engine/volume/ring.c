@@ -180,7 +180,7 @@ static int unwrap_any(struct coffer_store *store, const struct cof_catalogue_ite
 {
     unsigned wraps = cof_ring_wraps(item);
     int first = COFFER_E_CORRUPT;
-    for (unsigned i = 0; i < wraps; i++) {
+    for (unsigned i = 0; wraps <= COF_RING_WRAPS_MAX && i < wraps; i++) {
         char arn[COFFER_KEY_ARN_BYTES_MAX];
         struct coffer_key_blob blob;
         int err = cof_ring_wrap_at(item, i, arn, &blob);
