@@ -77,25 +77,76 @@ void cof_bucket_dirty(struct cof_place *place, struct cof_bucket *bucket)
     }
 }
 
-/* Most come in ascending order. */
+/* Mixes all bits (Steele, Lea and Flood, Fast splittable pseudorandom number generators, 2014). The
+ * address, not the key: who writes the store does not know it. */
+static uint64_t rank_of(const struct cof_bucket *bucket)
+{
+    uint64_t h = (uintptr_t)bucket;
+    h = (h ^ h >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ h >> 27) * UINT64_C(0x94d049bb133111eb);
+    return h ^ h >> 31;
+}
+
+static struct cof_bucket **side_of(struct cof_bucket *node, uint64_t key)
+{
+    return key < node->key ? &node->lower : &node->higher;
+}
+
+/* Above all of a lesser rank, which come below it by their keys. */
 void cof_bucket_unwritten(struct cof_place *place, struct cof_bucket *bucket)
 {
-    struct cof_bucket *lower = place->highest;
-    while (lower != NULL && lower->key > bucket->key) {
-        lower = lower->lower;
+    struct cof_bucket **at = &place->unwritten, **low = &bucket->lower, **high = &bucket->higher;
+    struct cof_bucket *rest;
+    while (*at != NULL && rank_of(*at) > rank_of(bucket)) {
+        at = side_of(*at, bucket->key);
     }
+    rest = *at;
+    while (rest != NULL) {
+        if (rest->key < bucket->key) {
+            *low = rest;
+            low = &rest->higher;
+            rest = *low;
+        } else {
+            *high = rest;
+            high = &rest->lower;
+            rest = *high;
+        }
+    }
+    *low = NULL;
+    *high = NULL;
+    *at = bucket;
     bucket->unwritten = true;
-    bucket->lower = lower;
-    bucket->higher = lower != NULL ? lower->higher : place->lowest;
-    *(bucket->lower != NULL ? &bucket->lower->higher : &place->lowest) = bucket;
-    *(bucket->higher != NULL ? &bucket->higher->lower : &place->highest) = bucket;
 }
 
 void cof_bucket_written(struct cof_place *place, struct cof_bucket *bucket)
 {
-    *(bucket->lower != NULL ? &bucket->lower->higher : &place->lowest) = bucket->higher;
-    *(bucket->higher != NULL ? &bucket->higher->lower : &place->highest) = bucket->lower;
+    struct cof_bucket **at = &place->unwritten, *low = bucket->lower, *high = bucket->higher;
+    while (*at != bucket) {
+        at = side_of(*at, bucket->key);
+    }
+    while (low != NULL && high != NULL) {
+        if (rank_of(low) > rank_of(high)) {
+            *at = low;
+            at = &low->higher;
+            low = *at;
+        } else {
+            *at = high;
+            at = &high->lower;
+            high = *at;
+        }
+    }
+    *at = low != NULL ? low : high;
     bucket->unwritten = false;
+}
+
+const struct cof_bucket *cof_bucket_next_unwritten(const struct cof_place *place, uint64_t key)
+{
+    const struct cof_bucket *found = NULL, *at = place->unwritten;
+    while (at != NULL) {
+        found = at->key >= key ? at : found;
+        at = at->key >= key ? at->lower : at->higher;
+    }
+    return found;
 }
 
 struct cof_bucket *cof_bucket_cached(const struct cof_place *place, uint64_t key)

@@ -35,6 +35,8 @@ void cof_bucket_dirty(struct cof_place *place, struct cof_bucket *bucket);
 /* It is in the tree now; it is not. */
 void cof_bucket_written(struct cof_place *place, struct cof_bucket *bucket);
 void cof_bucket_unwritten(struct cof_place *place, struct cof_bucket *bucket);
+/* The one with the smallest key at or above key; NULL: there is none. */
+const struct cof_bucket *cof_bucket_next_unwritten(const struct cof_place *place, uint64_t key);
 /* Whether it may go when it is clean. */
 bool cof_bucket_droppable(const struct cof_bucket *bucket);
 /* Drop clean buckets, the oldest first, until the others take no more than max bytes. */

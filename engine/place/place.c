@@ -25,6 +25,7 @@ int cof_place_find(struct cof_place *place, uint32_t lineage, uint64_t extent,
 /* The smallest key >= key of a bucket, in the table or only in memory. */
 static int next_key(struct cof_place *place, uint64_t key, uint64_t *ret_key)
 {
+    const struct cof_bucket *unwritten;
     uint64_t found = key;
     int err;
     if (cof_bucket_cached(place, key) != NULL) {
@@ -38,12 +39,9 @@ static int next_key(struct cof_place *place, uint64_t key, uint64_t *ret_key)
     if (err == COFFER_E_NOT_FOUND) {
         found = UINT64_MAX;
     }
-    if (place->highest != NULL && place->highest->key >= key) {
-        const struct cof_bucket *bucket = place->lowest;
-        while (bucket->key < key) {
-            bucket = bucket->higher;
-        }
-        found = bucket->key < found ? bucket->key : found;
+    unwritten = cof_bucket_next_unwritten(place, key);
+    if (unwritten != NULL && unwritten->key < found) {
+        found = unwritten->key;
     }
     *ret_key = found;
     return found == UINT64_MAX ? COFFER_E_NOT_FOUND : 0;

@@ -18,7 +18,7 @@
  *     they get as much memory as their batch refs need. Whoever keeps a pointer across a flush or
  *     a spill keeps one to a young or a pinned descriptor.
  *  5. A descriptor is unpinned together with a cof_place_touch.
- *  6. A bucket that is in memory and not in the tree is in the list of new ones.
+ *  6. A bucket that is in memory and not in the tree is in the treap of unwritten ones.
  * Under the store's lock. Pointers to descriptors are good until the lock is let go, or as long as
  * the descriptor is young or pinned.
  */
@@ -41,7 +41,7 @@ struct cof_bucket {
     bool unwritten; /* not in the tree */
     struct cof_desc *descs[COF_BUCKET_EXTENTS];
     struct cof_bucket *hash_next, *newer, *older; /* of its state; the clean ones by last use */
-    struct cof_bucket *lower, *higher;            /* of the unwritten ones, by key */
+    struct cof_bucket *lower, *higher;            /* of the unwritten ones: below it, by key */
 };
 
 struct cof_bucket_list {
@@ -56,7 +56,7 @@ struct cof_place {
     struct cof_bucket **hash;
     uint64_t hash_count; /* a power of two */
     struct cof_bucket_list lists[COF_BUCKET_STATES];
-    struct cof_bucket *lowest, *highest; /* unwritten */
+    struct cof_bucket *unwritten; /* a treap (Seidel and Aragon, Randomized search trees, 1996) */
     uint64_t bytes, budget_bytes;
     uint64_t bucket_count;
     uint64_t dirty_count;    /* buckets that the next flush writes */

@@ -546,6 +546,65 @@ static void a_failed_flush_loses_nothing(void **state)
     }
 }
 
+/* All extents from the first on are those of `there`, below `end`. */
+static void check_order(const bool *there, uint64_t end)
+{
+    uint64_t extent = 1;
+    struct cof_desc *desc;
+    for (uint64_t expected = 1; expected < end; expected++) {
+        if (there[expected]) {
+            assert_int_equal(cof_place_next(&place, LINEAGE, &extent, &desc), 0);
+            assert_int_equal(extent, expected);
+            extent++;
+        }
+    }
+    assert_int_equal(cof_place_next(&place, LINEAGE, &extent, &desc), COFFER_E_NOT_FOUND);
+}
+
+/* Buckets that are not in the tree: come in any order, written in between, emptied and gone. */
+static void unwritten_buckets_are_met_in_order(void **state)
+{
+    static bool there[16u * 1000u];
+    struct prng prng = {11};
+    (void)state;
+    memset(there, 0, sizeof there);
+    for (unsigned round = 0; round < 6; round++) {
+        for (unsigned i = 0; i < 400; i++) {
+            uint64_t extent = 1u + prng_below(&prng, sizeof there - 1u);
+            if (!there[extent]) {
+                (void)add(extent, 50);
+                there[extent] = true;
+            } else if (prng_chance(&prng, 1, 2)) {
+                kill_all(extent); /* dropped by the flush */
+            }
+        }
+        check_order(there, sizeof there);
+        if (round % 2u == 1) {
+            flush();
+            for (uint64_t extent = 1; extent < sizeof there; extent++) {
+                there[extent] = find(extent) != NULL;
+            }
+            check_order(there, sizeof there);
+        }
+    }
+}
+
+/* As a log can be made up to have them: each would be compared with all that came before it. */
+static void many_buckets_may_come_in_descending_order(void **state)
+{
+    uint64_t count = 100000, extent = 1;
+    struct cof_desc *desc;
+    (void)state;
+    for (uint64_t i = count; i > 0; i--) {
+        (void)add(16u * i, 50);
+    }
+    for (uint64_t i = 1; i <= count; i++) {
+        assert_int_equal(cof_place_next(&place, LINEAGE, &extent, &desc), 0);
+        assert_int_equal(extent, 16u * i);
+        extent++;
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -564,6 +623,8 @@ int main(void)
         CASE(the_cache_keeps_its_budget_and_what_is_dirty),
         CASE(a_flush_writes_buckets_in_the_order_of_their_keys),
         CASE(a_spill_keeps_the_budget_while_much_dies),
+        CASE(unwritten_buckets_are_met_in_order),
+        CASE(many_buckets_may_come_in_descending_order),
         CASE(a_spill_that_can_do_nothing_costs_little),
         CASE(a_descriptor_that_was_written_takes_what_it_needs),
         CASE(a_walk_finds_what_is_not_in_the_tree_yet),
