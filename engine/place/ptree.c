@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-/* Nodes without a record behind the key that a search may meet: one a level, and one for each time
- * that a tree whose records had all gone got higher. More are forged, and may have no end. */
+/* Nodes as they stand on disk in which a search may find no record behind the key: one a level, and
+ * one for each time that a tree whose records had all gone got higher. More are forged, and may
+ * have no end. */
 #define FRUITLESS_MAX 64u
 
 #define BUDGET_DEFAULT (UINT64_C(1) << 20)
@@ -255,6 +256,12 @@ static int next_below(struct cof_ptree *tree, struct cof_tree_node *node, unsign
         err = cof_ptree_descend(tree, node, level, slot, false, &child);
         if (err == 0) {
             err = next_below(tree, child, level - 1u, begin, key);
+            /* What was emptied since it was read does not count: that is dirty, or written as
+             * nothing. */
+            if (err == COFFER_E_NOT_FOUND && !child->dirty && node->entries[slot].blocks != 0 &&
+                ++tree->fruitless > FRUITLESS_MAX) {
+                err = COFFER_E_CORRUPT;
+            }
         }
         if (err != COFFER_E_NOT_FOUND) {
             cof_tree_node_used(tree, node);
@@ -262,7 +269,7 @@ static int next_below(struct cof_ptree *tree, struct cof_tree_node *node, unsign
         }
     }
     cof_tree_node_used(tree, node);
-    return ++tree->fruitless > FRUITLESS_MAX ? COFFER_E_CORRUPT : COFFER_E_NOT_FOUND;
+    return COFFER_E_NOT_FOUND;
 }
 
 int cof_ptree_next(struct cof_ptree *tree, uint64_t *key)

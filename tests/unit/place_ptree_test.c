@@ -7,6 +7,7 @@
 #include "unit/place_fixture.h"
 
 #define KEYS 400u
+#define EMPTIED 150u
 
 struct model {
     uint64_t key;
@@ -408,6 +409,39 @@ static void without_memory_it_says_so_and_gives_back_what_it_had(void **state)
     }
 }
 
+/* As when a large volume is deleted: what is left is found behind nodes without end that are empty
+ * in memory, whether they were written as nothing or not yet. */
+static void what_follows_emptied_nodes_is_found(void **state)
+{
+    struct cof_tree_pointer root;
+    struct model at = {0, 0, 0};
+    uint64_t key;
+    (void)state;
+    tree.budget_bytes = 1u << 22;
+    for (unsigned i = 0; i <= EMPTIED; i++) {
+        at.key = UINT64_C(256) * i; /* a node of its own */
+        write_record(&at, 1, 7);
+    }
+    assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
+    for (unsigned i = 0; i < EMPTIED; i++) {
+        assert_int_equal(cof_ptree_write(&tree, &f.writer, UINT64_C(256) * i, NULL, 0), 0);
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        key = 0;
+        assert_int_equal(cof_ptree_next(&tree, &key), 0);
+        assert_int_equal(key, UINT64_C(256) * EMPTIED);
+        key++;
+        assert_int_equal(cof_ptree_next(&tree, &key), COFFER_E_NOT_FOUND);
+        if (round == 0) {
+            assert_int_equal(cof_ptree_flush(&tree, &f.writer), 0);
+        } else {
+            root = tree.root;
+            cof_ptree_done(&tree);
+            tree_open(COF_RAW_PLACEMENT, &root);
+        }
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -422,6 +456,7 @@ int main(void)
         CASE(the_segment_tables_tree_counts_as_own),
         CASE(damage_is_corrupt_and_named),
         CASE(a_forged_tree_has_an_end),
+        CASE(what_follows_emptied_nodes_is_found),
         CASE(a_failed_write_is_reported_and_leaves_the_durable_tree),
         CASE(without_memory_it_says_so_and_gives_back_what_it_had),
     };
