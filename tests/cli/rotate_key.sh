@@ -54,6 +54,8 @@ for ((i = 0; i < 20; i++)); do
         sleep "$delay"
         kill -9 -- "-$pid" 2>kill.err && killed=$((killed + 1))
         wait $pid 2>kill.err && break # it was quicker
+        # Killed between its last step and its end: one more run would begin the next rotation.
+        ! begun && [ "$(field KmsKeyId)" != "$old" ] && break
     done
     arn=$(field KmsKeyId)
     if [ "$arn" = "$old" ] || begun; then
