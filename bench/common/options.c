@@ -10,7 +10,7 @@
 
 static const char *const rw_names[] = {"none",     "write",  "read", "randwrite",
                                        "randread", "randrw", NULL};
-static const char *const durable_names[] = {"end", "flush", "fua", NULL};
+static const char *const durable_names[] = {"end", "flush", "fua", "write-back", NULL};
 
 /* In the order of enum coffer_cipher_backend. */
 static const char *const cipher_names[] = {"auto", "evp", "ipsec-mb", NULL};
@@ -36,7 +36,8 @@ static const struct cof_bench_arg args[] = {
     {"amount", COF_BENCH_SIZE, PLACE(amount_bytes), "stop after so many bytes", NULL},
     {"runtime", COF_BENCH_SECONDS, PLACE(runtime_ns), "stop after so many seconds", NULL},
     {"durable", COF_BENCH_WORD, PLACE(durable),
-     "end: one flush at the end; flush or fua: each write", durable_names},
+     "end: one flush at the end; flush or fua: each write; write-back: in memory, then as end",
+     durable_names},
     {"reads-hot", COF_BENCH_FLAG, PLACE(hot), "read everything once before the measured time",
      NULL},
     {"rate", COF_BENCH_SIZE, PLACE(rate), "requests a second, of all threads (as many as go)",

@@ -13,6 +13,8 @@
 enum cof_break {
     COF_BREAK_NONE = 0,
     COF_BREAK_DROP_FLUSH,      /* a flush succeeds without a sync of the device      */
+    COF_BREAK_FLUSH_REACHED,   /* a flush covers only what is on the device already  */
+    COF_BREAK_WRITE_BACK,      /* every write completes in the log's memory          */
     COF_BREAK_SKIP_TAG,        /* a page whose tag is wrong is returned all the same */
     COF_BREAK_REUSE_NONCE,     /* each extent has the same uuid and number in its subkey */
     COF_BREAK_IGNORE_IO_ERROR, /* a failed log write counts as done                  */

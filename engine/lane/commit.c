@@ -41,6 +41,13 @@ void cof_lane_register(struct cof_lane *lane)
     cof_free(lane->env, buffers);
 }
 
+void cof_lane_unsynced(struct cof_lane *lane)
+{
+    if (lane->oldest_unsynced_ns == 0) {
+        lane->oldest_unsynced_ns = cof_monotonic_ns(lane->env);
+    }
+}
+
 static void submit(struct cof_lane *lane, struct cof_batch *batch, uint8_t *from, uint32_t blocks)
 {
     struct coffer_segdev_request *request = &batch->request;
@@ -182,9 +189,6 @@ void cof_lane_close_batch(struct cof_lane *lane)
     batch->closed = true;
     lane->open_batch = NULL;
     lane->block = batch->block + 1u + batch->pages;
-    if (lane->oldest_unsynced_ns == 0) {
-        lane->oldest_unsynced_ns = cof_monotonic_ns(lane->env);
-    }
     cof_lane_submit_ready(lane);
 }
 
@@ -199,15 +203,23 @@ void cof_lane_sealed(struct cof_lane *lane, struct cof_batch *batch, unsigned fi
     }
 }
 
+/* Somebody waits until what is in it is durable. */
+static bool wants_open_batch(const struct cof_lane *lane)
+{
+    return lane->open_batch != NULL && lane->sync_last >= lane->open_batch->number;
+}
+
 /*
- * A device that is idle is no reason to write a small batch while a sync is under way, if all who
- * wait for its pages want them durable: they have to wait for that sync, and then for the next.
- * More of them come meanwhile, and a write for each page would be all that the processor does.
+ * A device that is idle is no reason to write a small batch when nobody waits for its pages. Nor is
+ * it while a sync is under way, if all who wait for them want them durable: they have to wait for
+ * that sync, and then for the next. More of them come meanwhile, and a write for each page would be
+ * all that the processor does.
  */
 static bool may_gather(const struct cof_lane *lane)
 {
     const struct cof_batch *batch = lane->open_batch;
-    return batch != NULL && !batch->hurried && (lane->sync_in_flight || lane->syncs_held) &&
+    return batch != NULL && !batch->hurried &&
+           (lane->sync_in_flight || lane->syncs_held || !wants_open_batch(lane)) &&
            batch->pages < SECOND_BATCH_PAGES && !lane->works_in_poll;
 }
 
@@ -285,6 +297,9 @@ void cof_lane_sync_begins(struct cof_lane *lane)
     lane->sync_covers = lane->completed_upto;
     lane->bytes_since_sync = 0;
     lane->oldest_unsynced_ns = 0;
+    if (lane->open_batch != NULL && lane->open_batch->run_count > 0) {
+        cof_lane_unsynced(lane);
+    }
 }
 
 static void start_sync(struct cof_lane *lane)
@@ -322,17 +337,17 @@ void cof_lane_want_durable(struct cof_lane *lane, uint64_t number)
     if (number <= lane->durable_upto) {
         return;
     }
-    /* While a write is in flight the batch stays open: whoever asks meanwhile joins it, and the
-     * write's completion closes it (cof_lane_poll). */
-    if (lane->open_batch != NULL && lane->open_batch->number <= number &&
-        lane->writes_in_flight == 0 && !may_gather(lane)) {
-        cof_lane_close_batch(lane);
-    }
     if (lane->sync_first == 0) {
         lane->sync_first = number;
     }
     if (lane->sync_last < number) {
         lane->sync_last = number;
+    }
+    /* While a write is in flight the batch stays open: whoever asks meanwhile joins it, and the
+     * write's completion closes it (cof_lane_poll). */
+    if (lane->open_batch != NULL && lane->open_batch->number <= number &&
+        lane->writes_in_flight == 0 && !may_gather(lane)) {
+        cof_lane_close_batch(lane);
     }
     maybe_sync(lane);
 }
@@ -367,11 +382,6 @@ bool cof_lane_busy(const struct cof_lane *lane)
 bool cof_lane_pending(const struct cof_lane *lane)
 {
     return cof_lane_busy(lane) || lane->conditioning;
-}
-
-static bool wants_open_batch(const struct cof_lane *lane)
-{
-    return lane->open_batch != NULL && lane->sync_last >= lane->open_batch->number;
 }
 
 int cof_lane_collect(struct cof_lane *lane)

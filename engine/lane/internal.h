@@ -9,6 +9,8 @@
 
 /* Write the batches that are closed and sealed, in order, up to the first that is not. */
 void cof_lane_submit_ready(struct cof_lane *lane);
+/* There is something that no sync covers. */
+void cof_lane_unsynced(struct cof_lane *lane);
 /* Have the next segment written with zeros if it is fresh and appends are small; not in memory,
  * where a sync costs nothing that this would save. */
 void cof_lane_maybe_condition(struct cof_lane *lane);

@@ -390,6 +390,9 @@ unsigned cof_lane_place(struct cof_lane *lane, void *owner, const struct cof_run
     bool raw = run->volume == COF_VOLUME_TAG_RAW;
     bool same = !raw && extends_last_run(batch, owner, run->first_slot, run->no_pages);
     struct cof_run *at;
+    if (batch->run_count == 0) {
+        cof_lane_unsynced(lane);
+    }
     if (!same) {
         at = &batch->runs[batch->run_count];
         *at = *run;

@@ -8,6 +8,8 @@
  */
 #include "volume/queue.h"
 
+#include "base/testhook.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -144,7 +146,10 @@ static bool committed(struct coffer_store *store, struct cof_io_request *request
         cof_request_fail(request, lane->error, NULL);
         return true;
     }
-    return false;
+    if (request->write_back && store->error != 0) {
+        cof_request_fail(request, COFFER_E_FAILED, NULL);
+    }
+    return request->write_back; /* sealed: advance sees to that */
 }
 
 /* All there is to wait for comes through the lane's channel, and no other thread has requests under
@@ -169,6 +174,9 @@ static bool advance(struct coffer_store *store, struct cof_io_request *request)
     case COF_PHASE_MERGE:
     case COF_PHASE_WRITE:
         cof_write_advance(request);
+        if (request->write_back && request->phase == COF_PHASE_COMMIT) {
+            cof_write_seal(request->queue); /* or it may be too late to say that it failed */
+        }
         return request->phase == COF_PHASE_DONE ||
                (request->phase == COF_PHASE_COMMIT && committed(store, request));
     case COF_PHASE_COMMIT:
@@ -411,6 +419,8 @@ static int set_up(struct cof_io_request *request, const struct coffer_io *io)
     request->queue = queue;
     request->io = *io;
     request->want_durable = (io->flags & COFFER_IO_FUA) != 0 || io->op == COFFER_IO_FLUSH;
+    request->write_back = !request->want_durable && ((io->flags & COFFER_IO_WRITE_BACK) != 0 ||
+                                                     COF_BROKEN(WRITE_BACK));
     if (io->op == COFFER_IO_FLUSH) {
         request->phase = COF_PHASE_COMMIT;
         return 0;
@@ -468,6 +478,9 @@ static void begin(struct cof_io_request *request, struct cof_read_search *search
         refuse(request);
     } else if (request->phase == COF_PHASE_COMMIT) {
         request->commit_batch = store->lanes_ready ? cof_lane_last(&store->lane) : 0;
+        if (COF_BROKEN(FLUSH_REACHED)) {
+            request->commit_batch = store->lane.completed_upto;
+        }
         if (store->error != 0 || (store->lanes_ready && store->lane.error != 0)) {
             cof_request_fail(request, COFFER_E_FAILED, NULL);
             request->phase = COF_PHASE_DONE;

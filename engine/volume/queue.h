@@ -76,6 +76,7 @@ struct cof_io_request {
     bool locked;     /* its partial pages are in the volume's table */
     uint64_t commit_batch; /* wait until this batch is complete, or durable */
     bool want_durable;
+    bool write_back;       /* does not wait for the device at all */
     unsigned reads_in_flight;
     unsigned retries;
     struct cof_io_request *next;

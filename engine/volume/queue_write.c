@@ -423,7 +423,7 @@ void cof_write_advance(struct cof_io_request *request)
     request->phase = COF_PHASE_COMMIT;
     if (request->want_durable) {
         cof_lane_want_durable(&store->lane, request->commit_batch);
-    } else {
+    } else if (!request->write_back) {
         cof_lane_hurry(&store->lane, request->commit_batch);
     }
 }

@@ -134,6 +134,7 @@ void harness_break(const char *name)
         enum cof_break value;
     } known[] = {
         {"DROP_FLUSH", COF_BREAK_DROP_FLUSH},     {"SKIP_TAG", COF_BREAK_SKIP_TAG},
+        {"FLUSH_REACHED", COF_BREAK_FLUSH_REACHED}, {"WRITE_BACK", COF_BREAK_WRITE_BACK},
         {"REUSE_NONCE", COF_BREAK_REUSE_NONCE},   {"IGNORE_IO_ERROR", COF_BREAK_IGNORE_IO_ERROR},
         {"SKIP_CHAIN", COF_BREAK_SKIP_CHAIN},     {"EARLY_FREE", COF_BREAK_EARLY_FREE},
         {"TRUST_EPOCH", COF_BREAK_TRUST_EPOCH},   {"SKIP_CUT", COF_BREAK_SKIP_CUT},

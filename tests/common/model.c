@@ -124,7 +124,7 @@ static uint32_t new_op(struct model *model, unsigned volume, uint64_t first_page
         .page_count = page_count,
         .submitted_at = model->clock++,
         .completed_at = MODEL_NEVER,
-        .completed_event = MODEL_NEVER,
+        .reached_event = MODEL_NEVER,
         .durable_at = MODEL_NEVER,
     };
     return model->op_next++;
@@ -197,11 +197,20 @@ static struct model_op *op_of(struct model *model, uint32_t op)
     return &model->ops[op - model->op_base];
 }
 
-void model_op_completed(struct model *model, uint32_t op, uint64_t event)
+void model_op_completed(struct model *model, uint32_t op)
 {
-    struct model_op *completed = op_of(model, op);
-    completed->completed_at = model->clock++;
-    completed->completed_event = event;
+    op_of(model, op)->completed_at = model->clock++;
+}
+
+void model_op_reached(struct model *model, uint32_t op, uint64_t moment, uint64_t event)
+{
+    op_of(model, op)->reached_event = event;
+    for (uint32_t i = 0; i < model->op_next - model->op_base; i++) {
+        struct model_op *before = &model->ops[i];
+        if (before->completed_at < moment && before->reached_event == MODEL_NEVER) {
+            before->reached_event = event;
+        }
+    }
 }
 
 void model_op_failed(struct model *model, uint32_t op)

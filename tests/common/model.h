@@ -50,7 +50,7 @@ struct model_op {
     uint64_t first_page, page_count;
     uint64_t submitted_at;    /* model's clock                 */
     uint64_t completed_at;    /* model's clock, or MODEL_NEVER */
-    uint64_t completed_event; /* event, or MODEL_NEVER         */
+    uint64_t reached_event;   /* on the device, or MODEL_NEVER */
     uint64_t durable_at;      /* event, or MODEL_NEVER         */
     bool failed;
 };
@@ -146,9 +146,12 @@ uint32_t model_write(struct model *model, unsigned volume, uint64_t sector, uint
 uint32_t model_zero(struct model *model, unsigned volume, uint64_t sector, uint64_t count);
 uint32_t model_resize(struct model *model, unsigned volume, uint64_t pages);
 
-void model_op_completed(struct model *model, uint32_t op, uint64_t event);
+/* It is known to everybody from now on, but may be in the process's memory only. */
+void model_op_completed(struct model *model, uint32_t op);
+/* It is on the device, with all that completed before `moment`, at which it was handed over. */
+void model_op_reached(struct model *model, uint32_t op, uint64_t moment, uint64_t event);
 void model_op_failed(struct model *model, uint32_t op);
-/* The moment at which a flush or a FUA write is handed over. */
+/* The moment at which a request is handed over. */
 uint64_t model_now(struct model *model);
 /* All that completed before `moment` is durable, acknowledged when so many events were there. */
 void model_durable(struct model *model, uint64_t moment, uint64_t event);

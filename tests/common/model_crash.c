@@ -134,7 +134,7 @@ static void vote_size(struct tally *tally, const struct model_volume *volume, ui
 /* The operation had to survive a loss at event. */
 static bool safe(const struct model_op *op, uint64_t event, bool killed)
 {
-    return op->durable_at <= event || (killed && op->completed_event <= event);
+    return op->durable_at <= event || (killed && op->reached_event <= event);
 }
 
 /* A snapshot that is there says that all that had completed when it was begun is. */

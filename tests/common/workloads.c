@@ -68,9 +68,8 @@ static int run_writes(struct world *world, struct workload_marks *marks)
     for (unsigned i = 0; i < 60; i++) {
         uint32_t count = pick(world, 8) == 0 ? 1 + pick(world, 256) : 1 + pick(world, 12);
         uint32_t page = pick(world, WORKLOAD_PAGES - count + 1);
-        unsigned flags = pick(world, 10) == 0 ? COFFER_IO_FUA : 0;
         try(world_submit(world, WORLD_WRITE, volume, page * MODEL_SECTORS, count * MODEL_SECTORS,
-                         flags));
+                         world_io_flags(world)));
         if (pick(world, 12) == 0) {
             try(world_submit(world, WORLD_FLUSH, volume, 0, 0, 0));
         }

@@ -483,7 +483,7 @@ int world_volume_resize(struct world *world, unsigned volume, uint64_t pages)
     world_tell(world, "op %u: resize %u to %llu pages: %s", op, volume, (unsigned long long)pages,
                coffer_error_name(error));
     if (error == 0) {
-        model_op_completed(world->model, op, world_event(world));
+        model_op_completed(world->model, op);
         model_op_durable(world->model, op, world_event(world));
     } else {
         model_op_failed(world->model, op);

@@ -164,6 +164,8 @@ int world_volume_resize(struct world *world, unsigned volume, uint64_t pages);
 
 /* ---- I/O: sectors of 512 bytes ---- */
 
+/* Of a write, by chance: FUA, write-back or none. */
+unsigned world_io_flags(struct world *world);
 int world_io(struct world *world, enum world_kind kind, unsigned volume, uint64_t sector,
              uint64_t count, unsigned flags);
 int world_flush(struct world *world, unsigned volume);

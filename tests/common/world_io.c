@@ -47,7 +47,10 @@ static void end_op(struct world *world, uint32_t op, unsigned flags, uint64_t mo
         return;
     }
     world->writes_done++;
-    model_op_completed(world->model, op, event);
+    model_op_completed(world->model, op);
+    if ((flags & (COFFER_IO_FUA | COFFER_IO_WRITE_BACK)) != COFFER_IO_WRITE_BACK) {
+        model_op_reached(world->model, op, moment, event);
+    }
     if ((flags & COFFER_IO_FUA) != 0) {
         model_op_durable(world->model, op, event);
         model_durable(world->model, moment, event);
@@ -83,6 +86,18 @@ static int squeeze(struct world *world)
         world->squeezing = false;
     }
     return error;
+}
+
+unsigned world_io_flags(struct world *world)
+{
+    switch (prng_below(&world->prng, 10)) {
+    case 0:
+        return COFFER_IO_FUA;
+    case 1: case 2: case 3: case 4:
+        return COFFER_IO_WRITE_BACK;
+    default:
+        return 0;
+    }
 }
 
 int world_io(struct world *world, enum world_kind kind, unsigned volume, uint64_t sector,

@@ -7,8 +7,9 @@
  * about to submit, what completed, and which flush was acknowledged. The parent kills it at a
  * random moment, opens the store itself, and looks: of each page it must find the newest version
  * that completed, or one submitted after that (process death loses no completed write; docs of the
- * API); so nothing that a flush acknowledged can be lost either. Every write is one atomic page
- * here, and pages carry their number and version, so torn and misplaced pages show.
+ * API); so nothing that a flush acknowledged can be lost either. A third of the writes are
+ * write-back: of these only what a flush acknowledged has to be there. Every write is one atomic
+ * page here, and pages carry their number and version, so torn and misplaced pages show.
  *
  * No planted fault of the engine can show in the death of a process: the kernel keeps what was
  * written. The negative control (--lie) lets the child claim one write that it never made; the
@@ -32,6 +33,7 @@ struct note {
     uint32_t page;
     uint32_t version; /* of a page, from 1; of a flush: its number */
     uint32_t what;    /* enum what */
+    uint32_t flags;   /* of the write */
     uint32_t check;
 };
 
@@ -39,11 +41,12 @@ enum what { SUBMITTED = 1, COMPLETED, FLUSH_SUBMITTED, FLUSH_COMPLETED };
 
 struct page_state {
     uint32_t submitted, completed, durable;
+    uint32_t cached; /* completed, if only in the process's memory */
 };
 
 static struct page_state pages[PAGES];
 static struct {
-    uint64_t writes, flushes, survived;
+    uint64_t writes, cached, flushes, survived;
 } counts;
 
 static void make_page(uint32_t page, uint32_t version, uint64_t words[512])
@@ -120,6 +123,7 @@ static void submit_one(struct coffer_queue *queue, struct coffer_volume *volume,
         make_page(slot->note.page, slot->note.version, slot->words);
         slot->iov = (struct iovec){slot->words, 4096};
         io.op = COFFER_IO_WRITE;
+        io.flags = slot->note.flags;
         io.offset_bytes = (uint64_t)slot->note.page * 4096;
         io.length_bytes = 4096;
         io.iov = &slot->iov;
@@ -169,6 +173,7 @@ static void child(void *ctx, int fd)
         }
         note = &idle[idle_count - 1]->note;
         note->page = prng_chance(&prng, 1, 40) ? PAGES : 8 + prng_below(&prng, PAGES - 8);
+        note->flags = prng_chance(&prng, 1, 3) ? COFFER_IO_WRITE_BACK : 0;
         note->version = note->page == PAGES ? ++flushes : ++pages[note->page].submitted;
         submit_one(queue, volume, fd, idle, &idle_count);
     }
@@ -183,6 +188,11 @@ struct flush_state {
 };
 static struct flush_state flushes[DEPTH];
 
+static void raise_to(uint32_t *version, uint32_t to)
+{
+    *version = to > *version ? to : *version;
+}
+
 static void take_note(void *ctx, const void *told)
 {
     const struct note *note = told;
@@ -195,22 +205,25 @@ static void take_note(void *ctx, const void *told)
         pages[note->page].submitted = note->version;
         break;
     case COMPLETED:
-        counts.writes++;
-        if (pages[note->page].completed < note->version) {
-            pages[note->page].completed = note->version;
+        if ((note->flags & COFFER_IO_WRITE_BACK) != 0) {
+            counts.cached++;
+            raise_to(&pages[note->page].cached, note->version);
+        } else {
+            counts.writes++;
+            raise_to(&pages[note->page].completed, note->version);
         }
         break;
     case FLUSH_SUBMITTED:
         flush->number = note->version;
         for (unsigned i = 0; i < PAGES; i++) {
             flush->completed[i] = pages[i].completed;
+            raise_to(&flush->completed[i], pages[i].cached);
         }
         break;
     case FLUSH_COMPLETED:
         counts.flushes++;
         for (unsigned i = 0; i < PAGES && flush->number == note->version; i++) {
-            pages[i].durable = flush->completed[i] > pages[i].durable ? flush->completed[i]
-                                                                      : pages[i].durable;
+            raise_to(&pages[i].durable, flush->completed[i]);
         }
         break;
     }
@@ -242,7 +255,7 @@ static void look_at(struct coffer_volume *volume)
         }
         harness_require(memcmp(found, expected, 4096) == 0, "page %u version %u is torn", page,
                         version);
-        *state = (struct page_state){state->submitted, version, version};
+        *state = (struct page_state){state->submitted, version, version, version};
         counts.survived++;
     }
 }
@@ -262,9 +275,9 @@ static void one_round(uint64_t seed, bool lie)
 
 static void tell_counts(void)
 {
-    printf("%llu completed writes, %llu flushes, %llu pages looked at\n",
-           (unsigned long long)counts.writes, (unsigned long long)counts.flushes,
-           (unsigned long long)counts.survived);
+    printf("%llu completed writes, %llu to memory, %llu flushes, %llu pages looked at\n",
+           (unsigned long long)counts.writes, (unsigned long long)counts.cached,
+           (unsigned long long)counts.flushes, (unsigned long long)counts.survived);
 }
 
 int main(int argc, char **argv)

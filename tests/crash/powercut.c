@@ -267,10 +267,10 @@ static void tell_ops(const struct model *model)
 {
     for (uint32_t i = 0; i < model->op_next - model->op_base; i++) {
         const struct model_op *op = &model->ops[i];
-        printf("  op %u: %s pages %llu+%llu, completed at event %lld, durable at %lld\n",
+        printf("  op %u: %s pages %llu+%llu, reached at event %lld, durable at %lld\n",
                model->op_base + i, model->volumes[op->volume].name,
                (unsigned long long)op->first_page, (unsigned long long)op->page_count,
-               (long long)op->completed_event, (long long)op->durable_at);
+               (long long)op->reached_event, (long long)op->durable_at);
     }
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The server is killed with -9 while three connections write: what was answered is there, the store
-# is whole, and it is served again at once. Then the power is cut: the store lies on a device that
+# The server is killed with -9 while three connections write: what was answered is there, with
+# --write-back what was flushed, the store is whole, and it is served again at once. Then the power is cut: the store lies on a device that
 # forgets what was not flushed (nbdkit's cache filter, by FUSE) and both are killed: what a flush or
 # FUA promised is there. A plugin whose flush and FUA do nothing must be found out.
 #
@@ -23,17 +23,25 @@ make_volume() {
 }
 
 # --- the server's death
-for ((round = 1; round <= rounds; round++)); do
+# survives PROMISE [OPTION]...
+survives() {
+    local promise=$1
+    shift
     make_volume # of zeros, which is what the writer takes it for
-    serve "$store:v"
+    serve "$store:v" "$@"
     ok python write "$(uri v)" state --seed "$round" --kill "$nbd_pid"
     wait "$nbd_pid" 2> /dev/null || true
     nbd_pid=
     whole
     serve "$store:v"
-    ok python verify "$(uri v)" state --promise answered
+    ok python verify "$(uri v)" state --promise "$promise"
     ended
     whole
+}
+
+for ((round = 1; round <= rounds; round++)); do
+    survives answered
+    survives durable --write-back
 done
 
 # --- a loss of power: the store on a device whose cache is lost with it

@@ -3,7 +3,7 @@
  * model/histories - random histories of a store against the reference model.
  *
  * A history is 50 steps (--steps) drawn from its seed: writes of 512 bytes to 1 MiB at any sector,
- * reads, discards, zeroes, flushes, FUA, bursts of up to 16 requests through the queue,
+ * reads, discards, zeroes, flushes, FUA, write-back, bursts of up to 16 requests through the queue,
  * checkpoints, the clock, resizes, volumes (encrypted and plain) made, closed, opened and deleted,
  * clean reopens, kills of the process and power cuts. Reads are judged at once; after each loss,
  * and at the end, the whole store is.
@@ -180,7 +180,7 @@ static void step_burst(struct history *h)
             any_range(h, volume, &sector, &count);
         }
         error = world_submit(world, kind, volume, sector, count,
-                             pick(h, 10) == 0 ? COFFER_IO_FUA : 0);
+                             world_io_flags(world));
     }
     if (error == 0 && pick(h, 2) == 0) {
         error = world_drain(world);
@@ -276,10 +276,8 @@ static void step_anything(struct history *h)
 {
     switch (pick(h, 24)) {
     case 0: case 1: case 2: case 3: case 4:
-        step_io(h, WORLD_WRITE, 0);
-        break;
     case 5:
-        step_io(h, WORLD_WRITE, COFFER_IO_FUA);
+        step_io(h, WORLD_WRITE, world_io_flags(&h->world));
         break;
     case 6: case 7:
         step_io(h, WORLD_READ, 0);

@@ -48,6 +48,7 @@ static const struct cof_tool_option options[] = {
     {"tls-verify-peer", COF_TOOL_FLAG, NULL, "only clients with a certificate of ca-cert.pem"},
     {"insecure", COF_TOOL_FLAG, NULL, "listen beyond loopback without TLS"},
     {"read-only", COF_TOOL_FLAG, NULL, "open the store for reading only"},
+    CLI_WRITE_BACK_ROW,
     {"threads", COF_TOOL_NUMBER, "N", "requests at once of a connection (16; in memory fewer)"},
     {"max-connections", COF_TOOL_NUMBER, "N", "more are refused (16)"},
     {"pid-file", COF_TOOL_FILE, "FILE", "where the server's process id is, once it listens"},
@@ -158,8 +159,8 @@ static const struct cof_tool_verb verbs[] = {
     {NULL, "dump", "[STORE]", 0, 1, CLI_STORE_NAMES, "a store's metadata as JSON, without any key",
      "coffer-check", cli_dump},
     {NULL, "serve", "[STORE|STORE:VOLUME[@SNAPSHOT]]", 0, 1,
-     CLI_SERVE_NAMES " unix listen tls-certificates tls-verify-peer insecure read-only threads "
-     "max-connections pid-file",
+     CLI_SERVE_NAMES " " CLI_WRITE_BACK_NAME " unix listen tls-certificates tls-verify-peer "
+     "insecure read-only threads max-connections pid-file",
      "serve volumes and snapshots by NBD, until a signal", "coffer-serve", cli_serve},
     {NULL, "bench", "[STORE:VOLUME]", 0, 1,
      CLI_VOLUME_NAMES " file rw bs depth size runtime yes", "measure a volume's speed",

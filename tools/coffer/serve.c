@@ -26,7 +26,8 @@
 #define CONNECTIONS_MAX 65536u
 
 /* What the plugin takes by the same name. */
-static const struct cof_tool_verb parameters = {.options = CLI_SERVE_NAMES};
+static const struct cof_tool_verb parameters = {
+    .options = CLI_SERVE_NAMES " " CLI_WRITE_BACK_NAME};
 static const struct cof_tool_program plugin = {.common = "output"};
 
 static const char install_nbdkit[] = "install nbdkit (on Debian the package nbdkit)";

@@ -46,6 +46,10 @@
     {"tag-cache", COF_TOOL_SIZE, "SIZE", "memory for pages' tags, 32 bytes a page (64M)"},         \
     {"lease", COF_TOOL_NUMBER, "SECONDS", "longest time without word of the key service (300)"}
 #define CLI_SERVE_NAMES CLI_VOLUME_NAMES " node-cache tag-cache lease"
+/* By NBD alone. */
+#define CLI_WRITE_BACK_ROW                                                                         \
+    {"write-back", COF_TOOL_FLAG, NULL, "answer writes from memory: a kill takes what no flush has"}
+#define CLI_WRITE_BACK_NAME "write-back"
 
 struct cli_session {
     const struct cof_tool_call *call;

@@ -84,6 +84,18 @@ int cof_load_loop_init(struct cof_load_loop *loop, const struct cof_load_shape *
     return 0;
 }
 
+static unsigned write_flags(enum cof_load_durable durable)
+{
+    switch (durable) {
+    case COF_LOAD_FUA:
+        return COFFER_IO_FUA;
+    case COF_LOAD_WRITE_BACK:
+        return COFFER_IO_WRITE_BACK;
+    default:
+        return 0;
+    }
+}
+
 static void offer(struct cof_load_loop *loop, struct cof_load_slot *slot)
 {
     struct coffer_io *io = &loop->batch[loop->batch_count++];
@@ -95,7 +107,7 @@ static void offer(struct cof_load_loop *loop, struct cof_load_slot *slot)
         return;
     }
     io->op = slot->reads ? COFFER_IO_READ : COFFER_IO_WRITE;
-    io->flags = !slot->reads && loop->shape->durable == COF_LOAD_FUA ? COFFER_IO_FUA : 0;
+    io->flags = slot->reads ? 0 : write_flags(loop->shape->durable);
     io->offset_bytes = slot->offset_bytes;
     io->length_bytes = slot->iov.iov_len;
     io->iov = &slot->iov;

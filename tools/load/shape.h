@@ -20,7 +20,8 @@ enum cof_load_rw {
 enum cof_load_durable {
     COF_LOAD_AT_END = 0, /* one flush after the last write, inside the measured time  */
     COF_LOAD_FLUSH,      /* a flush after each write; both are one operation          */
-    COF_LOAD_FUA         /* each write completes when it is durable                   */
+    COF_LOAD_FUA,        /* each write completes when it is durable                   */
+    COF_LOAD_WRITE_BACK  /* each completes in the log's memory; one flush at the end  */
 };
 
 struct cof_load_shape {

@@ -174,7 +174,7 @@ static void change(struct story *story, enum world_kind kind, unsigned flags)
 void story_write(struct story *story)
 {
     change(story, story_pick(story, 5) == 0 ? WORLD_READ : WORLD_WRITE,
-           story_pick(story, 8) == 0 ? COFFER_IO_FUA : 0);
+           world_io_flags(&story->world));
 }
 
 void story_discard(struct story *story)
@@ -203,7 +203,7 @@ void story_burst(struct story *story)
         if (kind != WORLD_FLUSH) {
             any_range(story, volume, &sector, &count);
         }
-        error = world_submit(world, kind, volume, sector, count, 0);
+        error = world_submit(world, kind, volume, sector, count, world_io_flags(world));
     }
     story_settle(story, error);
 }

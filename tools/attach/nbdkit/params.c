@@ -13,6 +13,7 @@
 static const struct cof_tool_option options[] = {
     CLI_VOLUME_ROWS,
     CLI_SERVE_ROWS,
+    CLI_WRITE_BACK_ROW,
     COF_KMS_ROWS,
     COF_ENGINE_ROWS,
     COF_TOOL_COMMON_ROWS,
@@ -22,7 +23,8 @@ static const struct cof_tool_option options[] = {
 };
 
 static const struct cof_tool_verb verb = {
-    NULL, "serve", "", 0, 0, CLI_SERVE_NAMES " volume readonly served-at", "", "", NULL};
+    NULL, "serve", "", 0,  0, CLI_SERVE_NAMES " " CLI_WRITE_BACK_NAME " volume readonly served-at",
+    "",   "",      NULL};
 
 static const struct cof_tool_program program = {
     .name = "coffer",
@@ -38,6 +40,7 @@ static struct cof_tool_call call = {.program = &program, .verb = &verb};
 const char plug_params_help[] = "store=STORE                (required) file or block device\n"
                                 "volume=VOLUME[@SNAPSHOT]   the one export; else all are, by name\n"
                                 "readonly=true              open the store for reading only\n"
+                                "write-back=true            answer writes from memory\n"
                                 "kms=URI root-key-file=FILE passphrase-file=FILE and other options "
                                 "of coffer(1), without dashes;\n"
                                 "see nbdkit-coffer-plugin(1).";

@@ -56,9 +56,9 @@ static int answer(struct plug_export *export, int error, const struct coffer_fau
     return -1;
 }
 
-static unsigned io_flags(uint32_t flags)
+static unsigned io_flags(const struct plug_export *export, uint32_t flags)
 {
-    return (flags & NBDKIT_FLAG_FUA) != 0 ? COFFER_IO_FUA : 0;
+    return (flags & NBDKIT_FLAG_FUA) != 0 ? COFFER_IO_FUA : export->write_flags;
 }
 
 int plug_read(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
@@ -74,8 +74,8 @@ int plug_write(void *handle, const void *buffer, uint32_t count, uint64_t offset
 {
     struct plug_export *export = handle;
     struct coffer_fault fault = cli_no_fault();
-    int error =
-        coffer_volume_write(export->session.volume, buffer, offset, count, io_flags(flags), &fault);
+    int error = coffer_volume_write(export->session.volume, buffer, offset, count,
+                                    io_flags(export, flags), &fault);
     return answer(export, error, &fault, "write", count, offset);
 }
 
@@ -92,8 +92,8 @@ static int punch(struct plug_export *export, const char *what, uint32_t count, u
                  uint32_t flags)
 {
     struct coffer_fault fault = cli_no_fault();
-    int error =
-        coffer_volume_write_zeroes(export->session.volume, offset, count, io_flags(flags), &fault);
+    int error = coffer_volume_write_zeroes(export->session.volume, offset, count,
+                                           io_flags(export, flags), &fault);
     return answer(export, error, &fault, what, count, offset);
 }
 

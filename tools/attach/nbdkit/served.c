@@ -96,6 +96,7 @@ static struct plug_export *new_export(const struct cli_address *address, bool re
     export->session.uses_data = served.session.writes; /* else the loss is another's to note */
     export->session.serves = true;
     export->read_only = read_only;
+    export->write_flags = cof_tool_given(plug_params(), "write-back") ? COFFER_IO_WRITE_BACK : 0;
     cli_session_lend_keys(&served.session, &export->session);
     return export;
 }

@@ -22,6 +22,7 @@
 struct plug_export {
     struct cli_session session; /* its volume; the store is the server's */
     bool read_only;
+    unsigned write_flags; /* of writes without FUA */
     atomic_uint
         failures[PLUG_ERRORS]; /* requests that failed, by error: so that logs are bounded */
     struct plug_export *next;
