@@ -93,7 +93,7 @@ class Peer:
                    "runtime": fio.milliseconds(self.settings.peer_runtime)}
         if row.random:
             options["time_based"] = 1
-        if row.durable:
+        if row.durable in ("flush", "fua"):
             options["fsync"] = 1
         elif row.writes:
             options["end_fsync"] = 1
@@ -106,7 +106,7 @@ class Peer:
         served = self.server.cpu_seconds() - before
         figures["cpu"] += served * GIB / figures["bytes"]
         figures["memory_bytes"] = self.server.resident_bytes_max()
-        if row.durable:  # fio measures write and sync apart
+        if row.durable in ("flush", "fua"):  # fio measures write and sync apart
             figures.update(p50_us=None, p99_us=None, p999_us=None)
         return figures
 
@@ -218,9 +218,22 @@ class CofferNbd(Peer):
 
     def prepare(self):
         self.library.prepare()
-        self.start([self.program, "serve", f"{self.library.store.path}:bench", "--unix",
-                    self.socket], self.environment())
+        self.serve_volume()
         self.fill()
+
+    def serve_volume(self, *words):
+        self.start([self.program, "serve", f"{self.library.store.path}:bench", "--unix",
+                    self.socket, *words], self.environment())
+
+    def run(self, row):
+        if row.durable != "write-back":
+            return super().run(row)
+        self.server.stop()
+        self.serve_volume("--write-back")
+        figures = super().run(row)
+        self.server.stop()
+        self.serve_volume()
+        return figures
 
     def close(self):
         super().close()

@@ -16,7 +16,9 @@ class Row:
     block: int
     depth: int
     group: str = "disk"
-    durable: str = ""  # "": one sync at the end; "flush": after each write; "fua": with each write
+    # "": one sync at the end; "write-back": as that, and Coffer's writes complete in its memory;
+    # "flush": after each write; "fua": with each write
+    durable: str = ""
     cache: str = ""    # reads of Coffer: "hot" or "cold" tags and map leaves
     fresh: bool = False        # on space that was never written
     raw_text: str = ""         # said beside the row when the raw shape is not the plain one
@@ -37,6 +39,7 @@ READ_PERCENT = 70  # of randrw
 
 # In the order of a round. A sequential write comes first: it lays the volume out for the reads, and
 # kills whole segments of what the round before left. One from two threads would not lay it out.
+BACK = "raw: as above, one sync at the end of either"
 ROWS = [
     Row("seq-write", "1 MiB sequential write, depth 8", "MiB/s", "write", MIB, 8, peers=True),
     Row("seq-write-fresh", "  the same on space never written", "MiB/s", "write", MIB, 8,
@@ -50,9 +53,13 @@ ROWS = [
         cache="hot", bounded=False, threads=2),
     Row("mix", "4 KiB 70/30 random, depth 32", "IOPS", "randrw", 4 * KIB, 32, cache="hot",
         bounded=False, peers=True),
+    Row("mix-back", "  the same, write-back", "IOPS", "randrw", 4 * KIB, 32, cache="hot",
+        durable="write-back", bounded=False, raw_text=BACK),
     Row("seq-write-2", "1 MiB sequential write, two threads", "MiB/s", "write", MIB, 8, threads=2),
     Row("rand-write", "4 KiB random write, depth 32", "IOPS", "randwrite", 4 * KIB, 32,
         peers=True),
+    Row("rand-write-back", "  the same, write-back", "IOPS", "randwrite", 4 * KIB, 32,
+        durable="write-back", raw_text=BACK),
     Row("sync-write", "4 KiB write + flush, depth 1", "IOPS", "randwrite", 4 * KIB, 1,
         durable="flush", bounded=False, peers=True,
         raw_text="raw: 8 KiB append + fdatasync, written blocks; peers: fio's fsync=1"),
@@ -66,6 +73,8 @@ ROWS = [
     Row("ram-write", "4 KiB random write, depth 2 x 32", "IOPS", "randwrite", 4 * KIB, 64,
         group="ram", threads=2, peers=True,
         raw_text="raw: two jobs of fio's psync, which is faster there than io_uring"),
+    Row("ram-write-back", "  the same, write-back", "IOPS", "randwrite", 4 * KIB, 64, group="ram",
+        durable="write-back", threads=2, raw_text=BACK),
     Row("ram-read", "4 KiB random read, depth 2 x 32, hot", "IOPS", "randread", 4 * KIB, 64,
         group="ram", threads=2, bounded=False, cache="hot", peers=True,
         raw_text="raw: two jobs of fio's psync, which is faster there than io_uring"),
@@ -77,6 +86,9 @@ ROWS = [
         bounded=False, peers=True),
     Row("nbd-write", "4 KiB random write, depth 32", "IOPS", "randwrite", 4 * KIB, 32,
         group="nbd", peers=True),
+    Row("nbd-write-back", "  the same, write-back", "IOPS", "randwrite", 4 * KIB, 32, group="nbd",
+        durable="write-back", raw_text="nbdkit: as above, into the page cache; coffer serve "
+        "--write-back"),
 ]
 GROUPS = {"disk": "on the disk", "ram": "in memory (tmpfs)",
           "nbd": "over NBD, a unix socket, in memory (tmpfs)"}
