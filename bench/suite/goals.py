@@ -71,9 +71,13 @@ def rate(row, limit):
 
 
 def overwriting(key):
-    return lambda result: statistics.median(
-        one["ratio"] if key == "ratio" else one["coffer"][key]
-        for one in part(result, "steady")["writes"])
+    """key: of a round, or of what Coffer did in it."""
+    def value(result):
+        rounds = part(result, "steady")["writes"]
+        if key not in rounds[0] and key not in rounds[0]["coffer"]:
+            raise Unmeasured("a result from before it was measured")
+        return statistics.median(one[key] if key in one else one["coffer"][key] for one in rounds)
+    return value
 
 
 def beside_cleaner(result):
@@ -130,6 +134,8 @@ GOALS = [
     Goal("steady", "4 KiB random overwrite, steady state, 70 % full",
          (Bound(overwriting("ratio"), steady.GOAL, "{:.2f} of raw"),
           Bound(overwriting("wa_total"), 2.0, "{:.2f} written a page", least=False))),
+    Goal("steady-back", "4 KiB random overwrite, steady state, write-back",
+         (Bound(overwriting("ratio_back"), steady.GOAL, "{:.2f} of raw"),)),
     Goal("foreground", "reads beside writes that are cleaned for, to those that are not",
          (Bound(beside_cleaner, 2.0, "p99 {:.2f}", least=False),)),
     Goal("fua-many", "many writers, each durable", (rate("fua-many", 200_000),)),

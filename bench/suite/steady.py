@@ -13,6 +13,7 @@ WARM = 3            # capacities overwritten first
 PACE = 0.5          # of the steady rate: writes beside which reads are measured
 ROOMY = 3           # times the store, where the same writes need no cleaning
 GOAL = 1.3          # the rate, to raw's
+RATIOS = {"coffer": "ratio", "back": "ratio_back"}
 READS = {
     "raw": "raw: fio, reads beside as many writes",
     "raw_beside": "the same, and what a cleaner does",
@@ -83,8 +84,9 @@ class Steady:
                 "p50_us": percentile["50.000000"] / 1e3, "p99_us": percentile["99.000000"] / 1e3,
                 "p999_us": percentile["99.900000"] / 1e3}
 
-    def write_coffer(self, seed):
-        run = self.overwrite(self.full, "--runtime", self.settings.steady_runtime, "--seed", seed)
+    def write_coffer(self, seed, *words):
+        run = self.overwrite(self.full, "--runtime", self.settings.steady_runtime, "--seed", seed,
+                             *words)
         written = max(run["written_bytes"], 1)
         return {"iops": run["iops"],
                 "cpu_us": (run["cpu_user_ns"] + run["cpu_system_ns"]) / 1e3 / run["operations"],
@@ -181,7 +183,8 @@ class Steady:
             warm = self.prepare(say)
             writes, reads = [], []
             for number in range(self.settings.rounds):
-                ways = {"raw": self.write_raw, "coffer": self.write_coffer}
+                ways = {"raw": self.write_raw, "coffer": self.write_coffer,
+                        "back": lambda seed: self.write_coffer(seed, "--durable", "write-back")}
                 figures = {}
                 for name in (ways if number % 2 == 0 else reversed(ways)):
                     say(f"overwriting, round {number + 1}: {name}")
@@ -189,7 +192,8 @@ class Steady:
                 say(f"overwriting, round {number + 1}: the device's limit")
                 limit = self.write_limit(figures["coffer"])
                 writes.append({**figures, "limit": limit,
-                               "ratio": figures["coffer"]["iops"] / figures["raw"]["iops"],
+                               **{key: figures[name]["iops"] / figures["raw"]["iops"]
+                                  for name, key in RATIOS.items()},
                                "of_limit": figures["coffer"]["iops"] / limit["iops"]})
             self.pace = int(PACE * statistics.median(one["coffer"]["iops"] for one in writes))
             for number in range(self.settings.rounds):
@@ -216,17 +220,21 @@ def middle(rounds, *path):
 
 def table(part):
     writes, reads = part["writes"], part["reads"]
-    own = [one["coffer"] for one in writes]
+    texts = {"raw": "raw: 4 KiB random write, depth 32",
+             "coffer": f"{part['percent']} % full, 4 KiB random overwrite",
+             "back": "  the same, write-back"}
     lines = [f"{'steady state':36} {'IOPS':>9} {'/raw':>6} {'CPU us':>7} {'p50 us':>8}"
              f" {'p99 us':>8} {'p99.9':>8} {'cleaner':>8} {'total':>6}"]
-    for name, text in (("raw", "raw: 4 KiB random write, depth 32"),
-                       ("coffer", f"{part['percent']} % full, 4 KiB random overwrite")):
+    for name, text in texts.items():
+        if name not in writes[0]:
+            continue  # of a result from before the row was
         line = f"{text:36} {middle(writes, name, 'iops'):>9,.0f}"
-        line += f" {middle(writes, 'ratio'):>6.2f}" if name == "coffer" else " " * 7
+        line += f" {middle(writes, RATIOS[name]):>6.2f}" if name in RATIOS else " " * 7
         line += f" {middle(writes, name, 'cpu_us'):>7.2f}"
         line += "".join(f" {middle(writes, name, f'{p}_us'):>8.0f}" for p in ("p50", "p99", "p999"))
-        if name == "coffer":
-            line += f" {middle(own, 'wa_cleaner'):>8.2f} {middle(own, 'wa_total'):>6.2f}"
+        if name in RATIOS:
+            line += "".join(f" {middle(writes, name, f'wa_{which}'):>{width}.2f}"
+                            for which, width in (("cleaner", 8), ("total", 6)))
         lines.append(line)
     lines.append(f"goal: {part['goal']:.1f} of raw; cleaner, total: blocks written a page")
     if "limit" in writes[0]:
@@ -262,6 +270,10 @@ def markdown(result):
              f"| {middle(writes, 'coffer', 'iops'):,.0f} IOPS | {middle(writes, 'ratio'):.2f} |",
              f"| the same: processor time a page | {middle(writes, 'raw', 'cpu_us'):.2f} us "
              f"| {middle(writes, 'coffer', 'cpu_us'):.2f} us | |"]
+    if "back" in writes[0]:
+        lines.append(f"| the same, write-back | {middle(writes, 'raw', 'iops'):,.0f} IOPS "
+                     f"| {middle(writes, 'back', 'iops'):,.0f} IOPS "
+                     f"| {middle(writes, 'ratio_back'):.2f} |")
     for name, text in READS.items():
         if name != "raw" and name in reads[0]:
             lines.append(f"| reads, {text}: p99 | {middle(reads, 'raw', 'p99_us'):,.0f} us "

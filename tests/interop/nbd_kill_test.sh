@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The server is killed with -9 while three connections write: what was answered is there, with
-# --write-back what was flushed, the store is whole, and it is served again at once. Then the power is cut: the store lies on a device that
-# forgets what was not flushed (nbdkit's cache filter, by FUSE) and both are killed: what a flush or
-# FUA promised is there. A plugin whose flush and FUA do nothing must be found out.
+# --write-back what was flushed, the store is whole, and it is served again at once. Then the power
+# is cut: the store lies on a device that forgets what was not flushed (nbdkit's cache filter, by
+# FUSE) and both are killed: what a flush or FUA promised is there. A plugin whose flush and FUA do
+# nothing must be found out.
 #
 #   nbd_kill_test.sh [ROUNDS]
 . "$(dirname "$0")/nbd_lib.sh"

@@ -5,9 +5,9 @@
  * CAVEATS, before the API:
  *
  * - One process has a store open for writing at a time; others get COFFER_E_BUSY.
- * - A write that completed survives the death of the process, unless it asked not to
- *   (COFFER_IO_WRITE_BACK). Only a flush (or a write with COFFER_IO_FUA) that completed survives the
- *   loss of power. docs/consistency.md has the table.
+ * - A write that completed survives the death of the process, unless it asked not to wait for that
+ *   (COFFER_IO_WRITE_BACK). Only a flush (or a write with COFFER_IO_FUA) that completed survives
+ *   the loss of power. docs/consistency.md has the table.
  * - Whole pages (4096 bytes, aligned) are written at once or not at all. Requests are multiples of
  *   512 bytes; a part of a page costs a read.
  * - After an error that leaves memory and disk in doubt (a failed log write or sync) the store is
@@ -449,11 +449,11 @@ enum coffer_io_op {
 /* Of WRITE, WRITE_ZEROES and DISCARD, which without a flag complete when they are on the device. */
 enum coffer_io_flags {
     COFFER_IO_FUA = 1u << 0, /* completes when durable */
-    /* Completes when it is sealed in the log's memory, as in the volatile cache of a disk: the death
-     * of the process may lose it, as a loss of power any unflushed write, from the end of the log
-     * on. It goes to the device with the pages after it, a write that waits for the device, a flush,
-     * or 1 s later (coffer_store_maintain). Reads give it at once. A device that fails is told of by
-     * the next flush. Of no effect with FUA. */
+    /* Completes when it is sealed in the log's memory, as in the volatile cache of a disk: the
+     * death of the process may lose it, as a loss of power any unflushed write, from the end of the
+     * log on. It goes to the device with the pages after it, a write that waits for the device, a
+     * flush, or 1 s later (coffer_store_maintain). Reads give it at once. A device that fails is
+     * told of by the next flush. Of no effect with FUA. */
     COFFER_IO_WRITE_BACK = 1u << 1
 };
 
