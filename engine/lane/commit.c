@@ -297,7 +297,7 @@ void cof_lane_sync_begins(struct cof_lane *lane)
     lane->sync_covers = lane->completed_upto;
     lane->bytes_since_sync = 0;
     lane->oldest_unsynced_ns = 0;
-    if (lane->open_batch != NULL && lane->open_batch->run_count > 0) {
+    if (cof_lane_last(lane) > lane->sync_covers) {
         cof_lane_unsynced(lane);
     }
 }

@@ -81,11 +81,18 @@ static void check_one(struct worker *worker, uint64_t index)
     keep(worker, memcmp(seen, expected, PAGE) == 0 ? 0 : COFFER_E_INTERNAL, "wrong bytes");
 }
 
+static unsigned any_flags(struct prng *prng)
+{
+    static const unsigned flags[] = {COFFER_IO_FUA, COFFER_IO_WRITE_BACK, COFFER_IO_WRITE_BACK, 0,
+                                     0,             0,                    0,                    0};
+    return flags[prng_below(prng, 8)];
+}
+
 static void sync_round(struct worker *worker, struct prng *prng, uint64_t version)
 {
     for (unsigned i = 0; i < DEPTH; i++) {
         uint64_t index = prng_below(prng, PAGES_EACH), page = page_of(worker, index);
-        unsigned flags = prng_chance(prng, 1, 8) ? COFFER_IO_FUA : 0u;
+        unsigned flags = any_flags(prng);
         if (prng_chance(prng, 1, 10)) {
             keep(worker, coffer_volume_discard(worker->volume, page * PAGE, PAGE, NULL), "discard");
             worker->versions[index] = 0;
@@ -132,6 +139,7 @@ static void queue_round(struct worker *worker, struct coffer_queue *queue, struc
         worker->versions[first + i] = version;
         iov[i] = (struct iovec){worker->buffers[i], PAGE};
         io[i].op = COFFER_IO_WRITE;
+        io[i].flags = any_flags(prng);
         io[i].volume = worker->volume;
         io[i].offset_bytes = page * PAGE;
         io[i].length_bytes = PAGE;
