@@ -189,7 +189,16 @@ static void parts_of_pages_and_zeros_too(void **state)
     }
 }
 
-/* By the timer of a program that is idle. */
+/* A program that is idle calls by its timer; then the power goes. */
+static void idle_and_die(void)
+{
+    f.env.now_ns += UINT64_C(2000000000);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(coffer_store_maintain(f.store) >= 0);
+    }
+    die(SIM_CUT_NONE);
+}
+
 static void a_second_later_it_is_durable(void **state)
 {
     uint64_t before = appends();
@@ -197,11 +206,7 @@ static void a_second_later_it_is_durable(void **state)
     put(0, 2);
     assert_true(coffer_store_maintain(f.store) >= 0);
     assert_int_equal(appends(), before);
-    f.env.now_ns += UINT64_C(2000000000);
-    for (unsigned i = 0; i < 4; i++) {
-        assert_true(coffer_store_maintain(f.store) >= 0);
-    }
-    die(SIM_CUT_NONE);
+    idle_and_die();
     check_page(volume, 0, 2);
 }
 
@@ -212,11 +217,7 @@ static void what_gathers_beside_a_sync_is_not_forgotten(void **state)
     put(0, 2);
     assert_int_equal(coffer_volume_flush(volume, &f.fault), 0);
     put(1, 2);
-    f.env.now_ns += UINT64_C(2000000000);
-    for (unsigned i = 0; i < 4; i++) {
-        assert_true(coffer_store_maintain(f.store) >= 0);
-    }
-    die(SIM_CUT_NONE);
+    idle_and_die();
     check_page(volume, 1, 2);
 }
 
