@@ -14,12 +14,13 @@ def escaped(text):
 
 
 def bars_of(group):
-    """(names, rows): the rows that all run, a list of ratios each, None where there is none."""
+    """(names, rows): the rows that many run or that have a goal, a list of ratios each, None where
+    there is none."""
     names = [name for name in group["contenders"] if name != group["base"]]
     rows = []
     for entry in group["rows"]:
         own = entry["contenders"]
-        if len(own) > 2 or len(names) == 1:
+        if len(own) > 2 or len(names) == 1 or goals.ratio_wanted(entry["name"]) is not None:
             rows.append((entry["name"], [own[name]["ratio"] if name in own else None
                                          for name in names]))
     return names, rows
@@ -31,7 +32,8 @@ def bar_panel(number, title, group):
     lines = []
     for name, ratios in rows:
         goal = goals.ratio_wanted(name)
-        lines.append(" ".join([f'"{escaped(name)}"', "NaN" if goal is None else str(goal),
+        label = escaped(name).replace("-back", "\\n-back")  # or it runs into the next one
+        lines.append(" ".join([f'"{label}"', "NaN" if goal is None else str(goal),
                                *("NaN" if ratio is None else f"{ratio:.4f}" for ratio in ratios)]))
     block = f"$bars{number}"
     plots = [f"{block} using {place + 3}:xtic(1) title '{escaped(name)}' "
@@ -54,6 +56,7 @@ def draw_bars(result, titles, png):
             "set style data histogram\nset style histogram clustered gap 1\n"
             "set style fill solid 0.9 noborder\nset logscale y 2\nset yrange [0.03:16]\n"
             "set grid ytics\nset key outside right top\nset xtics scale 0\nset bars small\n"
+            "set bmargin 3\n"
             "set ytics (0.03125, 0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16)\n")
     return gnuplot.run("".join(data for data, _ in panels) + head
                        + "\n".join(plot for _, plot in panels), png)
