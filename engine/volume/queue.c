@@ -208,14 +208,15 @@ static bool may_wait_for_more(const struct coffer_queue *queue, unsigned ready, 
 
 /* Move every active request on as far as it goes; finished ones change lists. True when the lane
  * moved after the requests were looked at. A sync that only this queue waits for is not handed to
- * the device when the caller will wait for it; nor is anything, as may_wait_for_more says. */
+ * the device when the caller will wait for it; nor is anything, as may_wait_for_more says. But a
+ * caller with nothing under way waits for nothing, and leaves no sync that fell due behind. */
 static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
     struct cof_io_request *finished = NULL, *finished_last = NULL;
     unsigned ready = queue->done_count;
-    bool leases, placed = true, lane = false;
+    bool leases, waits, placed = true, lane = false;
     queue->active = NULL;
     queue->active_last = NULL;
     lock_store(store, queue->pays);
@@ -242,12 +243,14 @@ static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
     }
     cof_write_seal(queue);
     cof_read_release(queue); /* of pages that were merged */
-    if (store->lanes_ready && placed && may_wait_for_more(queue, ready, needed)) {
+    waits = queue->active != NULL;
+    if (store->lanes_ready && placed && may_wait_for_more(queue, ready, needed) &&
+        (waits || store->lane.sync_first == 0)) {
         cof_queues_rouse(store);
     } else if (store->lanes_ready) {
         cof_lane_kick(&store->lane);
         lane = cof_lane_pending(&store->lane) &&
-               !(will_wait && cof_lane_sync_waits(&store->lane) && waits_for_lane(queue));
+               !(will_wait && waits && cof_lane_sync_waits(&store->lane) && waits_for_lane(queue));
     }
     leases = cof_lease_due(store, false);
     pthread_mutex_unlock(&store->lock);

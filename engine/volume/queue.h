@@ -126,7 +126,8 @@ void cof_queues_done(struct coffer_store *store);
 /* Make the queue's descriptor readable. Under the store's lock. */
 void cof_queue_wake(struct coffer_queue *queue);
 /* Where the device works in poll, and the lane has something for it that the calling thread may
- * leave lying: wake those who sleep, as they can see to it. Under the store's lock. */
+ * leave lying: wake those who sleep, or whose callers may, as they can see to it. Under the store's
+ * lock. */
 void cof_queues_rouse(struct coffer_store *store);
 
 /* queue_read.c: begin to read count pages into the request's memory; reads_in_flight tells whether

@@ -175,8 +175,9 @@ void cof_queues_rouse(struct coffer_store *store)
         return;
     }
     for (struct coffer_queue *queue = store->queues; queue != NULL; queue = queue->next) {
-        if (queue->asleep) {
-            queue->stale = true;
+        bool may_sleep = queue->watched && !queue->inside && queue->in_flight > 0;
+        queue->stale = queue->stale || queue->asleep || queue->watched; /* leave() looks at it */
+        if (queue->asleep || may_sleep) {
             cof_queue_wake(queue);
         }
     }

@@ -9,8 +9,11 @@
 #include "common/prng.h"
 
 #include <coffer/coffer.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -342,6 +345,73 @@ static void large_reads_share_their_memory(void **state)
     }
 }
 
+/* ---- a caller asleep on the descriptor, beside one who waits for nothing ---- */
+
+#define TURNS 4000u
+#define PATIENCE_MS 10000
+
+static atomic_uint turn;
+
+/* A write that is complete in memory: whoever made it need not call again. */
+static void *write_back_in_turns(void *ctx)
+{
+    struct worker *worker = ctx;
+    for (unsigned i = 1; i <= TURNS && worker->failed == NULL; i++) {
+        while (atomic_load(&turn) != 2u * i - 1u) {
+            sched_yield();
+        }
+        keep(worker,
+             coffer_volume_write(worker->volume, whole, 0, 64u * PAGE, COFFER_IO_WRITE_BACK, NULL),
+             "write");
+        atomic_store(&turn, 2u * i);
+    }
+    return NULL;
+}
+
+static void wait_on_the_descriptor(struct coffer_queue *queue, int fd)
+{
+    struct coffer_cqe cqe;
+    while (coffer_reap(queue, &cqe, 1, 0) == 0) {
+        struct pollfd wait = {fd, POLLIN, 0};
+        assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+    }
+    assert_int_equal(cqe.result, 0);
+}
+
+static void nobody_is_left_asleep_beside_write_back(void **state)
+{
+    struct coffer_queue_opts opts = {.size = sizeof opts, .depth = 4};
+    struct iovec iov = {workers[1].buffers[0], PAGE};
+    struct coffer_queue *queue;
+    int fd;
+    (void)state;
+    if (path[0] == '\0') {
+        skip(); /* no file system in memory */
+    }
+    assert_int_equal(coffer_queue_create(store, &opts, &queue), 0);
+    fd = coffer_queue_fd(queue);
+    atomic_store(&turn, 0);
+    assert_int_equal(pthread_create(&workers[0].thread, NULL, write_back_in_turns, &workers[0]), 0);
+    for (unsigned i = 1; i <= TURNS; i++) {
+        struct coffer_io write = {.volume = workers[1].volume, .length_bytes = PAGE};
+        struct coffer_io flush = {.op = COFFER_IO_FLUSH, .volume = workers[1].volume};
+        write.op = COFFER_IO_WRITE;
+        write.iov = &iov;
+        write.iov_count = 1;
+        atomic_store(&turn, 2u * i - 1u);
+        for (volatile unsigned spin = 0; spin < i * 37u % 20000u; spin++) {
+        }
+        assert_int_equal(coffer_submit(queue, i % 2u == 0 ? &write : &flush, 1), 1);
+        wait_on_the_descriptor(queue, fd);
+        while (atomic_load(&turn) != 2u * i) {
+            sched_yield();
+        }
+    }
+    assert_int_equal(pthread_join(workers[0].thread, NULL), 0);
+    check_worker(&workers[0]);
+    coffer_queue_destroy(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +419,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(threads_read_what_they_wrote, setup_in_memory, teardown),
         cmocka_unit_test_setup_teardown(large_reads_share_their_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(large_reads_share_their_memory, setup_in_memory, teardown),
+        cmocka_unit_test_setup_teardown(nobody_is_left_asleep_beside_write_back, setup_in_memory,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,6 +210,20 @@ static void a_second_later_it_is_durable(void **state)
     check_page(volume, 0, 2);
 }
 
+/* Nobody else calls: what is due must not be left to a caller who will wait. */
+static void writes_alone_make_older_ones_durable(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 10; i++) {
+        put(i, 2);
+        f.env.now_ns += UINT64_C(2000000000);
+    }
+    die(SIM_CUT_NONE);
+    for (uint64_t i = 0; i < 6; i++) {
+        check_page(volume, i, 2);
+    }
+}
+
 /* A sync that began before it does not make it forget how old it is. */
 static void what_gathers_beside_a_sync_is_not_forgotten(void **state)
 {
@@ -307,6 +321,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_checkpoint_and_a_snapshot_keep_it, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_of_pages_and_zeros_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_later_it_is_durable, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_alone_make_older_ones_durable, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_alone_make_older_ones_durable, setup_polled,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_gathers_beside_a_sync_is_not_forgotten, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_device_that_fails_is_told_of_by_the_flush, setup,
