@@ -5,9 +5,8 @@
  * A lane is one stream of numbered batches through a chain of segments. Pages are placed in the
  * open batch, sealed by the caller straight into its buffer, and written when the batch closes:
  * when it is full, when the device is idle or nearly so and somebody waits for it or it is worth a
- * write, or when a flush asks. A batch is complete
- * when it and all before it are on the device; it is durable when a sync that was issued after that
- * succeeded.
+ * write, or when a flush asks. A batch is complete when it and all before it are on the device; it
+ * is durable when a sync that was issued after that succeeded.
  *
  * Invariants
  *  1. Numbers are contiguous and given in the order of places; completed_upto and durable_upto

@@ -275,8 +275,7 @@ static void step_time(struct history *h)
 static void step_anything(struct history *h)
 {
     switch (pick(h, 24)) {
-    case 0: case 1: case 2: case 3: case 4:
-    case 5:
+    case 0: case 1: case 2: case 3: case 4: case 5:
         step_io(h, WORLD_WRITE, world_io_flags(&h->world));
         break;
     case 6: case 7:
