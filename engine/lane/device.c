@@ -5,7 +5,8 @@
  * What is to be written is put into the outbox under the store's lock, in the order of places. Any
  * thread then carries it to the device with that lock let go, and what the device answers into the
  * inbox; whoever has the store's lock next takes it from there. So system calls, and the copies
- * they make on devices in memory, hold nobody up who places pages meanwhile.
+ * they make on devices in memory, hold nobody up who places pages meanwhile. A device that works in
+ * poll is given one request at a time, so that its answer can be used while the next is copied.
  *
  * Invariants: the channel is used under carrier_lock, and the outbox emptied into it inside that,
  * so that order is kept; after a failure it is given nothing more; boxes are used under box_lock,
@@ -55,6 +56,24 @@ static struct coffer_segdev_request *take_all(struct cof_lane_box *box)
     return first;
 }
 
+/* What is handed to the device next: all there is, unless it works in poll. */
+static struct coffer_segdev_request *take_next(struct cof_lane *lane)
+{
+    struct cof_lane_box *box = &lane->outbox;
+    struct coffer_segdev_request *first = box->first;
+    if (first == NULL || !lane->works_in_poll) {
+        lane->outbox_count = 0;
+        lane->wanted_count = 0;
+        return take_all(box);
+    }
+    box->first = first->next;
+    box->last = box->first != NULL ? box->last : NULL;
+    first->next = NULL;
+    lane->outbox_count--;
+    lane->wanted_count -= lane->wanted_count > 0 ? 1u : 0u;
+    return first;
+}
+
 static bool empty(struct cof_lane *lane, const struct cof_lane_box *box)
 {
     bool nothing;
@@ -68,6 +87,7 @@ void cof_lane_send(struct cof_lane *lane, struct coffer_segdev_request *request)
 {
     pthread_mutex_lock(&lane->box_lock);
     append(&lane->outbox, request);
+    lane->outbox_count++;
     pthread_mutex_unlock(&lane->box_lock);
 }
 
@@ -112,7 +132,7 @@ static void hand_over(struct cof_lane *lane)
 {
     struct coffer_segdev_request *request, *next;
     pthread_mutex_lock(&lane->box_lock);
-    request = take_all(&lane->outbox);
+    request = take_next(lane);
     pthread_mutex_unlock(&lane->box_lock);
     for (; request != NULL; request = next) {
         int err = lane->refused;
@@ -149,9 +169,20 @@ static int carry(struct cof_lane *lane, bool wait)
     return count;
 }
 
-bool cof_lane_carry(struct cof_lane *lane)
+/* Somebody insisted, perhaps while the channel was taken. */
+static bool is_wanted(struct cof_lane *lane, bool *ret_found)
 {
-    bool carried, more, found;
+    bool wanted;
+    pthread_mutex_lock(&lane->box_lock);
+    wanted = lane->wanted_count > 0;
+    *ret_found = lane->inbox.first != NULL || lane->carrier_error != 0;
+    pthread_mutex_unlock(&lane->box_lock);
+    return wanted;
+}
+
+bool cof_lane_carry_some(struct cof_lane *lane)
+{
+    bool carried, found;
     /* Whoever carries now may have looked into the outbox just before something was put there, so
      * it looks again after it has let go of the channel. */
     do {
@@ -160,19 +191,24 @@ bool cof_lane_carry(struct cof_lane *lane)
             (void)carry(lane, false);
             pthread_mutex_unlock(&lane->carrier_lock);
         }
-        pthread_mutex_lock(&lane->box_lock);
-        more = lane->outbox.first != NULL;
-        found = lane->inbox.first != NULL || lane->carrier_error != 0;
-        pthread_mutex_unlock(&lane->box_lock);
-    } while (carried && more);
+    } while (is_wanted(lane, &found) && carried);
     return found;
+}
+
+bool cof_lane_carry(struct cof_lane *lane)
+{
+    pthread_mutex_lock(&lane->box_lock);
+    lane->wanted_count = lane->outbox_count;
+    pthread_mutex_unlock(&lane->box_lock);
+    return cof_lane_carry_some(lane);
 }
 
 void cof_lane_carry_wait(struct cof_lane *lane)
 {
+    bool found;
     (void)cof_lane_carry_locked(lane);
-    if (!empty(lane, &lane->outbox)) {
-        (void)cof_lane_carry(lane); /* of those who found the channel taken */
+    if (is_wanted(lane, &found)) {
+        (void)cof_lane_carry_some(lane); /* of those who found the channel taken */
     }
 }
 

@@ -91,6 +91,7 @@ struct cof_lane {
     unsigned carried;                       /* likewise: requests that the channel has */
     pthread_mutex_t carrier_lock, box_lock; /* device.c says what they guard, and their order */
     struct cof_lane_box outbox, inbox;      /* under box_lock */
+    unsigned outbox_count, wanted_count;    /* likewise: the first of them that somebody wants */
     int carrier_error; /* likewise: the channel's first error, until cof_lane_collect saw it */
     bool carrier_failed;
     const struct cof_lane_ops *ops;
@@ -212,6 +213,8 @@ uint64_t cof_lane_last(const struct cof_lane *lane);
 /* Without the store's lock: hand what was placed to the device and fetch its answers. True when
  * cof_lane_collect would now find something. */
 bool cof_lane_carry(struct cof_lane *lane);
+/* The same of one request, where the device works in poll, and of no more that nobody wants. */
+bool cof_lane_carry_some(struct cof_lane *lane);
 /* The same, but waits for an answer, and for nothing else, while no other thread can carry. */
 void cof_lane_carry_wait(struct cof_lane *lane);
 /* All that is pending is a sync, not handed over: who waits for it makes it best himself. */

@@ -209,14 +209,16 @@ static bool may_wait_for_more(const struct coffer_queue *queue, unsigned ready, 
 /* Move every active request on as far as it goes; finished ones change lists. True when the lane
  * moved after the requests were looked at. A sync that only this queue waits for is not handed to
  * the device when the caller will wait for it; nor is anything, as may_wait_for_more says. But a
- * caller with nothing under way waits for nothing, and leaves no sync that fell due behind. */
-static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
+ * caller with nothing under way waits for nothing, and leaves no sync that fell due behind. One who
+ * helps carries a batch that others would have to wait for once all buffers are full; one a call,
+ * so that he is not kept by them. */
+static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait, bool helps)
 {
     struct coffer_store *store = queue->store;
     struct cof_io_request *request = queue->active, *next;
     struct cof_io_request *finished = NULL, *finished_last = NULL;
     unsigned ready = queue->done_count;
-    bool leases, waits, placed = true, lane = false;
+    bool leases, waits, placed = true, lane = false, some = false;
     queue->active = NULL;
     queue->active_last = NULL;
     lock_store(store, queue->pays);
@@ -247,6 +249,7 @@ static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
     if (store->lanes_ready && placed && may_wait_for_more(queue, ready, needed) &&
         (waits || store->lane.sync_first == 0)) {
         cof_queues_rouse(store);
+        some = helps && cof_lane_busy(&store->lane);
     } else if (store->lanes_ready) {
         cof_lane_kick(&store->lane);
         lane = cof_lane_pending(&store->lane) &&
@@ -261,7 +264,7 @@ static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait)
     if (leases) {
         cof_lease_run(store, false);
     }
-    return lane && cof_lane_carry(&store->lane);
+    return (lane && cof_lane_carry(&store->lane)) || (some && cof_lane_carry_some(&store->lane));
 }
 
 static int poll_reads(struct coffer_queue *queue, bool wait)
@@ -357,7 +360,7 @@ static void step_out(struct coffer_queue *queue)
  */
 static void work(struct coffer_queue *queue, unsigned wanted, unsigned needed, bool will_wait)
 {
-    bool idle = queue->works_in_poll, moved;
+    bool idle = queue->works_in_poll, first = true, moved;
     (void)poll_reads(queue, false);
     do {
         while (queue->arrived != NULL &&
@@ -367,7 +370,8 @@ static void work(struct coffer_queue *queue, unsigned wanted, unsigned needed, b
                 break;
             }
         }
-        moved = pump(queue, needed, will_wait);
+        moved = pump(queue, needed, will_wait, first);
+        first = false;
     } while (poll_reads(queue, false) > 0 || moved);
 }
 

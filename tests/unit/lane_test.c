@@ -529,6 +529,66 @@ static void a_look_does_not_wait_for_who_has_the_channel(void **state)
     lane_close();
 }
 
+static void close_batches(unsigned count)
+{
+    f.lane.works_in_poll = true;
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(place_some(1), 0);
+        cof_lane_close_batch(&f.lane);
+    }
+    assert_int_equal(f.lane.outbox_count, count);
+}
+
+/* Who waits for nothing is not kept by what others send meanwhile. */
+static void a_device_that_works_in_poll_is_given_one_at_a_time(void **state)
+{
+    (void)state;
+    lane_open(COF_LANE_USER, 84);
+    close_batches(3);
+    (void)cof_lane_carry_some(&f.lane);
+    assert_int_equal(f.lane.outbox_count, 2);
+    (void)cof_lane_carry_some(&f.lane);
+    assert_int_equal(f.lane.outbox_count, 1);
+    assert_int_equal(place_some(1), 0);
+    cof_lane_close_batch(&f.lane);
+    (void)cof_lane_carry(&f.lane); /* all there is */
+    assert_int_equal(f.lane.outbox_count, 0);
+    assert_int_equal(cof_lane_drain(&f.lane), 0);
+    assert_int_equal(f.lane.durable_upto, 4);
+    lane_close();
+}
+
+/* He may go to sleep, as he can count on who has the channel. */
+static void insist_while_the_channel_is_taken(void)
+{
+    close_batches(2);
+    pthread_mutex_lock(&f.lane.carrier_lock);
+    (void)cof_lane_carry(&f.lane);
+    pthread_mutex_unlock(&f.lane.carrier_lock);
+    assert_int_equal(f.lane.outbox_count, 2);
+    assert_int_equal(place_some(1), 0);
+    cof_lane_close_batch(&f.lane);
+    assert_int_equal(f.lane.outbox_count, 3);
+}
+
+static void who_finds_the_channel_taken_is_served(void **state)
+{
+    (void)state;
+    for (unsigned waits = 0; waits < 2; waits++) {
+        lane_open(COF_LANE_USER, 85);
+        insist_while_the_channel_is_taken();
+        if (waits) {
+            cof_lane_carry_wait(&f.lane);
+        } else {
+            (void)cof_lane_carry_some(&f.lane);
+        }
+        assert_int_equal(f.lane.outbox_count, 1); /* what came later, and nobody wants yet */
+        assert_int_equal(cof_lane_drain(&f.lane), 0);
+        assert_int_equal(f.lane.durable_upto, 3);
+        lane_close();
+    }
+}
+
 /* The device holds us to it: a poll never waits for more than is in flight. */
 static void who_comes_too_late_to_wait_does_not(void **state)
 {
@@ -715,6 +775,8 @@ int main(void)
         cmocka_unit_test(a_failed_write_sticks),
         cmocka_unit_test(a_failed_sync_sticks),
         cmocka_unit_test(a_look_does_not_wait_for_who_has_the_channel),
+        cmocka_unit_test(a_device_that_works_in_poll_is_given_one_at_a_time),
+        cmocka_unit_test(who_finds_the_channel_taken_is_served),
         cmocka_unit_test(who_comes_too_late_to_wait_does_not),
         cmocka_unit_test(a_segment_that_is_ready_is_told),
         cmocka_unit_test(buffers_run_out_and_come_back),
