@@ -163,6 +163,9 @@ static int carry(struct cof_lane *lane, bool wait)
         lane->carried--;
         note_failure(lane, request);
     }
+    if (count < 0 && lane->refused == 0) {
+        lane->refused = count; /* what it holds is lost track of: nothing goes behind that */
+    }
     if (count != 0) {
         deliver(lane, count > 0 ? list : NULL, count < 0 ? count : 0);
     }
@@ -205,11 +208,7 @@ bool cof_lane_carry(struct cof_lane *lane)
 
 void cof_lane_carry_wait(struct cof_lane *lane)
 {
-    bool found;
     (void)cof_lane_carry_locked(lane);
-    if (is_wanted(lane, &found)) {
-        (void)cof_lane_carry_some(lane); /* of those who found the channel taken */
-    }
 }
 
 bool cof_lane_sync_waits(struct cof_lane *lane)
@@ -224,10 +223,14 @@ bool cof_lane_sync_waits(struct cof_lane *lane)
 
 int cof_lane_carry_locked(struct cof_lane *lane)
 {
+    bool found;
     int count;
     pthread_mutex_lock(&lane->carrier_lock);
     count = carry(lane, true);
     pthread_mutex_unlock(&lane->carrier_lock);
+    if (is_wanted(lane, &found)) {
+        (void)cof_lane_carry_some(lane); /* of those who found the channel taken */
+    }
     return count;
 }
 

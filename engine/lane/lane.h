@@ -15,10 +15,10 @@
  *  3. After a failed write or sync the lane has failed: nothing is ever complete again.
  *  4. The lane goes on only in a segment that a header or a root has named before.
  *
- * Threads: every function but cof_lane_carry, cof_lane_carry_wait and cof_lane_fd is called under
- * the store's lock. Only the sealing of reserved pages happens outside it besides; cof_lane_sealed
- * says that it is over. A lane knows runs and words as bytes to carry: whose extents they are, and
- * how lists are sealed, its owner knows (cof_lane_ops).
+ * Threads: every function but cof_lane_carry, cof_lane_carry_some, cof_lane_carry_wait and
+ * cof_lane_fd is called under the store's lock. Only the sealing of reserved pages happens outside
+ * it besides; cof_lane_sealed says that it is over. A lane knows runs and words as bytes to carry:
+ * whose extents they are, and how lists are sealed, its owner knows (cof_lane_ops).
  */
 #ifndef COF_LANE_LANE_H
 #define COF_LANE_LANE_H
@@ -213,7 +213,8 @@ uint64_t cof_lane_last(const struct cof_lane *lane);
 /* Without the store's lock: hand what was placed to the device and fetch its answers. True when
  * cof_lane_collect would now find something. */
 bool cof_lane_carry(struct cof_lane *lane);
-/* The same of one request, where the device works in poll, and of no more that nobody wants. */
+/* The same of one request, where the device works in poll, and of what others insist on meanwhile
+ * with cof_lane_carry: as long as they do, so is he kept. */
 bool cof_lane_carry_some(struct cof_lane *lane);
 /* The same, but waits for an answer, and for nothing else, while no other thread can carry. */
 void cof_lane_carry_wait(struct cof_lane *lane);

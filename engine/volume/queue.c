@@ -210,8 +210,8 @@ static bool may_wait_for_more(const struct coffer_queue *queue, unsigned ready, 
  * moved after the requests were looked at. A sync that only this queue waits for is not handed to
  * the device when the caller will wait for it; nor is anything, as may_wait_for_more says. But a
  * caller with nothing under way waits for nothing, and leaves no sync that fell due behind. One who
- * helps carries a batch that others would have to wait for once all buffers are full; one a call,
- * so that he is not kept by them. */
+ * helps carries a batch that others would have to wait for once all buffers are full: one, and what
+ * others insist on meanwhile. */
 static bool pump(struct coffer_queue *queue, unsigned needed, bool will_wait, bool helps)
 {
     struct coffer_store *store = queue->store;
