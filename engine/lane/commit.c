@@ -416,7 +416,7 @@ int cof_lane_poll(struct cof_lane *lane, bool wait)
         return 0;
     }
     if (wait) {
-        count = cof_lane_carry_locked(lane);
+        count = cof_lane_carry_wait(lane);
     } else {
         (void)cof_lane_carry(lane);
     }

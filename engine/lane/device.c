@@ -74,13 +74,13 @@ static struct coffer_segdev_request *take_next(struct cof_lane *lane)
     return first;
 }
 
-static bool empty(struct cof_lane *lane, const struct cof_lane_box *box)
+static bool has_answer(struct cof_lane *lane)
 {
-    bool nothing;
+    bool has;
     pthread_mutex_lock(&lane->box_lock);
-    nothing = box->first == NULL;
+    has = lane->inbox.first != NULL;
     pthread_mutex_unlock(&lane->box_lock);
-    return nothing;
+    return has;
 }
 
 void cof_lane_send(struct cof_lane *lane, struct coffer_segdev_request *request)
@@ -157,7 +157,7 @@ static int carry(struct cof_lane *lane, bool wait)
     struct coffer_segdev_request *list = NULL, *request;
     int count;
     hand_over(lane);
-    wait = wait && lane->carried > 0 && empty(lane, &lane->inbox);
+    wait = wait && lane->carried > 0 && !has_answer(lane);
     count = lane->dev->ops->poll(lane->channel, wait ? 1u : 0u, &list);
     for (request = list; count > 0 && request != NULL; request = request->next) {
         lane->carried--;
@@ -206,22 +206,7 @@ bool cof_lane_carry(struct cof_lane *lane)
     return cof_lane_carry_some(lane);
 }
 
-void cof_lane_carry_wait(struct cof_lane *lane)
-{
-    (void)cof_lane_carry_locked(lane);
-}
-
-bool cof_lane_sync_waits(struct cof_lane *lane)
-{
-    bool waits;
-    pthread_mutex_lock(&lane->box_lock);
-    waits = lane->sync_in_flight && lane->outbox.first == &lane->sync_request &&
-            lane->outbox.last == &lane->sync_request;
-    pthread_mutex_unlock(&lane->box_lock);
-    return waits && lane->writes_in_flight == 0 && !lane->conditioning;
-}
-
-int cof_lane_carry_locked(struct cof_lane *lane)
+int cof_lane_carry_wait(struct cof_lane *lane)
 {
     bool found;
     int count;
@@ -232,6 +217,16 @@ int cof_lane_carry_locked(struct cof_lane *lane)
         (void)cof_lane_carry_some(lane); /* of those who found the channel taken */
     }
     return count;
+}
+
+bool cof_lane_sync_waits(struct cof_lane *lane)
+{
+    bool waits;
+    pthread_mutex_lock(&lane->box_lock);
+    waits = lane->sync_in_flight && lane->outbox.first == &lane->sync_request &&
+            lane->outbox.last == &lane->sync_request;
+    pthread_mutex_unlock(&lane->box_lock);
+    return waits && lane->writes_in_flight == 0 && !lane->conditioning;
 }
 
 int cof_lane_fd(struct cof_lane *lane)

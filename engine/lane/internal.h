@@ -19,9 +19,6 @@ COFFER_MUST_CHECK int cof_lane_device_open(struct cof_lane *lane);
 void cof_lane_device_close(struct cof_lane *lane);
 /* Put a request into the outbox, behind those that were put there before. */
 void cof_lane_send(struct cof_lane *lane, struct coffer_segdev_request *request);
-/* As cof_lane_carry, but waits for the channel, and for one answer if none has come. The channel's
- * error, or 0 and more. */
-int cof_lane_carry_locked(struct cof_lane *lane);
 /* The requests that came back, and, once, the channel's error. */
 struct coffer_segdev_request *cof_lane_receive(struct cof_lane *lane, int *ret_error);
 /* Register the batch buffers with the channel, where the device can. */

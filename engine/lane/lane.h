@@ -216,8 +216,9 @@ bool cof_lane_carry(struct cof_lane *lane);
 /* The same of one request, where the device works in poll, and of what others insist on meanwhile
  * with cof_lane_carry: as long as they do, so is he kept. */
 bool cof_lane_carry_some(struct cof_lane *lane);
-/* The same, but waits for an answer, and for nothing else, while no other thread can carry. */
-void cof_lane_carry_wait(struct cof_lane *lane);
+/* The same, but waits for the channel, and for one answer if none has come. The channel's error, or
+ * 0 and more. */
+int cof_lane_carry_wait(struct cof_lane *lane);
 /* All that is pending is a sync, not handed over: who waits for it makes it best himself. */
 bool cof_lane_sync_waits(struct cof_lane *lane);
 /* The channel's descriptor, or -1. Devices make theirs when first asked, so it is asked for as who

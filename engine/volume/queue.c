@@ -674,7 +674,7 @@ static void bring_on(struct coffer_queue *queue, enum next next, int cleaning_fd
 {
     struct cof_lane *lane = &queue->store->lane;
     if (next == NEXT_CARRY) {
-        cof_lane_carry_wait(lane);
+        (void)cof_lane_carry_wait(lane); /* what failed is told by collecting */
     } else if (next == NEXT_SLEEP && (!queue->store->lanes_ready || !cof_lane_carry(lane))) {
         wait_for_more(queue, cleaning_fd);
     }

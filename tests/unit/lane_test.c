@@ -574,19 +574,52 @@ static void insist_while_the_channel_is_taken(void)
 static void who_finds_the_channel_taken_is_served(void **state)
 {
     (void)state;
-    for (unsigned waits = 0; waits < 2; waits++) {
+    for (unsigned how = 0; how < 3; how++) {
         lane_open(COF_LANE_USER, 85);
         insist_while_the_channel_is_taken();
-        if (waits) {
-            cof_lane_carry_wait(&f.lane);
-        } else {
+        if (how == 0) {
             (void)cof_lane_carry_some(&f.lane);
+        } else if (how == 1) {
+            (void)cof_lane_carry_wait(&f.lane);
+        } else {
+            (void)cof_lane_poll(&f.lane, true);
         }
         assert_int_equal(f.lane.outbox_count, 1); /* what came later, and nobody wants yet */
         assert_int_equal(cof_lane_drain(&f.lane), 0);
         assert_int_equal(f.lane.durable_upto, 3);
         lane_close();
     }
+}
+
+static int no_answer(struct coffer_segdev_channel *channel, unsigned wait,
+                     struct coffer_segdev_request **ret_list)
+{
+    (void)channel;
+    (void)wait;
+    (void)ret_list;
+    return COFFER_E_IO;
+}
+
+/* Whether what the channel holds was written nobody knows: behind a gap nothing is appended. */
+static void nothing_follows_an_answer_that_was_lost(void **state)
+{
+    const struct coffer_segdev_ops *real;
+    struct coffer_segdev_ops broken;
+    (void)state;
+    lane_open(COF_LANE_USER, 86);
+    close_batches(3);
+    real = f.dev->ops;
+    broken = *real;
+    broken.poll = no_answer;
+    f.dev->ops = &broken;
+    (void)cof_lane_carry_some(&f.lane);
+    f.dev->ops = real;
+    (void)cof_lane_carry(&f.lane);
+    assert_int_equal(f.lane.outbox_count, 0);
+    assert_int_equal(sim_disk_calls(f.disk, COFFER_SEGDEV_APPEND), 1);
+    assert_int_equal(cof_lane_collect(&f.lane), COFFER_E_IO);
+    assert_int_equal(f.lane.completed_upto, 0);
+    lane_close();
 }
 
 /* The device holds us to it: a poll never waits for more than is in flight. */
@@ -597,11 +630,11 @@ static void who_comes_too_late_to_wait_does_not(void **state)
     assert_int_equal(place_some(1), 0);
     cof_lane_close_batch(&f.lane);
     while (cof_lane_pending(&f.lane)) { /* its next segment is conditioned meanwhile */
-        cof_lane_carry_wait(&f.lane);
+        assert_true(cof_lane_carry_wait(&f.lane) > 0);
         assert_int_equal(cof_lane_collect(&f.lane), 1);
     }
     assert_int_equal(f.lane.completed_upto, 1);
-    cof_lane_carry_wait(&f.lane);
+    assert_int_equal(cof_lane_carry_wait(&f.lane), 0);
     assert_int_equal(cof_lane_collect(&f.lane), 0);
     assert_int_equal(cof_lane_drain(&f.lane), 0);
     lane_close();
@@ -777,6 +810,7 @@ int main(void)
         cmocka_unit_test(a_look_does_not_wait_for_who_has_the_channel),
         cmocka_unit_test(a_device_that_works_in_poll_is_given_one_at_a_time),
         cmocka_unit_test(who_finds_the_channel_taken_is_served),
+        cmocka_unit_test(nothing_follows_an_answer_that_was_lost),
         cmocka_unit_test(who_comes_too_late_to_wait_does_not),
         cmocka_unit_test(a_segment_that_is_ready_is_told),
         cmocka_unit_test(buffers_run_out_and_come_back),
