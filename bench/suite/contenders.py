@@ -9,7 +9,7 @@ where there is no such figure) and whatever else it measured."""
 import os
 
 from suite import fio
-from suite.files import remove
+from suite.files import fill_holes, remove
 from suite.process import run_json
 from suite.rows import GIB, KIB, MIB
 
@@ -93,9 +93,10 @@ class Raw:
 class Store:
     """The store that all Coffer contenders of a directory share, a volume to each kind."""
 
-    def __init__(self, directory, size, times, program):
+    def __init__(self, directory, size, program, in_memory):
         self.size = size
-        self.times = times
+        self.times = RAM_STORE_TIMES if in_memory else STORE_TIMES
+        self.in_memory = in_memory
         self.program = program
         self.directory = directory
         self.path = os.path.join(directory, "coffer.store")
@@ -112,6 +113,8 @@ class Store:
         make = ["--add-volume"] if self.volumes else ["--create", "--store-size",
                                                       self.times * self.size]
         run(*make, "--size", self.size, *load)
+        if self.in_memory:
+            fill_holes(self.path) # as raw's file has none: its every page has been touched
         self.volumes.add(volume)
         for _ in range(3):
             run(*load)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several parts do with files."""
+import errno
 import os
 import shutil
 
@@ -12,6 +13,31 @@ def remove(*paths):
             shutil.rmtree(path)
         elif os.path.lexists(path):
             os.unlink(path)
+
+
+def holes(descriptor):
+    """(begin, end) of each part of a file that nothing was written to, found as it goes."""
+    size = os.fstat(descriptor).st_size
+    end = 0
+    while (begin := os.lseek(descriptor, end, os.SEEK_HOLE)) < size:
+        try:
+            end = os.lseek(descriptor, begin, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO: # that says: no data behind it
+                raise
+            end = size
+        yield begin, end
+        if end == size:
+            return
+
+
+def fill_holes(path):
+    """Write zeros where a sparse file has nothing, which changes none of its bytes."""
+    zeros = bytes(MIB)
+    with open(path, "rb+", buffering=0) as handle:
+        for begin, end in holes(handle.fileno()):
+            while begin < end:
+                begin += os.pwrite(handle.fileno(), zeros[:end - begin], begin)
 
 
 def drop_cache(path):

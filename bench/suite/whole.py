@@ -45,9 +45,11 @@ class Whole:
 
     # ---- who runs the rows ----
 
-    def library(self, directory, size, times):
+    def library(self, in_memory=False):
         """Coffer's contenders, on one store."""
-        store = contenders.Store(directory, size, times, self.volume)
+        directory = self.ram if in_memory else self.directory
+        size = self.settings.ram_size if in_memory else self.settings.size
+        store = contenders.Store(directory, size, self.volume, in_memory)
         return [contenders.Coffer("coffer", "the library, cipher code chosen by the processor",
                                   store, self.settings),
                 contenders.Coffer("coffer-evp", "the same, always OpenSSL", store, self.settings,
@@ -58,17 +60,17 @@ class Whole:
     def disk(self):
         directory, settings = self.directory, self.settings
         return [contenders.Raw(directory, settings.size, settings, self.volume),
-                *self.library(directory, settings.size, contenders.STORE_TIMES),
+                *self.library(),
                 *(kind(directory, settings.size, settings)
                   for kind in (peers.QemuLuks, peers.NbdkitLuks, peers.Gocryptfs))]
 
     def memory(self):
         return [contenders.Raw(self.ram, self.settings.ram_size, self.settings, self.volume),
-                *self.library(self.ram, self.settings.ram_size, contenders.RAM_STORE_TIMES)]
+                *self.library(in_memory=True)]
 
     def nbd(self):
         ram, size, settings = self.ram, self.settings.ram_size, self.settings
-        library = self.library(ram, size, contenders.RAM_STORE_TIMES)[0]
+        library = self.library(in_memory=True)[0]
         return [peers.NbdkitPlain(ram, size, settings),
                 peers.CofferNbd(ram, size, settings, library, self.programs),
                 peers.NbdkitLuks(ram, size, settings), peers.QemuLuks(ram, size, settings)]
@@ -89,7 +91,7 @@ class Whole:
     # ---- what is no race ----
 
     def coffer(self):
-        return self.library(self.directory, self.settings.size, contenders.STORE_TIMES)[0]
+        return self.library()[0]
 
     def scaling(self):
         ram = tuple(self.memory()[:2]) if os.path.isdir(self.ram) else self.ram
